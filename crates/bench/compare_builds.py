@@ -1,13 +1,13 @@
-"""What a change costs: two builds measured in turn, on this machine.
+"""Measures the cost of a change: two builds in turn, on the same machine.
 
     cargo build --release -p batchlab-cli -p batchlab-bench
     python3 crates/bench/compare_builds.py BEFORE AFTER
 
 BEFORE and AFTER are folders that each hold `batchlab` and `batchlab-bench`, for example the
-`target/release` of two checkouts. In every block both builds do each piece of work once, and the
-order alternates from block to block; the first block only warms up. The ratio is the median over
-blocks of after to before, with a 95 % interval. Other work on the machine widens the interval; it
-does not move the ratio.
+`target/release` of two checkouts. In every block both builds run each piece of work once, in an order
+that alternates from block to block; the first block is a warm-up. The ratio is the median over blocks
+of after / before, with a 95 % interval. Other work on the machine widens the interval but does not
+shift the ratio.
 """
 
 import argparse
@@ -28,7 +28,7 @@ LOAD = ["data", "stats", "qm9"]
 
 
 class Build:
-    """The programs of one folder."""
+    """The programs of one build."""
 
     def __init__(self, folder):
         self.batchlab, self.bench = folder / "batchlab", folder / "batchlab-bench"
@@ -60,7 +60,7 @@ class Build:
         return json.loads(rows)[0]["prepare"]["median_us"]
 
     def command(self, arguments):
-        """Seconds of a command of the program."""
+        """Seconds that a batchlab command takes."""
         start = time.perf_counter()
         output([self.batchlab, *arguments])
         return time.perf_counter() - start
@@ -75,7 +75,7 @@ def output(command):
 
 
 def works(results):
-    """Name, unit and function of a build, for each piece of work."""
+    """Name, unit and timing function for each piece of work."""
     yield "plan and collate a batch of 32", "us", Build.batching
     for case, model in enumerate(MODELS):
         yield f"step of {model}", "ms", lambda build, case=case: build.step(case)
@@ -87,7 +87,7 @@ def works(results):
 
 
 def with_interval(ratios):
-    """The median and a 95 % interval, between two order statistics as in `src/summary.rs`."""
+    """The median and a 95 % interval between two order statistics, as in `src/summary.rs`."""
     ratios, n = sorted(ratios), len(ratios)
     low = max(math.floor(n / 2 - 1.96 * math.sqrt(n) / 2), 0)
     return statistics.median(ratios), ratios[low], ratios[n - 1 - low]

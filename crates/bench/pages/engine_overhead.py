@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What the boundary to an engine in another process costs (docs/engines.md).
+"""Measures the overhead of running an engine in another process (docs/engines.md).
 
 Usage: engine_overhead.py PROGRAM PYTHON, where PYTHON has NumPy, DuckDB and JAX.
 
-Trains on batches of 31 molecules of QM9. An engine that does nothing has steps of the boundary alone. Around
-schnet_jax.py a clock stands inside of the process: what a step takes longer outside is the boundary's.
+Trains on batches of 31 QM9 molecules. The steps of an engine that does nothing consist of overhead only. schnet_jax.py
+is also timed inside its process: the overhead is how much longer a step takes outside.
 """
 
 import pathlib
@@ -37,7 +37,7 @@ def open(context):
     engine.step, engine.state = timed, saved
     return engine
 """
-# Medians of microseconds: the boundary, and how many times as long a step takes outside as inside.
+# Medians: overhead in microseconds, and the ratio of step times outside and inside.
 MEASURE = """
 import duckdb, numpy, os
 outside = duckdb.sql("select step_ns - plan_ns - collate_ns as ns from '{out}/tables/steps/*.parquet' "

@@ -1,12 +1,12 @@
-"""Fills the tables of docs/ibmb.md from what was measured.
+"""Fills the tables of docs/ibmb.md from the measurements.
 
     tar -xJf results/ibmb.tar.xz -C results
     python3 -m venv .venv && .venv/bin/pip install duckdb
     .venv/bin/python crates/bench/pages/ibmb.py --binary target/release/batchlab
 
-Times to an accuracy are those of `batchlab report --json`, the rest comes from the tables of the runs, and the
-tables of predictions from what `--predict` has measured before: it evaluates the first run of node-wise IBMB in
-batches of many kinds, which takes ten minutes, and writes `results/ibmb-predictions`.
+Times to an accuracy come from `batchlab report --json`, the prediction tables from an earlier `--predict`, and the rest
+from the tables of the runs. `--predict` evaluates the first run of node-wise IBMB with many batchers, which takes ten
+minutes, and writes `results/ibmb-predictions`.
 """
 
 import argparse
@@ -42,14 +42,14 @@ PLANTED_LEVELS = [0.875, 0.88]
 
 
 def kind(label):
-    """The key of NAMES that a strategy's label begins with."""
+    """The key of NAMES with which a strategy's label begins."""
     if "sampling=labor" in label:
         return "labor"
     return max((name for name in NAMES if label.startswith(name)), key=len)
 
 
 def graph(dataset):
-    """The graph's name on the page, of a data set's configuration."""
+    """The graph's name on the page, from a data set's configuration."""
     dataset = json.loads(dataset)
     if dataset["name"] == "planted-graph":
         return "planted"
@@ -92,7 +92,7 @@ class Study:
         return sorted({run.model for run in self.runs})
 
     def reaches(self, accuracy=None):
-        """Graph and model -> the report's comparison by the time to an accuracy."""
+        """(graph, model) -> the report's comparison by time to an accuracy."""
         level = [f"--accuracy={accuracy}"] if accuracy else []
         command = [self.binary, "report", str(self.folder), "--json", *level]
         report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
@@ -119,7 +119,7 @@ def reached(strategy):
 
 
 def times(reaches, columns):
-    """Seconds to an accuracy: a column for each of these comparisons."""
+    """Seconds to an accuracy, with one column per comparison."""
     by_kind = [{kind(s["batcher"]): s for s in reaches[column]["strategies"]} for column in columns]
     rows = [[NAMES[what], *(reached(of[what]) if what in of else "–" for of in by_kind)]
             for what in NAMES if any(what in of for of in by_kind)]
@@ -162,7 +162,7 @@ def accuracies(study):
 
 
 def ratios(study, runs, name, model="gcn"):
-    """The whole graph's time of an epoch over that of the same seed's run."""
+    """Epoch time of the whole graph divided by that of the run with the same seed."""
     whole = {run.repeat: run.epoch_s for run in study.of(name, "full", model)}
     return [whole[run.repeat] / run.epoch_s for run in runs]
 
@@ -204,7 +204,7 @@ def models(study):
     return table(head, rows)
 
 
-# What is predicted: name of the table, graph, subset, outputs per batch.
+# The predictions: table name, graph, subset, outputs per batch.
 PREDICTIONS = [("physics-few", "Physics", "validation", 4000), ("physics-all", "Physics", "test", 4000),
                ("planted-all", "planted", "test", 12000)]
 

@@ -1,4 +1,4 @@
-"""Tables of a page in docs/: each stands between `<!-- NAME -->` and `<!-- end -->`."""
+"""Fills tables of pages in docs/; each lies between `<!-- NAME -->` and `<!-- end -->`."""
 
 import pathlib
 import re
@@ -8,7 +8,7 @@ RESULTS = ROOT / "results"
 
 
 def digits(value, n=2):
-    """So many significant digits, without an exponent."""
+    """Formats with n significant digits, without an exponent."""
     if value >= 10 ** (n - 1):
         return f"{round(value, n - len(str(int(value)))):g}" if value < 10 ** n else f"{value:.0f}"
     return f"{value:#.{n}g}".rstrip(".")
@@ -20,7 +20,7 @@ def table(head, rows):
 
 
 def fill(path, tables):
-    """Replaces the tables of these names."""
+    """Replaces the tables with these names."""
     page = path.read_text()
     for name, text in tables.items():
         page, n = re.subn(rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{text}\n{m[2]}", page, flags=re.S)

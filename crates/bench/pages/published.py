@@ -1,11 +1,11 @@
-"""Fills the tables of docs/study.md on the published results of arXiv 2502.00944, and checks the figures of its text.
+"""Fills the tables of published results (arXiv 2502.00944) in docs/study.md, and checks the figures in its text.
 
     .venv/bin/python crates/bench/pages/published.py            # needs DuckDB and SciPy for Python
-    .venv/bin/python crates/bench/pages/published.py --check    # fails if a table of the page would change
+    .venv/bin/python crates/bench/pages/published.py --check    # fails if a table on the page would change
     .venv/bin/python crates/bench/pages/published.py --query "select model, count(*) from runs group by all"
 
-The authors' files `parsed_*.csv` do not come with the code: --data says where they are. A query sees `runs`, one row
-for each row of the files, and `errors`, one row for each error at a checkpoint.
+The authors' files `parsed_*.csv` do not ship with the code: --data names their folder. Queries can use `runs`, one row
+per row of the files, and `errors`, one row per error at a checkpoint.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from page import ROOT, table
 
 PAGE = ROOT / "docs" / "study.md"
 LEVEL = 0.05
-# How the name of each file ends, and what it holds.
+# Suffix of each file's name, and its contents.
 FILES = {
     "30_12_2024.csv": "SchNet and MPEU, 100k steps, A100 and CPU",
     "19_01_2025.csv": "SchNet and MPEU, 2M steps, A100 and CPU",
@@ -114,7 +114,7 @@ def imported(sql):
 
 
 def means(sql, device="gpu_a100"):
-    """By model, data, steps and strategy: compilations after the first, and mean times of a step, by batch size."""
+    """By model, data, steps and strategy: lists over batch sizes of recompilation counts and mean step times."""
     rows = sql.execute("""
         select model, dataset, n_step, batcher, list(n_shape - 1 order by batch_size), list(mean order by batch_size)
         from (select model, dataset, n_step, batcher, batch_size, max(n_shape) as n_shape, avg(combined_mean) as mean
@@ -125,7 +125,7 @@ def means(sql, device="gpu_a100"):
 
 
 def speed_up(of, data, batcher):
-    """Of PaiNN, against the slowest strategy."""
+    """Speed-ups of PaiNN over the slowest strategy."""
     painn = {key[3]: times for key, (_, times) in of.items() if key[:3] == ("painn", data, 2_000_000)}
     return [f"{max(times) / time:.2f}" for time, *times in zip(painn[batcher], *painn.values())]
 
@@ -146,14 +146,14 @@ def moments(sample):
 
 
 def welch(a, b):
-    """Difference of the means, its standard error, and the degrees of freedom."""
+    """Difference of means, its standard error, and the degrees of freedom."""
     (n, mean, variance), (m, other, other_variance) = moments(a), moments(b)
     x, y = variance / n, other_variance / m
     return mean - other, math.sqrt(x + y), (x + y) ** 2 / (x * x / (n - 1) + y * y / (m - 1))
 
 
 def may_be_fastest(samples):
-    """As the verdict for separate runs: all pairs, after Bonferroni, the larger of Welch's and the pooled interval."""
+    """The verdict for separate runs: all pairs with Bonferroni, the larger of Welch's and the pooled interval."""
     of = {name: moments(sample) for name, sample in samples.items()}
     level = LEVEL / (len(of) * (len(of) - 1))
     freedom = sum(n - 1 for n, _, _ in of.values())
@@ -195,7 +195,7 @@ def fastest(sql):
 
 
 def t_tests(sql, which):
-    """Welch's test of the last errors of each pair of strategies, unless a strategy always ends with the same: t and p."""
+    """t and p of Welch's test on the final errors of each pair of strategies, except those without any spread."""
     rows = sql.execute(f"""
         select file, device, model, dataset, batch_size, batcher, list(value) from errors
         where subset = 'test' and step = n_step and is_usable and {which}
@@ -211,7 +211,7 @@ def t_tests(sql, which):
 
 
 def holm(p_values):
-    """Corrected for the number of tests."""
+    """Holm's correction for multiple tests."""
     corrected, largest = {}, 0
     for i, (key, p) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
         corrected[key] = largest = max(largest, p * (len(p_values) - i))
@@ -219,7 +219,7 @@ def holm(p_values):
 
 
 def shapes_after(program, n_step):
-    """Distinct padded shapes of the study's strategies, from the sizes of its graphs."""
+    """Distinct padded shapes of the study's strategies, planned from the sizes of its graphs."""
     counts = {}
     for data in ("qm9", "aflow"):
         command = [program, "plan", ROOT / f"configs/plan/{data}.toml", "--steps", str(n_step), "--json",
@@ -231,7 +231,7 @@ def shapes_after(program, n_step):
 
 
 def predicted(sql, program):
-    """Trainings of 2M steps on the A100 from those of 100k: times without compilations, and those of more shapes."""
+    """Predicts 2M-step A100 times from 100k steps: step times without compilation, plus the cost of more shapes."""
     rows = sql.execute("""
         select (model, dataset, batch_size), n_step, batcher, max(n_shape), avg(combined_mean), avg(combined_median)
         from runs where is_usable and device = 'gpu_a100' and model != 'painn' group by all order by all
@@ -264,7 +264,7 @@ def predicted(sql, program):
 
 
 def agreement(found):
-    """How often orders and pairs are those of the long runs."""
+    """How often orders and pairs agree with those of the long runs."""
     def order(times):
         return sorted(times, key=times.get)
 
@@ -279,7 +279,7 @@ def agreement(found):
 
 
 def check(sql):
-    """The figures of the page that stand in its text."""
+    """Checks the figures in the text of the page."""
     of, one = means(sql), lambda query: sql.execute(query).fetchone()
     counts = {key: list(value[0]) for key, value in of.items()}
     for model in ("schnet", "mpeu"):

@@ -1,10 +1,10 @@
-"""Fills the tables of "Our own measurements" in docs/study.md from the tables of the runs.
+"""Fills the tables in "Our own measurements" of docs/study.md from the tables of the runs.
 
     tar -xJf results/study.tar.xz -C results
     python3 -m venv .venv && .venv/bin/pip install duckdb scipy
     .venv/bin/python crates/bench/pages/study.py --binary target/release/batchlab
 
-Verdicts are those of `batchlab report --json`; errors are compared here, seed by seed.
+Verdicts come from `batchlab report --json`; errors are compared here, seed by seed.
 """
 
 import argparse
@@ -24,7 +24,7 @@ STRATEGIES = ["exact", "dynamic-exact", "static-64", "dynamic", "static-2^N", "s
 
 
 def verdicts(folder, binary):
-    """A row for each comparison; bold strategies may be the fastest."""
+    """One row per comparison; strategies that may be the fastest are bold."""
     done = subprocess.run([binary, "report", str(folder), "--json"], check=True, capture_output=True)
     report = json.loads(done.stdout)
     rows = []
@@ -45,7 +45,7 @@ def factor(strategy):
 
 
 def work(folder):
-    """What a strategy computes: the share of real edges, and how many padded shapes it meets."""
+    """The share of real edges and the number of padded shapes of each strategy."""
     rows = duckdb.sql(f"""
         select runs.dataset, batch_size, batcher, sum(n_edge) / sum(n_edge_padded),
             count(distinct (n_node_padded, n_edge_padded, n_graph_padded))
@@ -59,9 +59,9 @@ def work(folder):
                   for data, size in sorted({key[:2] for key in of})])
 
 
-# Stated in configs/study/learning.toml before the study ran.
+# Fixed in configs/study/learning.toml before the study ran.
 MARGIN, LEVEL, N_RATIO = 0.05, 0.05, 6
-# A name, and the two ways of training whose errors are divided.
+# Name of a ratio, and the two ways of training whose errors it divides.
 RATIOS = [
     ("groups of equal budget over groups of equal count", "dynamic-exact", "exact"),
     ("every B-th graph dropped over none", "dropped", "exact"),
@@ -70,7 +70,7 @@ RATIOS = [
 
 
 def learned(folder):
-    """Ratios of errors on the test set after the last step, paired by seed, with Student's intervals."""
+    """Ratios of test errors after the last step, paired by seed, with Student's intervals."""
     errors = {(size, way, repeat): rmse for size, way, repeat, rmse in duckdb.sql(f"""
         select runs.batch_size,
             case when weighting = 'per-graph' then 'per-graph'

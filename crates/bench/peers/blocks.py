@@ -1,4 +1,4 @@
-"""Systems measured in turn, block by block, and what follows from the blocks."""
+"""Interleaved measurement of several systems in blocks, and summary statistics over the blocks."""
 
 import os
 import platform
@@ -8,14 +8,14 @@ from scipy import stats
 
 
 def rotated(names, block):
-    """The order of the systems in a block: a first one after the other."""
+    """The order of the systems in a block: each system gets to be first in turn."""
     shift = block % len(names)
     return names[shift:] + names[:shift]
 
 
 def measure(systems, n_block):
-    """What each system's function returns, a time or those of several steps, [n_block]. A first
-    block warms up."""
+    """Calls each system's function once per block; it returns one time or the times of several steps.
+    Returns lists of length [n_block]; an additional first block is a warm-up."""
     samples = {name: [] for name in systems}
     for block in range(n_block + 1):
         for name in rotated(list(systems), block):
@@ -26,10 +26,10 @@ def measure(systems, n_block):
 
 
 def summarise(samples, reference):
-    """Medians over blocks of the medians within blocks, and ratios to the reference: geometric
-    means over blocks, because what disturbs one system in a block disturbs its neighbours, with 95
-    % intervals of Student's t over the blocks' logarithms. `least` is the least of all steps: what
-    other work on the machine can only raise."""
+    """Medians over blocks of the medians within blocks, and ratios to the reference: geometric means
+    over blocks, because a disturbance affects neighbouring systems of a block alike, with Student's
+    95 % intervals of the blocks' logarithms. `least` is the minimum over all steps, which other work
+    on the machine can only raise."""
     blocks = {name: np.array([np.median(block) for block in values])
               for name, values in samples.items()}
     least = {name: float(min(np.min(block) for block in values))

@@ -11,7 +11,7 @@ from peers import static_groups
 
 
 def compare_batches(folder, molecules, strategy, batch_size, n_batch):
-    """Ends the program at the first difference; returns the number of values compared."""
+    """Exits at the first difference; returns the number of values compared."""
     budget = dynamic_budget(molecules, batch_size)
     if strategy == "dynamic":
         theirs = jraph_dynamic(molecules.stream(), *budget, batch_size)
@@ -52,7 +52,7 @@ def compare(ours, theirs, where):
 
 
 def expect_equal(ours, theirs, where):
-    """Equal to the last bit, and of equal length."""
+    """Exits unless both are bit-identical and of equal length."""
     if ours.shape != theirs.shape:
         sys.exit(f"{where}: {ours.shape} values here, {theirs.shape} there")
     different = np.flatnonzero(ours != theirs)
@@ -63,7 +63,7 @@ def expect_equal(ours, theirs, where):
 
 
 def our_batches(folder):
-    """The fields of each batch; in the files all batches lie one behind the other."""
+    """The fields of each batch; the files hold all batches concatenated."""
     shapes = np.load(folder / "shape.npy").reshape(-1, 3)
     by_shape = {"n_node": 2, "n_edge": 2, "target": 2, "weight": 2, "class": 0,
                 "sender": 1, "receiver": 1, "distance": 1}

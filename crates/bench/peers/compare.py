@@ -1,13 +1,12 @@
-"""Batching here, in jraph, in PyTorch Geometric and in NumPy: the same molecules, the same batches.
+"""Times batching in batchlab, jraph, PyTorch Geometric and NumPy: same molecules, same batches.
 
     cargo build --release -p batchlab-bench
     crates/bench/peers/setup.sh --pyg
     crates/bench/peers/.venv/bin/python crates/bench/peers/compare.py
 
-All systems are measured in turn within each block (A B C A B C ...), on one core and in one run;
-the order is rotated from block to block. Before anything is measured, our batches are compared
-with jraph's element by element, and a difference ends the run with status 1. What each row
-contains is said in docs/benchmarks.md.
+Every block measures all systems in turn (A B C A B C ...), on one core and in one run; the order
+rotates from block to block. Before anything is timed, our batches are compared with jraph's element
+by element; a difference ends the run with status 1. docs/benchmarks.md explains the rows.
 """
 
 import argparse
@@ -33,12 +32,12 @@ from check import compare_batches
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 STRATEGIES = ["dynamic", "static-64"]
 FIELDS = ["schnet", "sender-order", "displacement"]
-# Epochs whose order is exported: more than a run draws.
+# Number of epochs whose order is exported: more than a run uses.
 N_EPOCH = 400
 
 
 class Ours:
-    """The binary, which answers requests line by line."""
+    """The batchlab-bench process, which answers requests line by line."""
 
     def __init__(self, binary, data):
         self.process = subprocess.Popen(
@@ -54,14 +53,14 @@ class Ours:
         return json.loads(line)
 
     def open(self, strategy, batch_size, fields):
-        """A function from a number of batches to microseconds per batch."""
+        """Returns a function from a number of batches to microseconds per batch."""
         self.ask(do="open", strategy=strategy, batch_size=batch_size, fields=fields)
         source, self.n_source = self.n_source, self.n_source + 1
         return lambda n_batch: self.ask(do="time", source=source, n_batch=n_batch)["us"]
 
 
 def timed(batches):
-    """A function from a number of batches to microseconds per batch, for an endless iterator."""
+    """Returns a function from a number of batches to microseconds per batch, for an infinite iterator."""
     def block(n_batch):
         start = time.perf_counter()
         for _ in range(n_batch):
@@ -71,7 +70,7 @@ def timed(batches):
 
 
 def systems(ours, molecules, strategy, batch_size, with_pyg):
-    """Name -> a function that times a block."""
+    """Name -> function that times a block."""
     budget = dynamic_budget(molecules, batch_size)
     stream = molecules.stream()
     if strategy == "dynamic":

@@ -1,12 +1,12 @@
-"""The training step on a GPU: here, in JAX and in PyTorch, in single precision and in TF32.
+"""Times the training step on a GPU in batchlab, JAX and PyTorch, in single precision and in TF32.
 
     compare_gpu.py --binary batchlab-bench [--json FILE]
 
-As compare_training.py, of which this is the counterpart: the same batch, parameters and mathematics,
-measured in turn within blocks; loss, predictions and gradients are compared before and after. Every
-step copies its batch to the GPU and brings its loss back, in all systems. `floor` is what the
-products, the bytes that backward needs, and nothing else would take at the rates that are measured
-first. docs/gpu.md says how to make the binary and keeps the figures.
+The counterpart of compare_training.py: the same batch, parameters and mathematics, interleaved in
+blocks; loss, predictions and gradients are compared before and after. In all systems, every step
+copies its batch to the GPU and its loss back. `floor` is the time that the matrix products and the
+memory traffic for backward alone would take at the rates measured first. docs/gpu.md explains how to
+build the binary.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from blocks import measure, summarise
 from compare_training import MODELS, choice, rows_of_peers, timed
 
 THREADS = 2
-# What of ours is measured, by precision and environment: steps as usual, steps that are recorded, and the
-# latter with four blocks of a message on a processor instead of two. That all compute the same is checked
-# by the first call of run.sh, not here. Peers have no bf16 with factors and results in single precision.
+# Our variants, by precision and environment: plain steps, recorded steps, and recorded steps with four
+# message blocks per multiprocessor instead of two. The first call of run.sh, not this script, checks that all
+# compute the same. Peers have no bf16 mode with factors and results in single precision.
 PLAIN = {"BATCHLAB_CUDA_GRAPHS": "0", "BATCHLAB_CUDA_BLOCKS": "2"}
 RECORDED = PLAIN | {"BATCHLAB_CUDA_GRAPHS": "1"}
 SMALL_BLOCKS = RECORDED | {"BATCHLAB_CUDA_BLOCKS": "4"}
@@ -37,7 +37,7 @@ OURS = {
 
 
 class Processes:
-    """Ours and the peers on one GPU, in one precision."""
+    """Our processes and the peers' on one GPU, in one precision."""
 
     def __init__(self, options, precision):
         self.options, self.precision = options, precision
@@ -48,7 +48,7 @@ class Processes:
 
     def peer(self, kind):
         if kind not in self.peers:
-            # What a step takes anew is the GPU's memory, of which both peers keep what they free.
+            # Steps allocate GPU memory, which both peers keep when they free it.
             self.peers[kind] = workers.peer(kind, THREADS, self.options.device, self.precision,
                                             keeps_memory=False)
         return self.peers[kind]
@@ -62,9 +62,9 @@ class Processes:
 
 
 def compare_step(processes, model, batch_size, rates):
-    """One table. A peer whose numbers differ is named with the difference and not measured."""
+    """One table. A peer whose numbers differ is reported with the difference and not timed."""
     options, ours = processes.options, processes.ours["batchlab"]
-    # All from the same seed.
+    # All use the same seed.
     sizes = [worker.ask("open", structures="qm9", model=MODELS[model],
                         choice=choice(batch_size, options.strategy))
              for worker in processes.ours.values()][0]
@@ -97,8 +97,8 @@ def compare_step(processes, model, batch_size, rates):
 
 
 def floor(work, rates):
-    """Milliseconds: all products at the rate of a large one, and what backward needs written once
-    and read once."""
+    """Milliseconds for all products at the rate of a large one, plus writing and reading the data for
+    backward once."""
     products = work["giga_operations"] / rates["giga_per_second"] * 1e3
     traffic = 2 * work["kept_bytes"] / 1e9 / rates["giga_bytes_per_second"] * 1e3
     return {"products_ms": products, "traffic_ms": traffic, "ms": products + traffic}
@@ -126,7 +126,7 @@ def print_step(table):
 
 
 def memory_used(process):
-    """Bytes that a process has on the GPU; none where the driver does not tell."""
+    """GPU memory of a process in bytes, or None if the driver does not report it."""
     query = ["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"]
     try:
         lines = subprocess.run(query, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -138,7 +138,7 @@ def memory_used(process):
 
 
 def steady(options, model, n_report=10):
-    """Memory of this process over many steps on changing batches, on the host and on the GPU."""
+    """Host and GPU memory of our process over many steps on changing batches."""
     ours = workers.ours(options.binary, THREADS, options.device)
     now, on_gpu = [], []
     for _ in range(2):
@@ -176,7 +176,7 @@ def main():
         result["rates"][precision] = processes.rates
         print(f"\n{precision}: "
               + ", ".join(f"{name} {value:.1f}" for name, value in processes.rates.items()))
-    # What says most comes first, should the time end.
+    # The most informative sizes come first, in case time runs out.
     for batch_size, precision, model in itertools.product(options.batch_size, options.precision,
                                                           options.models):
         processes = all_processes[precision]

@@ -1,15 +1,15 @@
-"""Training on the nodes of one graph here and in PyTorch Geometric: personalised PageRank, IBMB's
-batches, and epochs of a GCN on the full graph, on IBMB's batches, on parts and on sampled neighbours.
+"""Times training on the nodes of one graph in batchlab and PyTorch Geometric: personalised PageRank,
+IBMB's batches, and epochs of a GCN on the full graph, IBMB's batches, parts and sampled neighbours.
 
     cargo build --release -p batchlab-bench
     crates/bench/peers/setup.sh --nodes
     crates/bench/peers/.venv/bin/python crates/bench/peers/compare_nodes.py --json nodes.json
 
-The graph is batchlab's `planted-graph` of ogbn-arxiv's size, from which all read the same arrays.
-Scores, losses and gradients are compared first, and a difference ends the run with status 1. Then all
-systems are measured in turn, in an order that rotates from block to block, until the time is up. A
-peer that fails is reported with its error, and the others go on. Ends with tables in markdown. What the
-rows contain is said in docs/benchmarks.md.
+All systems read the same arrays of batchlab's `planted-graph`, which has ogbn-arxiv's size. Scores,
+losses and gradients are compared first; a difference ends the run with status 1. Then all systems are
+measured in turn, in an order that rotates from block to block, until the time is up. A peer that fails
+is reported with its error, and the others continue. Prints Markdown tables at the end.
+docs/benchmarks.md explains the rows.
 """
 
 import argparse
@@ -43,8 +43,8 @@ def ibmb(outputs_per_batch):
 
 
 def of_ours(options, n_train):
-    """Table, row, batcher, whether batches stay with the engine, whether the last convolution is
-    computed for outputs alone."""
+    """Table, row, batcher, whether batches stay with the engine, and whether the last convolution is
+    computed for outputs only."""
     cluster = {"name": "cluster", "n_part": N_PART}
     neighbor = {"name": "neighbor", "fan_out": FAN_OUT,
                 "n_output": -(-n_train // N_NEIGHBOR_BATCH)}
@@ -75,7 +75,7 @@ class Failed(Exception):
 
 
 def ask(worker, what, **request):
-    """Its answer; what goes wrong there ends that row alone."""
+    """The worker's answer; raises Failed on an error, which ends only that row."""
     try:
         answer = worker.ask(what, **request)
     except (SystemExit, OSError, ValueError) as error:
@@ -86,7 +86,7 @@ def ask(worker, what, **request):
 
 
 class Run:
-    """What is measured: (table, row) -> samples by block."""
+    """The measurements: (table, row) -> samples by block."""
 
     def __init__(self, options, end):
         self.options = options
@@ -95,7 +95,7 @@ class Run:
         self.samples = {}
 
     def add(self, name, rows, call):
-        """A system that gives the seconds of several rows at once."""
+        """Adds a system that returns the seconds of several rows at once."""
         self.systems[name] = (rows, call)
         for row in rows:
             self.samples[row] = []
@@ -132,7 +132,7 @@ class Run:
 
 
 def check(ours, peer, options, dataset, folder, report):
-    """The same graph, scores, losses and gradients; a difference ends the run."""
+    """Compares graph, scores, losses and gradients; a difference ends the run."""
     folder.mkdir()
     where = str(folder)
     ours.ask("load", dataset=dataset)
@@ -141,7 +141,7 @@ def check(ours, peer, options, dataset, folder, report):
     small = dataset is SMALL
     ours.ask("write-ppr", n_root=1000, folder=where)
     ppr = ask(peer, "ppr", n_root=1000, folder=where)
-    # Either list of scores is exact but for residues below epsilon x degree, in another order.
+    # Both lists of scores are exact except for residues below epsilon x degree; push orders differ.
     if not ppr["mean_sum_of_differences"] < 0.02 * ppr["mean_sum"]:
         sys.exit(f"scores differ from batchlab's: {ppr}")
     found = {"graph": graph, "ppr": ppr, "batches": {}}
@@ -169,7 +169,7 @@ def own_systems(run, ours, n_train):
                           ask(ours, "prepare", batcher=batcher)["seconds"]})
 
     def build(warm):
-        # What a first epoch collates; a fresh case each time, whose preparation is not counted.
+        # Times the collation of a first epoch; a fresh case each time, whose preparation is not counted.
         case = ask(ours, "open", choice=choice(batcher, False, True))
         answer = ask(ours, "epoch", train=False, **case)
         ask(ours, "drop", **case)
@@ -214,7 +214,7 @@ def peer_systems(run, peer, suffix, parts):
     has_ibmb = attempt("IBMB loader", prepare)
     if has_ibmb and "prepare" in parts:
         def times(warm):
-            # What compiles is done; the first block need not repeat it.
+            # Compilation already happened in the attempt above; the warm-up block need not repeat it.
             answer = has_ibmb if warm else prepare()
             return {(table, name_of("")): answer[part] for part, table in preparation.items()}
         run.add(f"peer prepare{suffix}", [(table, name_of("")) for table in preparation.values()],
@@ -259,7 +259,7 @@ def start_peer(options, keeps_memory):
     command = [sys.executable, str(workers.HERE / "nodes_worker.py"), str(options.threads)]
     worker = workers.Worker(command, options.threads, environment)
     if keeps_memory:
-        ask(worker, "memory")  # its answer says that the process is up
+        ask(worker, "memory")  # the answer means that the process is up
         workers.require_loaded(worker)
     return worker
 
@@ -273,7 +273,7 @@ def start_ours(options):
 
 
 def memory(run, dataset, folder, n_train):
-    """Peak bytes of processes that load the graph, prepare batches and train one epoch, each for one
+    """Peak bytes of processes that load the graph, prepare batches and train one epoch, one process per
     row; peers as installed, since an allocator that keeps memory only adds to it."""
     peaks = {}
     for table, row, *of_row in of_ours(run.options, n_train):
@@ -311,7 +311,7 @@ def tables(run):
         rows = {row: values for (of, row), values in run.samples.items() if of == table and values}
         if not rows:
             continue
-        # Whoever failed on the way has fewer.
+        # A row that failed midway has fewer blocks.
         n_block = max(map(len, rows.values()))
         rows = {row: values for row, values in rows.items() if len(values) == n_block}
         ours = [row for row in rows if row.startswith(OURS)]

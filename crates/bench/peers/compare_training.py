@@ -1,14 +1,14 @@
-"""The training step (forward, backward, Adam) here, in JAX and in PyTorch: the same batch, the same
-parameters, the same mathematics.
+"""Times the training step (forward, backward, Adam) in batchlab, JAX and PyTorch: the same batch, the
+same parameters, the same mathematics.
 
     cargo build --release -p batchlab-bench
     crates/bench/peers/setup.sh --pyg
     crates/bench/peers/.venv/bin/python crates/bench/peers/compare_training.py
 
-All systems are measured in turn within each block, in an order that rotates from block to block.
-Before the blocks and after them, at the parameters that ours has reached, loss, predictions and
-gradients of every system are compared with ours, and a difference ends the run with status 1. What
-the rows contain is said in docs/benchmarks.md.
+Every block measures all systems in turn, in an order that rotates from block to block. Loss,
+predictions and gradients of every system are compared with ours before the blocks, and again after
+them at the parameters that ours has reached; a difference ends the run with status 1.
+docs/benchmarks.md explains the rows.
 """
 
 import argparse
@@ -27,13 +27,13 @@ from blocks import measure, processor, summarise
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
-# The tables of our configuration. PaiNN has 128 features, as QM9's in the study's repository.
+# Our `[model]` tables. PaiNN has 128 features, as for QM9 in the study's repository.
 MODELS = {
     "schnet": {"name": "schnet"},
     "mpeu": {"name": "mpeu"},
     "painn": {"name": "painn", "latent_size": 128, "cutoff_angstrom": 6.0},
 }
-# Each model of a peer: as the study's program computes it, and with node-side products.
+# Options of the peers' models: as the study's program computes them, and with node-side products.
 PLAIN = {"schnet": {}, "mpeu": {}, "painn": {"cutoff": 6.0}}
 NODE_SIDE = {"schnet": {"node_side": True}, "mpeu": {"node_side": True}, "painn": {"cutoff": 6.0}}
 
@@ -41,9 +41,9 @@ COMPILED = "PyTorch compiled"
 
 
 def rows_of_peers(model, peers, with_compiled=False, keeps_memory=(True,)):
-    """Name of a row -> kind of process, whether it keeps the memory that it frees, and options of
-    the model."""
-    # For PyTorch the faster of the two; PyTorch Geometric's own SchNet has its product on the node
+    """Row name -> kind of process, whether its allocator keeps freed memory, and options of the
+    model."""
+    # For PyTorch, the faster variant; PyTorch Geometric's own SchNet has its product on the node
     # side, too.
     rows = {"JAX": ("jax", PLAIN[model]), "PyTorch eager": ("eager", NODE_SIDE[model])}
     as_installed = {f"{row}, as installed": (kind, False, options)
@@ -65,20 +65,20 @@ STRATEGIES = {
 
 
 def choice(batch_size, strategy="static-64", at_least=None):
-    """A batch of a strategy, and a larger shape to pad it to."""
+    """A batch of a strategy, and optionally a larger shape to pad it to."""
     return {"batcher": {**STRATEGIES[strategy], "batch_size": batch_size}, "at_least": at_least}
 
 
 def timed(worker, case, block_ms):
-    """A function that makes one block: milliseconds of each step. Their number is chosen such that
-    a block takes about `block_ms`."""
+    """Returns a function that runs one block and returns the milliseconds of each step. The number of
+    steps is chosen such that a block takes about `block_ms`."""
     first = min(worker.ask("time", case=case, n_step=2)["ms"])
     n_step = int(np.clip(round(block_ms / first), 2, 50))
     return lambda: worker.ask("time", case=case, n_step=n_step)["ms"]
 
 
 class Processes:
-    """Ours and those of the peers that were asked for, with one number of threads."""
+    """Our process and those of the requested peers, at one number of threads."""
 
     def __init__(self, options, threads):
         self.threads, self.options = threads, options
@@ -102,7 +102,7 @@ class Processes:
 
 
 def compare_step(processes, structures, model, batch_size):
-    """One table: the rows of all systems on one batch, and the floors."""
+    """One table: rows of all systems on one batch, and the floors."""
     options, ours = processes.options, processes.ours
     sizes = ours.ask("open", structures=structures, model=MODELS[model],
                      choice=choice(batch_size, options.strategy))
@@ -123,7 +123,7 @@ def compare_step(processes, structures, model, batch_size):
                 cases[row] = (worker, case)
                 systems[row] = timed(worker, case, options.block_ms)
             elif row == COMPILED:
-                # Eager passes the same functions: it is the compiler that is wrong.
+                # The same functions pass in eager mode, so the compiler is at fault.
                 refused[row] = found["refused"]
             else:
                 sys.exit(f"{row}, {model}, B = {batch_size}: {found['refused']}")
@@ -171,7 +171,7 @@ def print_step(table):
 
 
 def squares(processes):
-    """10^9 operations per second in a product of two matrices of 2048 x 2048."""
+    """GFLOP/s of a product of two 2048 x 2048 matrices."""
     kinds = {"batchlab": processes.ours}
     kinds |= {{"jax": "JAX", "eager": "PyTorch"}[kind]: processes.peer(kind)
               for kind in processes.options.peers}
@@ -183,8 +183,8 @@ def squares(processes):
 
 
 def linearity(processes, structures, model, batch_size):
-    """Time against padded edges: the same graphs with more and more padding. The least of all steps
-    is fitted: what other work on the machine adds is no part of the cost."""
+    """Time against padded edges: the same graphs with more and more padding. The fit uses the minimum
+    over all steps, to exclude the time added by other work on the machine."""
     ours, options = processes.ours, processes.options
     def open_with(at_least):
         return ours.ask("open", structures=structures, model=MODELS[model],
@@ -210,7 +210,7 @@ def linearity(processes, structures, model, batch_size):
 
 
 def half_padding(processes, structures, model, batch_size):
-    """A batch of which half is padding beside one of the same shape that is real."""
+    """A half-padded batch against a fully real one of the same shape."""
     ours, options = processes.ours, processes.options
     def open_with(size, at_least):
         return ours.ask("open", structures=structures, model=MODELS[model],
@@ -233,7 +233,7 @@ def half_padding(processes, structures, model, batch_size):
 
 
 def memory(options, model, batch_size):
-    """Peak memory of a process that does nothing else, and of ours over 2,000 steps."""
+    """Peak memory of a process that only trains one batch, for each system."""
     structures = {"structures": "qm9", "choice": choice(batch_size), "model": MODELS[model]}
     peaks = {}
     with tempfile.TemporaryDirectory() as folder:

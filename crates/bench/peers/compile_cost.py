@@ -1,13 +1,12 @@
-"""What XLA takes to compile one step of training for one padded shape.
+"""Time XLA takes to compile one training step for one padded shape.
 
     cargo build --release -p batchlab-bench
     crates/bench/peers/setup.sh
     crates/bench/peers/.venv/bin/python crates/bench/peers/compile_cost.py --json compile.json
 
-The graphs of one batch are padded to `--shapes` shapes, multiples of 64 nodes and edges, for each
-model and batch size. Every shape is traced and compiled once, as JAX does when a shape is met for
-the first time; no cache of compiled programs on disk is used. `batchlab report --compile-cost
-SECONDS` takes the result.
+For each model and batch size, the graphs of one batch are padded to `--shapes` shapes, multiples of
+64 nodes and edges. Every shape is traced and compiled once, as JAX does on its first use, without an
+on-disk compilation cache. `batchlab report --compile-cost SECONDS` takes the result.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from compare_training import MODELS, PLAIN, ROOT, choice
 
 
 def compile_shapes(ours, jax, model, batch_size, n_shape):
-    """One row for each shape: its size, and seconds to trace and to compile."""
+    """One row per shape: its size, and the seconds to trace and to compile it."""
     rows, at_least = [], None
     for _ in range(n_shape):
         padded = ours.ask("open", structures="qm9", model=MODELS[model],
@@ -39,7 +38,7 @@ def compile_shapes(ours, jax, model, batch_size, n_shape):
 
 
 def summary(rows):
-    """Seconds of a first use: median, least and largest over shapes."""
+    """Seconds for the first use of a shape: median, minimum and maximum over shapes."""
     seconds = [row["trace_s"] + row["compile_s"] for row in rows]
     return {"n_shape": len(rows), "median_s": statistics.median(seconds),
             "least_s": min(seconds), "largest_s": max(seconds)}

@@ -1,8 +1,8 @@
-"""Golden files of the study's program: parameters by batchlab's names, the batch, what comes out.
+"""Golden files of the study's program: parameters by batchlab's names, the batch, and the results.
 
-    golden.py [folder]      compares the models in JAX and PyTorch with the files of the folder
+    golden.py [folder]      compares the models in JAX and PyTorch with the files in the folder
 
-The folder is crates/testkit/golden, or what BATCHLAB_GOLDEN names.
+The default folder is BATCHLAB_GOLDEN, or else crates/testkit/golden.
 """
 
 import json
@@ -18,8 +18,8 @@ TYPES = {"F64": np.float64, "F32": np.float32, "I32": np.int32, "U32": np.uint32
 
 
 def read_safetensors(path):
-    """Arrays by name, and the metadata. The format is a length, a table in JSON, and the bytes; a
-    file that ends in .xz is packed."""
+    """Arrays by name, and the metadata. The format is a length, a JSON header, and the bytes; a file
+    that ends in .xz is compressed."""
     data = pathlib.Path(path).read_bytes()
     if str(path).endswith(".xz"):
         data = lzma.decompress(data)
@@ -69,7 +69,7 @@ def _painn_name(name):
 
 
 class Golden:
-    """One file, in the precision asked for."""
+    """One golden file, in the requested precision."""
 
     def __init__(self, path, dtype):
         arrays, metadata = read_safetensors(path)
@@ -101,7 +101,7 @@ def norm_difference(value, expected):
 
 
 def errors(golden, training):
-    """The largest relative errors of predictions, loss, gradients, and the loss of Adam's steps."""
+    """Largest relative errors of predictions, loss, gradients, and losses along the steps of Adam."""
     loss, prediction, gradients = training.evaluate()
     prediction = np.asarray(prediction, float)[:-1]
     if gradients.keys() != golden.gradients.keys():
@@ -118,7 +118,7 @@ def errors(golden, training):
     return result
 
 
-# The files of PaiNN were made with a cutoff of 5 angstrom.
+# The golden files of PaiNN use a cutoff of 5 angstrom.
 VARIANTS = {"schnet": [{}, {"node_side": True}], "mpeu": [{}, {"node_side": True}],
             "painn": [{"cutoff": 5.0}]}
 LIMITS = {"prediction": 1e-5, "loss": 1e-5, "gradient": 1e-4, "Adam": 1e-5}

@@ -1,4 +1,4 @@
-"""How long files of many structures take to be read, and how much memory, as docs/data.md says:
+"""Time and memory needed to read files of many structures, as reported in docs/data.md:
 python3 crates/bench/peers/large_files.py target/release/batchlab"""
 
 import os
@@ -14,7 +14,7 @@ rng = random.Random(0)
 
 
 def xyz(comment: str, n_frame: int) -> str:
-    """Frames of 15 to 25 atoms near places of a grid."""
+    """Frames of 15 to 25 atoms near grid points."""
     frames = []
     for _ in range(n_frame):
         n = rng.randint(15, 25)
@@ -33,7 +33,7 @@ def cif() -> str:
 
 
 def measure(program: str, path: Path, keys: list[str]) -> None:
-    """Both are those of a child, which waits for the one that reads."""
+    """Prints time and peak memory of a child process that waits for the reading process."""
     child = "import resource, subprocess, sys; r = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); " \
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(r.returncode)"
     start = time.perf_counter()

@@ -1,9 +1,9 @@
-"""SchNet, MPEU and PaiNN in JAX with jraph's segment functions: what arXiv 2502.00944 trains.
+"""SchNet, MPEU and PaiNN in JAX with jraph's segment functions, as trained in arXiv 2502.00944.
 
-Parameters are a dictionary by batchlab's names, so that both sides start from the same numbers.
-`node_side` computes what depends on the sender alone once per node, and splits the layer on
-[h_sender; h_receiver; e] into its three parts, instead of once per edge as the study's program
-does. The mathematics is the same; the compiler does not find this by itself.
+Parameters are a dictionary keyed by batchlab's names, so that both sides start from the same numbers.
+With `node_side`, anything that depends only on the sender is computed once per node instead of once
+per edge as in the study's program, and the layer on [h_sender; h_receiver; e] is split into its three
+parts. The mathematics is the same; the compiler does not do this on its own.
 """
 
 import functools
@@ -27,7 +27,7 @@ def identity(x):
 
 
 def perceptron(p, name, x, activation, last=identity):
-    """Two layers, with biases where the parameters have them."""
+    """Two layers, with biases if the parameters include them."""
     for layer, act in enumerate((activation, last)):
         x = x @ p[f"{name}.{layer}.weight"]
         bias = p.get(f"{name}.{layer}.bias")
@@ -36,7 +36,7 @@ def perceptron(p, name, x, activation, last=identity):
 
 
 def gaussians(distance, n=150, spacing=0.1):
-    """[n_edge, n]; the divisor is the spacing itself."""
+    """Returns [n_edge, n]; the divisor is the spacing itself."""
     centre = jnp.arange(n, dtype=distance.dtype) * spacing
     return jnp.exp(-((distance[:, None] - centre) ** 2) / spacing)
 
@@ -81,8 +81,8 @@ def mpeu(p, batch, node_side=False):
 
 
 def painn(p, batch, cutoff=6.0, eps=1e-8, limit=100.0):
-    """Filters of all layers come from one product, as in the study's program. A message takes the
-    features of the receiver and arrives at the sender, as there."""
+    """As in the study's program, the filters of all layers come from one product, and a message takes the
+    features of the receiver and arrives at the sender."""
     sender, receiver, n_node = batch["sender"], batch["receiver"], len(batch["node_class"])
     silu, d = jax.nn.silu, batch["displacement"]
     r = jnp.sqrt((d**2).sum(1, keepdims=True) + eps)
@@ -118,7 +118,7 @@ MODELS = {"schnet": schnet, "mpeu": mpeu, "painn": painn}
 
 
 def loss_of(network, p, batch):
-    """Squared error over the outputs with their weights (padding has weight 0), and predictions."""
+    """Weighted mean squared error over the outputs (padding has weight 0), and predictions."""
     prediction, weight = network(p, batch), batch["weight"]
     error = jnp.where(weight > 0, weight * (prediction - batch["target"]) ** 2, 0.0)
     return error.sum() / weight.sum(), prediction
@@ -134,8 +134,8 @@ def adam(p, gradient, first, second, n_update, learning_rate):
 
 
 class Training:
-    """One model on one batch, which lies in host memory as NumPy arrays and is handed over in every
-    step, as the study's program does. A step is compiled once."""
+    """One model on one batch, kept in host memory as NumPy arrays and passed in every step, as in the
+    study's program. A step is compiled once."""
 
     def __init__(self, model, options, parameters, batch, learning_rate=1e-4):
         self.batch = batch
@@ -149,7 +149,7 @@ class Training:
             p, first, second = adam(p, gradient, first, second, n_update, learning_rate)
             return (p, first, second, n_update), loss
 
-        # The state's memory is used again.
+        # Reuses the memory of the state.
         self.compiled_step = jax.jit(step, donate_argnums=0)
         self.compiled_evaluation = jax.jit(value_and_grad)
         self.load(parameters)
@@ -160,12 +160,12 @@ class Training:
         self.state = (p, zeros(), zeros(), jnp.zeros(()))
 
     def step(self):
-        """One step of training; the loss before it."""
+        """Makes one training step; returns the loss before it."""
         self.state, loss = self.compiled_step(self.state, self.batch)
         jax.block_until_ready(self.state)
         return float(loss)
 
     def evaluate(self):
-        """Loss, predictions and gradients by name, at the present parameters."""
+        """Loss, predictions and gradients by name, at the current parameters."""
         (loss, prediction), gradients = self.compiled_evaluation(self.state[0], self.batch)
         return float(loss), np.asarray(prediction), jax.tree.map(np.asarray, gradients)

@@ -1,7 +1,8 @@
 """SchNet, MPEU and PaiNN in PyTorch with PyTorch Geometric's scatter: the mathematics of
 models_jax.py, eager or compiled for one shape.
 
-`node_side` as there; PyTorch Geometric's own SchNet computes the sender's part once per node.
+`node_side` has the same meaning; PyTorch Geometric's own SchNet computes the sender's part once per
+node.
 """
 
 import math
@@ -24,7 +25,7 @@ def identity(x):
 
 
 def perceptron(p, name, x, activation, last=identity):
-    """Two layers, with biases where the parameters have them."""
+    """Two layers, with biases if the parameters include them."""
     for layer, act in enumerate((activation, last)):
         weight, bias = p[f"{name}.{layer}.weight"], p.get(f"{name}.{layer}.bias")
         x = act(x @ weight if bias is None else torch.addmm(bias, x, weight))
@@ -32,7 +33,7 @@ def perceptron(p, name, x, activation, last=identity):
 
 
 def gaussians(distance, n=150, spacing=0.1):
-    """[n_edge, n]; the divisor is the spacing itself."""
+    """Returns [n_edge, n]; the divisor is the spacing itself."""
     centre = torch.arange(n, dtype=distance.dtype, device=distance.device) * spacing
     return torch.exp(-((distance[:, None] - centre) ** 2) / spacing)
 
@@ -121,14 +122,14 @@ MODELS = {"schnet": schnet, "mpeu": mpeu, "painn": painn}
 
 
 def as_tensor(array):
-    """A view of the array's memory; indices become 64-bit, which PyTorch wants."""
+    """A view of the array's memory; indices become 64-bit, which PyTorch requires."""
     array = np.require(array, requirements="W")
     return torch.from_numpy(array.astype(np.int64) if array.dtype.kind in "iu" else array)
 
 
 class Training:
-    """One model on one batch, which lies in memory as tensors: on the processor a step does not copy
-    it. On a GPU the batch lies in pinned memory of the host, and every step copies it there."""
+    """One model on one batch, kept in memory as tensors: on a CPU a step does not copy it. For a GPU the
+    batch is kept in pinned host memory, and every step copies it to the GPU."""
 
     def __init__(self, model, options, parameters, batch, learning_rate=1e-4, compiled=False,
                  device="cpu"):
@@ -144,7 +145,7 @@ class Training:
             error = weight * (prediction - batch["target"]) ** 2
             return torch.where(weight > 0, error, 0.0).sum() / weight.sum(), prediction
 
-        # The shapes of one batch never change: nothing is compiled for unknown ones.
+        # The shapes of one batch never change, so no dynamic shapes are needed.
         self.loss_of = torch.compile(loss_of, dynamic=False) if compiled else loss_of
         self.load(parameters)
 
@@ -163,7 +164,7 @@ class Training:
         return loss.item(), prediction
 
     def step(self):
-        """One step of training; the loss before it."""
+        """Makes one training step; returns the loss before it."""
         loss, _ = self.backward()
         self.optimiser.step()
         if self.device.type == "cuda":
@@ -171,7 +172,7 @@ class Training:
         return loss
 
     def evaluate(self):
-        """Loss, predictions and gradients by name, at the present parameters."""
+        """Loss, predictions and gradients by name, at the current parameters."""
         loss, prediction = self.backward()
         gradients = {name: value.grad.cpu().numpy().copy()
                      for name, value in self.parameters.items()}

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Neighbour lists of ours, ASE and matscipy: the same structures, equal edges, interleaved times.
+"""Times neighbour lists in batchlab, ASE and matscipy: same structures, equal edges, interleaved.
 
     cargo build --release -p batchlab-bench
     crates/bench/peers/setup.sh
     crates/bench/peers/.venv/bin/python -m pip install -r crates/bench/peers/requirements-neighbors.txt
     crates/bench/peers/.venv/bin/python crates/bench/peers/neighbors.py [--blocks 9] [--json FILE]
 
-Structures: formulas and volumes of real crystals (data/aflow_icsd_formulas.csv.xz), cells with
-random angles, atoms at random places; and a few large cells. Everything runs on one core. For the
-nearest neighbours, which neither peer offers, the peers' lists within a radius are searched with
-NumPy: first the radius of a sphere that holds twice as many atoms, then larger ones where atoms are
-missing, as ours does.
+The structures have the formulas and volumes of real crystals (data/aflow_icsd_formulas.csv.xz), cells
+with random angles, and atoms at random positions; there are also a few large cells. Everything runs on
+one core. Neither peer offers the k nearest neighbours; these are picked from the peers' radius lists
+with NumPy: the first radius is that of a sphere that holds twice as many atoms, larger ones follow
+where atoms are missing, as in batchlab.
 """
 
 import argparse
@@ -35,7 +35,7 @@ ROOT = HERE.parents[2]
 
 
 def crystals(rng, n_crystal):
-    """Random atoms in cells of real volume, numbers of atoms and random angles."""
+    """Random atoms in cells with real volumes and atom counts, and random angles."""
     text = lzma.open(ROOT / "data/aflow_icsd_formulas.csv.xz", "rt").read().splitlines()[1:]
     made = []
     for line in rng.choice(text, n_crystal, replace=False):
@@ -46,7 +46,7 @@ def crystals(rng, n_crystal):
 
 
 def cell_of(rng, n_atom, volume):
-    """One crystal; angles whose cell would be flat are drawn again."""
+    """One crystal; angles that would give a flat cell are redrawn."""
     square = 0
     while square < 0.2:
         alpha, beta, gamma = cosines = numpy.cos(numpy.radians(rng.uniform(50, 130, 3)))
@@ -67,7 +67,7 @@ def within(system, positions, cell, radius):
 
 
 def nearest(system, positions, cell, k):
-    """The k nearest of every atom, from lists within growing radii."""
+    """The k nearest neighbours of every atom, from lists within growing radii."""
     n_atom = len(positions)
     volume = abs(numpy.linalg.det(cell)) / n_atom
     radius = numpy.cbrt(0.75 / numpy.pi * 2 * k * volume)
@@ -90,7 +90,7 @@ def connect(system, rule, positions, cell):
 
 
 def furthest(centre, distance):
-    """For each edge, the largest distance of its centre."""
+    """For each edge, the largest distance among the edges of its centre."""
     largest = numpy.zeros(centre.max() + 1)
     numpy.maximum.at(largest, centre, distance)
     return largest[centre]
@@ -101,13 +101,13 @@ def sorted_by_centre(centre, values):
 
 
 def check(ours, rule, structures, n_check):
-    """Ends with an error unless all three have the same edges."""
+    """Exits with an error unless all three have the same edges."""
     n_edge = 0
     for at in range(min(n_check, len(structures))):
         mine = {key: numpy.array(value)
                 for key, value in ours.ask("edges", rule=rule, structure=at).items()}
         i, j, d = mine["receiver"], mine["sender"], mine["distance"]
-        # Theirs points from the centre to the neighbour, ours to the centre.
+        # Their vectors point from the centre to the neighbour, ours to the centre.
         vector = -mine["displacement"].reshape(-1, 3)
         for system in ("ase", "matscipy"):
             a, b, e, other = connect(system, rule, *structures[at])
@@ -116,8 +116,8 @@ def check(ours, rule, structures, n_check):
             assert len(a) == len(i), f"{where}: {len(a)} edges, ours {len(i)}"
             assert (a[other_by] == i[mine_by]).all() and (b[other_by] == j[mine_by]).all(), where
             assert numpy.allclose(e[other_by], d[mine_by], atol=1e-4), where
-            # An atom's images lie in opposite pairs at equal distances. Where the list of the
-            # nearest ends between the two, either may be in it.
+            # Images of an atom come in opposite pairs at equal distances. If the list of nearest
+            # neighbours ends between the two, either may be in it.
             sure = "radius" in rule or d[mine_by] < furthest(i, d)[mine_by] - 1e-4
             centre = numpy.where(sure, i[mine_by], -1)
             for axis in range(3):
@@ -158,7 +158,7 @@ def main():
         for rule in ({"radius": 5.0}, {"nearest": 12}, {"nearest": 24}):
             n_checked = check(ours, rule, structures, 100)
             times = {"ours": [], "ase": [], "matscipy": []}
-            # The first block warms up.
+            # The first block is a warm-up.
             for block in range(options.blocks + 1):
                 systems = list(times)
                 for system in systems[block % 3:] + systems[:block % 3]:

@@ -1,12 +1,12 @@
-"""PyTorch Geometric on the nodes of one graph, in a process of its own: answers requests, lines of
-JSON, as `batchlab-bench serve-nodes` does.
+"""PyTorch Geometric on the nodes of one graph, in its own process: answers JSON requests line by line,
+like `batchlab-bench serve-nodes`.
 
     nodes_worker.py THREADS
 
-`form` is how edges are stored: "csr", a sparse matrix of torch, or "scatter", an edge_index along
-which rows are gathered and added. Where the whole of torch-sparse would be needed, its part is taken
-by SciPy (the matrix of PPR scores), by pymetis (METIS) and by the one function that setup.sh builds
-(neighbor sampling); all else is PyTorch Geometric's own.
+`form` is how edges are stored: "csr", a sparse torch matrix, or "scatter", an edge_index along which
+rows are gathered and added. torch-sparse is replaced by SciPy (the matrix of PPR scores), by pymetis
+(METIS) and by the one function that setup.sh builds (neighbor sampling); everything else is PyTorch
+Geometric's own code.
 """
 
 import json
@@ -17,7 +17,7 @@ import time
 import traceback
 
 THREADS = int(sys.argv[1])
-# Read when the libraries are loaded.
+# Must be set before the libraries are loaded.
 os.environ["OMP_NUM_THREADS"] = os.environ["NUMBA_NUM_THREADS"] = str(THREADS)
 os.environ["TQDM_DISABLE"] = "1"
 
@@ -35,12 +35,12 @@ from golden import norm_difference, read_safetensors
 HERE = pathlib.Path(__file__).resolve().parent
 HIDDEN, N_LAYER, LEARNING_RATE = 256, 3, 1e-3
 ALPHA, EPSILON = 0.25, 2e-4
-# Relative to the norm; the order of sums differs.
+# Relative to the norm; the order of summation differs.
 LIMIT = {"loss": 2e-5, "gradient": 1e-3}
 
 
 class Gcn(torch.nn.Module):
-    """As batchlab's `gcn`; PyTorch Geometric always multiplies before it sends."""
+    """batchlab's `gcn`; PyTorch Geometric always multiplies before it sends."""
 
     def __init__(self, n_feature, n_class, dropout):
         super().__init__()
@@ -58,7 +58,7 @@ class Gcn(torch.nn.Module):
         return self.head(x)
 
     def ours(self):
-        """batchlab's name of each parameter, and whether the matrix lies the other way."""
+        """batchlab's name of each parameter, the parameter, and whether its matrix is transposed."""
         for layer in range(N_LAYER):
             yield f"convolution.{layer}.weight", self.convolution[layer].lin.weight, True
             yield f"norm.{layer}.scale", self.norm[layer].weight, False
@@ -68,7 +68,7 @@ class Gcn(torch.nn.Module):
 
 
 def in_form(form, edge_index, weight, n_node):
-    """What the model takes as edges and weights."""
+    """Edges and weights in the form that the model takes."""
     if form == "scatter":
         return edge_index, weight
     matrix = torch.sparse_coo_tensor(edge_index.flip(0), weight, (n_node, n_node))
@@ -76,7 +76,7 @@ def in_form(form, edge_index, weight, n_node):
 
 
 class ScipyMatrix:
-    """What topk_ppr_matrix asks of torch_sparse.SparseTensor."""
+    """The part of torch_sparse.SparseTensor that topk_ppr_matrix uses."""
 
     def __init__(self, row, col, value, sparse_sizes):
         parts = (value.numpy(), (row.numpy(), col.numpy()))
@@ -87,7 +87,7 @@ class ScipyMatrix:
 
 
 class Clocks:
-    """Seconds that PyTorch Geometric spends in some functions of a module."""
+    """Measures the seconds that PyTorch Geometric spends in some functions of a module."""
 
     def __init__(self, module, names):
         self.seconds = {}
@@ -130,7 +130,7 @@ class Nodes:
         return {"n_node": n_node, "n_edge": len(sender), "n_train": len(train)}
 
     def ppr(self, n_root=None, folder=None):
-        """Seconds for the scores of all training nodes; or those of the first, next to batchlab's."""
+        """Times the scores of all training nodes; or compares those of the first with batchlab's."""
         roots = self.train if n_root is None else self.train[:n_root]
         start = time.perf_counter()
         (row, col), score = get_ppr(self.data.edge_index, ALPHA, EPSILON, roots,
@@ -150,10 +150,10 @@ class Nodes:
         return answer
 
     def prepare_ibmb(self, aux_per_output, outputs_per_batch):
-        """IBMB's node-wise loader as a whole, and the parts of its time."""
+        """Times IBMB's node-wise loader as a whole and in parts."""
         self.clocks.seconds.clear()
         start = time.perf_counter()
-        # Unlike the authors' program and batchlab, it evens out no sizes: so here.
+        # Unlike the authors' program and batchlab, it does not balance batch sizes, so this does.
         n = len(self.train)
         even = -(-n // -(-n // outputs_per_batch))
         self.ibmb_batches = ibmb_loader.IBMBNodeLoader(
@@ -182,7 +182,7 @@ class Nodes:
         return {"seconds": time.perf_counter() - start}
 
     def open(self, loader, form, dropout=0.5, fan_out=(), n_batch=1):
-        """A model in training: the next case. Batches that a loader keeps are kept in this form."""
+        """Opens a training case. Batches that a loader keeps are stored in this form."""
         if loader == "full":
             batches = [self.data]
         elif loader == "ibmb":
@@ -203,7 +203,7 @@ class Nodes:
         return {"case": len(self.cases) - 1}
 
     def ready(self, batch, form):
-        """Features, edges, weights, rows of outputs and their classes."""
+        """Features, edges, weights, rows of outputs and their classes, and the number of edges."""
         rows = batch.output_node_mask.nonzero()[:, 0]
         if "batch_size" in batch:  # NeighborLoader: outputs come first
             rows = torch.arange(batch.batch_size)
@@ -211,7 +211,7 @@ class Nodes:
         return batch.x, *edges, rows, batch.y[rows], batch.edge_index.shape[1]
 
     def epoch(self, case, train, n_batch=None):
-        """An epoch of training, or of loading alone; or its first batches."""
+        """An epoch of training, or of loading only, or its first `n_batch` batches."""
         model, optimiser, batches, form = self.cases[case]
         model.train()
         answer = {"n_batch": 0, "n_node": 0, "n_edge": 0, "n_output": 0}
@@ -238,7 +238,7 @@ class Nodes:
         return {**answer, "seconds": seconds, "load_seconds": loading, "loss": loss}
 
     def compare(self, folder, form):
-        """Relative differences to batchlab's loss and gradients on its batch, at its parameters."""
+        """Relative differences from batchlab's loss and gradients on its batch, at its parameters."""
         arrays, _ = read_safetensors(pathlib.Path(folder) / "state.safetensors")
         nodes, rows = (torch.from_numpy(np.load(pathlib.Path(folder) / f"batch_{what}.npy")
                                         .astype(np.int64)) for what in ("node", "output"))
@@ -264,11 +264,11 @@ class Nodes:
     def floor(self):
         """Seconds for the products of a full-batch epoch, and for its traffic at the rate of a copy.
 
-        Traffic is that of sums along edges, norms, and their gradients; what products read and write
-        is in their time. Once with every array read once, once with a row read for every edge."""
+        The traffic is that of edge sums, norms and their gradients; memory access of products is part
+        of their time. Computed once with every array read once, once with a row read for every edge."""
         n, n_edge, n_feature = self.data.num_nodes, self.data.num_edges, self.data.num_features
         x = {width: torch.rand(n, width) for width in {n_feature, HIDDEN, self.n_class}}
-        # The first sum needs no gradient, so its input's product has none.
+        # The first layer's input needs no gradient.
         layers = [(n_feature, HIDDEN, False), *[(HIDDEN, HIDDEN, True)] * (N_LAYER - 1),
                   (HIDDEN, self.n_class, True)]
         start = time.perf_counter()
@@ -301,7 +301,7 @@ class Nodes:
 
 
 def main():
-    # Libraries may write to standard output, which belongs to the answers.
+    # Standard output is reserved for answers; anything that libraries print goes to standard error.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     nodes = Nodes()

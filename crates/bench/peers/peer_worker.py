@@ -1,5 +1,5 @@
-"""One peer in a process of its own: answers requests, lines of JSON, as `batchlab-bench
-serve-training` does.
+"""One peer in its own process: answers JSON requests line by line, like `batchlab-bench
+serve-training`.
 
     peer_worker.py jax|eager|compiled THREADS [cpu|cuda:0 [f32|tf32]]
 """
@@ -13,20 +13,20 @@ import time
 THREADS = int(sys.argv[2])
 DEVICE = sys.argv[3] if len(sys.argv) > 3 else "cpu"
 PRECISION = sys.argv[4] if len(sys.argv) > 4 else "f32"
-os.environ["OMP_NUM_THREADS"] = str(THREADS)  # read when a library is loaded
+os.environ["OMP_NUM_THREADS"] = str(THREADS)  # must be set before a library is loaded
 
 import numpy as np
 
 from golden import norm_difference, read_safetensors
 
-# Two programs that compute the same in single precision differ by less, relative to the norm. The
-# gradient of a single parameter is a sum of terms that may cancel: on random targets the same
-# program in single and in double precision differs by 2e-4.
+# Relative to the norm, equivalent programs in single precision differ by less than this. The gradient
+# of a single parameter is a sum of terms that may cancel: on random targets, single and double
+# precision of the same program differ by 2e-4.
 LIMIT = {"loss": 2e-5, "prediction": 5e-5, "all gradients": 1e-4, "gradient": 1e-3}
 if PRECISION == "tf32":
-    # Factors have 10 bits behind the point instead of 23.
+    # Factors have 10 fraction bits instead of 23.
     LIMIT = {"loss": 5e-3, "prediction": 5e-3, "all gradients": 1e-2, "gradient": 1e-1}
-# Thousands of steps on one batch lead near a minimum, where the terms of every gradient cancel.
+# Thousands of steps on one batch end near a minimum, where the terms of every gradient cancel.
 LIMIT_TRAINED = LIMIT | {"gradient": 10 * LIMIT["gradient"]}
 
 
@@ -58,7 +58,7 @@ class Jax:
 class Torch:
     def __init__(self, compiled):
         import torch
-        # Threads take this over from the one that starts them.
+        # Threads inherit this from the thread that starts them.
         torch.set_flush_denormal(True)
         torch.set_num_threads(THREADS)
         torch.set_float32_matmul_precision({"f32": "highest", "tf32": "high"}[PRECISION])
@@ -81,7 +81,7 @@ class Torch:
         return product
 
     def copies(self, size):
-        """A function that copies `size` bytes within the device's memory."""
+        """Returns a function that copies `size` bytes within device memory."""
         source = self.torch.empty(size // 4, device=DEVICE)
         target = self.torch.empty_like(source)
 
@@ -91,7 +91,7 @@ class Torch:
         return copy
 
     def launches(self, n):
-        """A function that asks for `n` of the smallest kernels, and waits once."""
+        """Returns a function that launches `n` minimal kernels and waits once."""
         number = self.torch.zeros(1, device=DEVICE)
 
         def launch():
@@ -106,7 +106,7 @@ class Torch:
 
 
 def open_case(peer, cases, folder, model, options):
-    """Loads what batchlab wrote, and makes a first step, which compiles."""
+    """Loads batchlab's files and makes a first step, which compiles."""
     arrays, _ = read_safetensors(pathlib.Path(folder) / "state.safetensors")
     batch, _ = read_safetensors(pathlib.Path(folder) / "batch.safetensors")
     training = peer.training(model=model, options=options, batch=batch,
@@ -118,7 +118,7 @@ def open_case(peer, cases, folder, model, options):
 
 
 def compile_case(peer, folder, model, options):
-    """Seconds that JAX takes for what it does when it meets the shapes of a batch first."""
+    """Seconds that JAX takes to trace and to compile the step for the shapes of a batch."""
     arrays, _ = read_safetensors(pathlib.Path(folder) / "state.safetensors")
     batch, _ = read_safetensors(pathlib.Path(folder) / "batch.safetensors")
     training = peer.training(model=model, options=options, batch=batch,
@@ -131,7 +131,7 @@ def compile_case(peer, folder, model, options):
 
 
 def compare(training, folder, trained):
-    """Relative differences to batchlab's loss, predictions and gradients at its parameters."""
+    """Relative differences from batchlab's loss, predictions and gradients at its parameters."""
     arrays, _ = read_safetensors(pathlib.Path(folder) / "state.safetensors")
     training.load(split(arrays, "parameter."))
     loss, prediction, gradients = training.evaluate()
@@ -159,7 +159,7 @@ def joined(arrays, order):
 
 
 def timed_steps(training, n_step):
-    """Milliseconds of each step. One step before is not counted: it warms the caches."""
+    """Milliseconds of each step, after one uncounted step that warms the caches."""
     training.step()
     milliseconds = []
     for _ in range(n_step):
@@ -184,7 +184,7 @@ def square(peer, size):
 
 
 def gpu(peer):
-    """What a GPU does at most: products, bytes read and written, kernels asked for."""
+    """Peak rates of the GPU: matrix products, memory traffic, kernel launches."""
     size, n_byte, n_launch = 8192, 1 << 30, 1000
     return {**square(peer, size),
             "giga_bytes_per_second": 2 * n_byte / least_seconds(peer.copies(n_byte)) / 1e9,
@@ -200,7 +200,7 @@ def memory():
 def main():
     peer = Jax() if sys.argv[1] == "jax" else Torch(compiled=sys.argv[1] == "compiled")
     cases = []
-    # Libraries may write to standard output, which belongs to the answers.
+    # Standard output is reserved for answers; anything that libraries print goes to standard error.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:

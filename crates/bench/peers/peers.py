@@ -1,4 +1,4 @@
-"""The peers: each takes the molecules that batchlab exports, in its order, and makes batches."""
+"""The peers: each batches the molecules that batchlab exports, in the same order."""
 
 import itertools
 
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Molecules:
-    """Fully connected molecules, with the objects that each peer keeps in memory."""
+    """Fully connected molecules, with the in-memory objects of each peer."""
 
     def __init__(self, folder):
         load = lambda name: np.load(folder / f"{name}.npy")
@@ -22,7 +22,7 @@ class Molecules:
             n = len(xyz)
             receiver, sender = np.nonzero(~np.eye(n, dtype=bool))
             d = xyz[receiver] - xyz[sender]
-            # In float32 and in this order, as batchlab adds them.
+            # In float32 and in this order, as in batchlab.
             square = d[:, 0] * d[:, 0] + d[:, 1] * d[:, 1] + d[:, 2] * d[:, 2]
             self.sender.append(sender.astype(np.int32))
             self.receiver.append(receiver.astype(np.int32))
@@ -36,15 +36,15 @@ class Molecules:
         ]
 
     def stream(self):
-        """The molecules in the order of training, epoch after epoch."""
+        """The molecules in training order, epoch after epoch."""
         for i in self.order:
             yield self.graphs[i]
         raise RuntimeError("more epochs were drawn than are exported")
 
 
 def dynamic_budget(molecules, batch_size, n_estimate=1000):
-    """Nodes and edges, as the study estimates them: the mean of the first graphs times B, at least
-    the largest of them, rounded up to a multiple of 64 that is strictly larger."""
+    """Node and edge budgets, estimated as in the study: the mean of the first graphs times B, but at
+    least the largest of them, rounded up to a strictly larger multiple of 64."""
     def of(size):
         first = size[:n_estimate]
         return 64 * (1 + int(max(first.mean() * batch_size, first.max()) // 64))
@@ -60,9 +60,9 @@ def jraph_dynamic(stream, n_node, n_edge, batch_size):
 
 
 def jraph_static_64(stream, batch_size):
-    """The study's static-64: B - 1 graphs are concatenated and padded with jraph's NumPy functions
-    to multiples of 64. (The study's program loses the graph that arrives when a batch is full; this
-    does not, so that batches are the same as ours.)"""
+    """The study's static-64: B - 1 graphs are concatenated and padded to multiples of 64 with jraph's
+    NumPy functions. (The study's program loses the graph that arrives when a batch is full; this one
+    does not, so that its batches match ours.)"""
     while True:
         batch = jraph.batch_np(list(itertools.islice(stream, batch_size - 1)))
         n_node, n_edge = int(batch.n_node.sum()), int(batch.n_edge.sum())
@@ -71,7 +71,7 @@ def jraph_static_64(stream, batch_size):
 
 
 def dynamic_groups(molecules, n_node, n_edge, batch_size):
-    """The members of jraph's dynamic batches, from sizes alone."""
+    """The members of jraph's dynamic batches, computed from sizes only."""
     group, nodes, edges = [], 0, 0
     for i in molecules.order:
         nodes, edges = nodes + molecules.n_node[i], edges + molecules.n_edge[i]
@@ -88,7 +88,7 @@ def static_groups(molecules, batch_size):
 
 
 def pyg_batches(molecules, groups):
-    """PyTorch Geometric's collater, without padding, which it does not have."""
+    """PyTorch Geometric's collater; it does not support padding."""
     import torch
     from torch_geometric.data import Batch, Data
 
@@ -108,12 +108,12 @@ def pyg_batches(molecules, groups):
 
 
 def numpy_batches(molecules, groups, batch_size, constant, contiguous):
-    """What NumPy can do with few calls and with arrays instead of objects.
+    """Batching in NumPy with few calls, on arrays instead of objects.
 
-    `contiguous`: all molecules of the groups were copied beforehand into arrays in the order in
-    which they are needed, so that a batch is a slice. Else the molecules are concatenated from one
-    array each. Groups and padded shapes are known beforehand in both. `constant` is the padded
-    (nodes, edges), or None for multiples of 64.
+    `contiguous`: all molecules of the groups were copied beforehand into arrays in batch order, so
+    that a batch is a slice. Otherwise the molecules are concatenated from one array each. Groups and
+    padded shapes are known beforehand in both cases. `constant` is the padded (nodes, edges), or None
+    for multiples of 64.
     """
     plans = []
     for group in groups:
@@ -138,7 +138,7 @@ def _concatenations(molecules, plans):
 
 
 def _slices(molecules, plans):
-    """The arrays of all groups one behind the other, indices counted through all of them."""
+    """The concatenated arrays of all groups, with indices that count through all of them."""
     ids = list(itertools.chain.from_iterable(plan[0] for plan in plans))
     nodes, edges = molecules.n_node[ids], molecules.n_edge[ids]
     first = np.repeat(np.cumsum(nodes) - nodes, edges).astype(np.int32)
@@ -156,7 +156,7 @@ def _slices(molecules, plans):
 
 
 class _Slice:
-    """Unpacked when the batch is made, so that this is measured."""
+    """A slice that is unpacked when the batch is made, so that this time is measured."""
 
     def __init__(self, arrays, nodes, edges, graphs, first):
         self.arrays, self.nodes, self.edges, self.graphs, self.first = (

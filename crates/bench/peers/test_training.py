@@ -1,4 +1,4 @@
-"""What the comparison of training steps rests on; without data of others.
+"""Tests of the code behind the comparison of training steps; they need no external data.
 
     crates/bench/peers/.venv/bin/python -m unittest discover crates/bench/peers
 """
@@ -16,7 +16,7 @@ LATENT = 8
 
 
 def random_batch(rng):
-    """Two graphs of 4 and 3 nodes, and one of padding."""
+    """Two graphs of 4 and 3 nodes, and a padding graph."""
     sender = np.array([0, 1, 1, 2, 3, 0, 4, 5, 6, 5, 7, 7], np.int32)
     receiver = np.array([1, 0, 2, 1, 2, 3, 5, 4, 5, 6, 7, 7], np.int32)
     displacement = rng.normal(size=(12, 3)).astype(np.float32)

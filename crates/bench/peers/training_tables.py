@@ -1,4 +1,4 @@
-"""The figures of compare_training.py's --json as tables of Markdown.
+"""Prints the results of compare_training.py --json as Markdown tables.
 
     training_tables.py steps.json [more.json ...]
 """
@@ -32,7 +32,7 @@ def floor_cell(table, name):
 
 
 def steps_table(tables):
-    """All batches of one model, data set and number of threads."""
+    """One table for all batch sizes of one model, data set and number of threads."""
     names = list(dict.fromkeys(itertools.chain.from_iterable(t["rows"] for t in tables)))
     yield "| | " + " | ".join(f"B = {t['batch_size']}" for t in tables) + " |"
     yield "|---|" + "---|" * len(tables)

@@ -1,4 +1,4 @@
-"""Our binary and the peers as processes that answer requests, lines of JSON."""
+"""Our binary and the peers as processes that answer JSON requests line by line."""
 
 import ctypes.util
 import json
@@ -10,14 +10,14 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 
 
-# JAX and PyTorch ask for the memory of large arrays anew in every step. glibc takes what is larger
-# than 32 MiB from the system each time, whatever its settings, and a step then spends much of
-# its time on page faults. This allocator keeps what was freed (Debian: libtcmalloc-minimal4).
+# JAX and PyTorch allocate the memory of large arrays anew in every step. glibc requests anything larger
+# than 32 MiB from the system each time, whatever its settings, and a step then spends much of its time
+# on page faults. This allocator keeps freed memory (Debian: libtcmalloc-minimal4).
 KEEPING = "tcmalloc_minimal"
 
 
 def keeping_allocator():
-    """The environment in which a process keeps the memory that it frees."""
+    """Environment that preloads an allocator which keeps freed memory."""
     library = ctypes.util.find_library(KEEPING)
     if library is None:
         sys.exit(f"lib{KEEPING} is missing, without which the peers are slower than they need be: "
@@ -26,13 +26,13 @@ def keeping_allocator():
 
 
 def require_loaded(worker):
-    """The loader only warns of a library that it cannot preload."""
+    """Exits if the allocator was not preloaded: the loader itself only prints a warning."""
     if KEEPING not in pathlib.Path(f"/proc/{worker.process.pid}/maps").read_text():
         sys.exit(f"{worker.name} runs without lib{KEEPING}, so its times say little")
 
 
 class Worker:
-    """One process on the first `threads` cores."""
+    """A process pinned to the first `threads` cores."""
 
     def __init__(self, command, threads, environment={}):
         if not hasattr(os, "sched_setaffinity"):
@@ -68,12 +68,12 @@ def ours(binary, threads, device="cpu", precision="f32", environment=None):
 
 
 def peer(kind, threads, device="cpu", precision="f32", keeps_memory=True):
-    """A peer on the processor or on the GPU `cuda:0`, there with matrices multiplied in single
-    precision or in TF32."""
+    """A peer on the CPU or on the GPU `cuda:0`, where matrices are multiplied in single precision or in
+    TF32."""
     environment = keeping_allocator() if keeps_memory else {}
     if kind == "jax":
         environment["JAX_PLATFORMS"] = device.split(":")[0]
-        # JAX would take three quarters of the GPU's memory at once.
+        # JAX would preallocate three quarters of the GPU's memory.
         environment["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
         if device != "cpu":
             environment["JAX_DEFAULT_MATMUL_PRECISION"] = {"f32": "highest",
@@ -81,6 +81,6 @@ def peer(kind, threads, device="cpu", precision="f32", keeps_memory=True):
     command = [sys.executable, str(HERE / "peer_worker.py"), kind, str(threads), device, precision]
     worker = Worker(command, threads, environment)
     if keeps_memory:
-        worker.ask("memory")  # its answer says that the process is up
+        worker.ask("memory")  # the answer means that the process is up
         require_loaded(worker)
     return worker

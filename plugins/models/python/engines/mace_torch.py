@@ -1,8 +1,8 @@
-"""MACE (`mace-torch`) with the edges that batchlab gives; model.fields needs "displacement".
+"""MACE (`mace-torch`) on batchlab's edges; model.fields needs "displacement".
 
-It is trained on energies, and on forces too if "forces" is among model.fields. A step then minimises the mean squared
-error of the energies plus `force_weight` times that of the components of the forces, both divided by the deviation
-of the energies.
+It is trained on energies, and also on forces if "forces" is among model.fields. A step then minimises the mean squared
+error of the energies plus `force_weight` times that of the force components, both in units of the standard deviation of
+the energies.
 
 options: `r_max`, `channels`, `max_l`, `max_ell`, `correlation`, `num_interactions`, `force_weight`.
 """
@@ -48,19 +48,19 @@ class Engine:
         self.optimizer = torch.optim.Adam(self.model.parameters(), weight_decay=context.weight_decay, amsgrad=True)
 
     def tensor(self, array, dtype=None):
-        # A copy, because the memory is written to again.
+        # A copy, because the memory will be overwritten.
         return torch.tensor(array, dtype=dtype, device=self.device)
 
     def predictions(self, batch, forces=False):
-        """Energy of each graph, [n_graph], in deviations of the target; its negative gradient [n_node, 3] or None."""
+        """Energies [n_graph] in standard deviations of the target, and their negative gradient [n_node, 3] or None."""
         displacement = batch.displacement.copy()
-        # Its radial basis is not defined at 0, where edges of padding are; beyond the cutoff they count nothing.
+        # The radial basis is undefined at 0, the length of padding edges; beyond the cutoff they contribute nothing.
         displacement[batch.real.n_edge :, 0] = 2 * self.r_max
         displacement = self.tensor(displacement)
         classes = self.tensor(batch.node_class, torch.long)
         data = {
             "node_attrs": torch.nn.functional.one_hot(classes, self.n_class).to(displacement.dtype),
-            # Positions enter only through differences, and these are given.
+            # Only differences of positions matter, and these are given.
             "positions": displacement.new_zeros(batch.n_node, 3),
             "shifts": displacement,
             "unit_shifts": torch.zeros_like(displacement),

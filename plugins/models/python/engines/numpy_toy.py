@@ -1,6 +1,6 @@
-"""The smallest engine: a linear model of how many nodes of each class a graph has, trained by gradient descent.
+"""A minimal engine: a linear model of the number of nodes of each class in a graph, trained by gradient descent.
 
-Copy it to begin one of your own. It needs nothing but NumPy.
+Copy it to start your own. It needs only NumPy.
 """
 
 import numpy
@@ -15,7 +15,7 @@ class Linear:
         self.n_parameter = self.weight.size
 
     def counts(self, batch):
-        """Nodes of each class in the graph of each output, in tens, and 1 for the bias."""
+        """Number of nodes of each class in the graph of each output, in tens, and 1 for the bias."""
         counts = numpy.zeros((batch.n_graph, self.weight.size))
         numpy.add.at(counts, (batch.graph_of, batch.node_class), 0.1)
         counts[:, -1] = 1

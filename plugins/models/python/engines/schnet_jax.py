@@ -1,8 +1,8 @@
-"""SchNet in JAX: the variant that arXiv 2502.00944 trains, and batchlab's model `schnet`.
+"""SchNet in JAX: the variant of arXiv 2502.00944 and of batchlab's model `schnet`.
 
-options = { node_side = true } multiplies by the matrix of the senders once per node, and not once per edge as the
-study's program does; `latent_size`, `n_interaction`, `n_gaussian` are as in `schnet`. Whatever JAX wants of its
-allocator is set in the environment (XLA_PYTHON_CLIENT_PREALLOCATE=false where engines share a GPU).
+options = { node_side = true } multiplies by the sender matrix once per node instead of once per edge as the study's
+program does; `latent_size`, `n_interaction`, `n_gaussian` are as in `schnet`. JAX's allocator is configured through the
+environment (XLA_PYTHON_CLIENT_PREALLOCATE=false if engines share a GPU).
 """
 
 import functools
@@ -29,7 +29,7 @@ def segment_mean(values, segments, n):
 
 
 def shapes(options, context):
-    """Parameters by the names that batchlab's own model has."""
+    """Parameter shapes, under the names of batchlab's own model."""
     latent, n_gaussian = options["latent_size"], options["n_gaussian"]
     found = {"embedding.weight": (context.n_node_class, latent)}
     for i in range(options["n_interaction"]):
@@ -48,7 +48,7 @@ def initial(shape, random):
 
 
 def predict(options, p, batch):
-    """[n_output, 1]"""
+    """Predictions [n_output, 1]."""
     n_node, n_graph = batch["node_class"].shape[0], batch["output_row"].shape[0]
     spacing = 0.1
     centre = jnp.arange(options["n_gaussian"], dtype=jnp.float32) * spacing
@@ -68,7 +68,7 @@ def predict(options, p, batch):
 def loss_sum(options, p, batch):
     weight = batch["output_weight"]
     error = predict(options, p, batch)[:, 0] - batch["output_target"]
-    # Selected, not multiplied: whatever padding predicts does not count.
+    # Selected rather than multiplied, so that even NaN predictions for padding do not count.
     return jnp.where(weight > 0, weight * error**2, 0.0).sum()
 
 
@@ -102,7 +102,7 @@ class SchNet:
         self.moments = (zeros, zeros)
         self.n_update = 0
         self.n_parameter = sum(value.size for value in self.parameters.values())
-        # Parameters and moments are used again in place.
+        # Parameters and moments are updated in place.
         self.train_step = jax.jit(functools.partial(train_step, options), donate_argnums=(0, 1))
         self.prediction = jax.jit(functools.partial(predict, options))
         self.gradient = jax.jit(jax.grad(lambda p, batch: mean_loss(options, p, batch, 1.0)[0]))
@@ -121,7 +121,7 @@ class SchNet:
         )
         total = float(total)
         if is_new:
-            # The step itself is in it: little beside compiling.
+            # Includes the step itself, which is short compared with compilation.
             self.shapes.add(batch.shape)
             self.compiling = time.perf_counter() - begin
         return total

@@ -1,8 +1,8 @@
-"""SchNet of PyTorch Geometric (`torch_geometric.nn.models.SchNet`), on the edges that batchlab gives.
+"""SchNet of PyTorch Geometric (`torch_geometric.nn.models.SchNet`), on batchlab's edges.
 
 options = { compile = true, dynamic = false } compiles the step with torch.compile, once per shape unless `dynamic`.
-The others are those of the class: `hidden_channels`, `num_filters`, `num_interactions`, `num_gaussians`, `cutoff`,
-`readout`.
+The other options are those of the class: `hidden_channels`, `num_filters`, `num_interactions`, `num_gaussians`,
+`cutoff`, `readout`.
 """
 
 import io
@@ -28,7 +28,7 @@ class Engine:
         torch.manual_seed(context.seed)
         torch.set_num_threads(context.n_thread)
         self.device = torch.device(context.device)
-        # Edges come with the batch: their ends, and their lengths in place of positions.
+        # Edges come with the batch: their endpoints, and their lengths in place of positions.
         model = SchNet(**{name: options[name] for name in OPTIONS}, interaction_graph=lambda edges, _: edges)
         self.model = model.to(self.device)
         self.n_parameter = sum(p.numel() for p in model.parameters())
@@ -37,7 +37,7 @@ class Engine:
         self.compiles, self.shapes, self.compiling = options["compile"], set(), None
 
     def tensor(self, array, dtype=None):
-        # A copy, because the memory is written to again, and PyTorch wants to be able to.
+        # A copy, because the memory will be overwritten, and PyTorch requires writable arrays.
         return torch.tensor(array, dtype=dtype, device=self.device)
 
     def inputs(self, batch):
@@ -47,7 +47,7 @@ class Engine:
 
     def predicted(self, node_class, edges, distance, graphs, rows):
         value = self.model(node_class, (edges, distance), graphs)[:, 0]
-        # The model makes as many rows as graphs have nodes; padding may be graphs without any.
+        # The model returns rows only up to the last graph with nodes; padding graphs may have none.
         return torch.nn.functional.pad(value, (0, rows.numel() - value.numel()))[rows]
 
     def eager_loss(self, node_class, edges, distance, graphs, rows, target, weight):
