@@ -145,11 +145,11 @@ pub enum CollateError {
     /// The plan names a graph, node or edge that does not exist.
     #[error("the plan names {what} {id}, but there are only {len}")]
     OutOfRange {
-        /// Graph, node, row.
+        /// Kind of item: graph, node or row.
         what: &'static str,
         /// The identifier.
         id: u32,
-        /// How many exist.
+        /// Number of existing items.
         len: usize,
     },
     /// The plan contradicts itself.
@@ -211,7 +211,7 @@ pub enum SinkError {
         table: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the encoder said.
+        /// Error reported by the encoder.
         source: Source,
     },
 }
