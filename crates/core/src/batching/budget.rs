@@ -242,7 +242,7 @@ impl BudgetOptions {
 /// The limits of one stream, and its graphs.
 #[derive(Debug, Clone)]
 pub struct ResolvedBudget {
-    /// The view without the graphs that `oversize = "skip"` leaves out.
+    /// The view without the graphs dropped by `oversize = "skip"`.
     pub graphs: Arc<[GraphSize]>,
     /// Capacity of a batch.
     pub limits: Limits,

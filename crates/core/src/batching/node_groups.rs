@@ -103,7 +103,7 @@ pub enum OutputGroups {
     Sampled {
         /// Batches in an epoch.
         n_batch: NonZeroU32,
-        /// Largest number of nodes that are chosen.
+        /// Largest number of chosen nodes.
         max_node: NonZeroU32,
     },
 }
@@ -183,8 +183,8 @@ pub fn open_node_groups<C: NodeContext + 'static>(
         OutputGroups::Sampled { n_batch, max_node } => {
             if ctx.purpose == Purpose::Evaluation {
                 return Err(BatcherError::Options(
-                    "sampled batches name some outputs several times and others never, which no \
-                     evaluation may"
+                    "sampled batches contain some outputs several times and others never, but an \
+                     evaluation must cover each output exactly once"
                         .into(),
                 ));
             }

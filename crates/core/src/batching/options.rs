@@ -14,9 +14,9 @@
 /// }
 /// ```
 ///
-/// This is a plain struct, as if all fields were written out. (`#[serde(flatten)]` would do the same,
-/// but a wrong value would lose its place in the file, and a wrong key the list of the right ones.)
-/// It derives `Debug`, `Clone`, `PartialEq`, `Serialize`, `Deserialize` and `JsonSchema`, and refuses
+/// Expands to a plain struct, as if all fields were written out. (`#[serde(flatten)]` would be an
+/// alternative, but errors would lose the location of a wrong value and the list of valid keys.) It
+/// derives `Debug`, `Clone`, `PartialEq`, `Serialize`, `Deserialize` and `JsonSchema`, and rejects
 /// unknown keys. Own options come before the shared ones, or after a line `..`.
 ///
 /// | with | keys | defaults to give | method |
@@ -26,7 +26,7 @@
 /// | `NodeOptions` | `n_output`, `composition`, `order`, `order_distance`, `padding`, `constant` | `padding` | `node_options()`, for [`open_node_groups`](crate::node_groups::open_node_groups) |
 /// | `KeptNodeOptions` | `order`, `order_distance`, `padding`, `constant` | `padding` | `order_options()` and `node_padding()`, for the same |
 ///
-/// `epoch_boundary` and `resources` may be left out. One module holds one such struct.
+/// `epoch_boundary` and `resources` may be omitted. A module can contain only one such struct.
 #[macro_export]
 macro_rules! batcher_options {
     (

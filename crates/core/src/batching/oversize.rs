@@ -24,7 +24,7 @@ pub enum Oversize {
     /// The budget, and with it a constant shape, is raised when the stream opens so that the
     /// largest graph fits: nodes and edges to the next larger multiple of 64.
     Grow,
-    /// It is left out of training. Refused for validation and test, which must cover every graph.
+    /// It is left out of training. Rejected for validation and test, which must cover every graph.
     Skip,
 }
 

@@ -33,7 +33,7 @@ pub enum Padding {
     Multiple(NonZeroU32),
     /// Nodes and edges to the next power of this base, 2 or more.
     Power(Base),
-    /// The given number of shapes, chosen so that the expected padding is least.
+    /// The given number of shapes, chosen to minimise the expected padding.
     Shapes(NonZeroU32),
     /// As many shapes as are worth their cost: the shapes that minimise the mean number of padded
     /// rows (nodes plus edges) per batch, plus this cost for every shape. For an engine that

@@ -193,8 +193,8 @@ pub struct BatchContext {
     pub progress: Arc<dyn Progress>,
     /// Caches the results of expensive preparation between runs.
     pub cache: Arc<dyn ByteCache>,
-    /// Original cost in nanoseconds of preparation served from the cache, so that a hit is charged like
-    /// a miss.
+    /// Original cost in nanoseconds of preparation served from the cache, so that a hit is charged
+    /// like a miss.
     pub spared_ns: Arc<AtomicU64>,
     /// Size in bytes of a batch with the fields that the model needs.
     pub footprint: Footprint,

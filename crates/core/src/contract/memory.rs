@@ -38,9 +38,9 @@ pub struct MemoryBudget {
 /// The budget is exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{what} would take {needed} bytes ({}), and of the {} that {} {} are left",
+    "{what} would take {needed} bytes ({}), but of the {} that {} only {} are left",
     readable((*needed).into()), readable((*budget).into()),
-    if *is_of_file { "a file of its length is given" } else { "this program may use" }, readable((*left).into())
+    if *is_of_file { "a file of this length is allowed" } else { "this program may use" }, readable((*left).into())
 )]
 pub struct OverBudget {
     /// Purpose of the allocation.

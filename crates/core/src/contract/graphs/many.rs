@@ -194,9 +194,9 @@ impl StoredEdges {
     ///
     /// `n_node` and `n_edge` are per graph; the arrays are those of [`StoredEdges::new`].
     ///
+    /// # Errors
     /// Arrays of different lengths, an edge with an end that does not exist, or edges that are not
     /// sorted by receiver.
-    /// receiver.
     pub fn from_sorted(
         n_node: &[u32],
         n_edge: &[u32],
