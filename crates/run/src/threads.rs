@@ -1,11 +1,10 @@
-//! Threads that share processors.
+//! Oversubscription of CPUs.
 
 use batchlab_config::Config;
 
 use super::provenance::n_processor;
 
-/// Says so if the threads of a run are more than the processors. On a GPU the engine needs no threads to
-/// speak of.
+/// Warns about oversubscription. With a GPU the engine hardly uses threads.
 #[must_use]
 pub fn crowding(config: &Config, n_thread: usize) -> Option<String> {
     let depth = config.training.prefetch_depth();

@@ -1,5 +1,5 @@
-//! What is probably not meant, found before training: data and batches that teach little. All such checks
-//! are here.
+//! Warnings before training about probable mistakes: data and batches that teach little. All such
+//! checks are here.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Subsets, unseen};
 
-/// Said before training and after it, and recorded as an event.
+/// Shown before and after training, and recorded as an event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Warning {
     /// Kind of the event.
@@ -43,7 +43,7 @@ pub(crate) fn find(
     found
 }
 
-/// Timing by stages, of a model whose step has none.
+/// Timing by stages for a model whose step has no stages.
 pub(crate) fn stages_not_timed(config: &Config, trainer: &dyn Trainer) -> Option<Warning> {
     if config.training.timing != Timing::Stages || !trainer.is_one_call() {
         return None;
@@ -56,7 +56,7 @@ pub(crate) fn stages_not_timed(config: &Config, trainer: &dyn Trainer) -> Option
     Some(Warning { kind: "stages_not_timed", message, payload: Value::Null })
 }
 
-/// Subsets that the split was to make, and that have no members.
+/// Subsets requested in the split that have no members.
 fn empty_subsets(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     let split = &config.split;
     let is_published = split.published && graphs.split.is_some();
@@ -90,7 +90,7 @@ fn empty_subsets(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Option<
     })
 }
 
-/// A target that says nothing, because it is the same for all that is trained on.
+/// A useless target: it is constant over the training set.
 fn constant_target(graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     let (target, train) = (graphs.target.as_ref()?, &subsets.train);
     if !target.is_constant(train) {
@@ -120,7 +120,7 @@ fn constant_target(graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     })
 }
 
-/// Classes of the target that are evaluated, but not trained.
+/// Target classes that are evaluated but not trained.
 fn untrained_class(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     let target = graphs.target.as_ref()?;
     let TargetKind::Classes { name } = &target.kind else { return None };
@@ -165,7 +165,7 @@ fn edges_without_weights(config: &Config, graphs: &Graphs) -> Option<Warning> {
     })
 }
 
-/// Node classes that are evaluated, but not trained.
+/// Node classes that are evaluated but not trained.
 fn unseen_classes(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Vec<Warning> {
     if !config.model.needs().node_class {
         return Vec::new();
