@@ -151,7 +151,7 @@ pub fn best_folder(folder: &Path) -> PathBuf {
     folder.join("best")
 }
 
-/// The best state in a run's checkpoint folder, if it was saved after `step`.
+/// The best state in a run's checkpoint folder, if it is the state after step `step`.
 pub(crate) fn best_after(folder: &Path, step: u64) -> Result<Checkpoint, CheckpointError> {
     let folder = best_folder(folder);
     let path = list(&folder).into_iter().rev().find(|path| file::step_of(path) == Some(step));

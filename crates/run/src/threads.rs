@@ -4,7 +4,8 @@ use batchlab_config::Config;
 
 use super::provenance::n_processor;
 
-/// Warns about oversubscription. With a GPU the engine hardly uses threads.
+/// Warns about oversubscription by engine and prefetching threads. With a GPU the engine hardly
+/// uses threads.
 #[must_use]
 pub fn crowding(config: &Config, n_thread: usize) -> Option<String> {
     let depth = config.training.prefetch_depth();
