@@ -124,7 +124,7 @@ pub enum ResultsError {
     Running {
         /// The run.
         run_id: String,
-        /// Which process, as it says itself.
+        /// The process, according to its lock.
         process: String,
     },
     /// A truncated or damaged record in an event file.

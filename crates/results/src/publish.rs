@@ -304,8 +304,8 @@ fn in_wip(out: &Path) -> Vec<PathBuf> {
 }
 
 /// Whether this program created a folder: it is not a link, contains something that this program
-/// wrote, and has a run folder in `runs/` or a lock of this program. Files added by a user stay. An
-/// empty folder was left by a process killed just after creating it, or before removing it.
+/// wrote, and has a run folder in `runs/` or a lock of this program. Folders with only a user's files
+/// stay. An empty folder was left by a process killed just after creating it, or before removing it.
 fn is_of_run(out: &Path, path: &Path) -> bool {
     let is_real = refuse_links(out, path).is_ok() && path.is_dir();
     let is_known = path.file_name().is_some_and(|name| out.join("runs").join(name).is_dir());

@@ -29,7 +29,7 @@ pub const DISTURBED: &str = "disturbed";
 pub struct RunSummary {
     /// The row of the run.
     pub run: RunRecord,
-    /// The configuration, which the row holds as text.
+    /// The configuration, which the row contains as text.
     pub config: Value,
     /// Totals of the steps.
     pub steps: StepSummary,
