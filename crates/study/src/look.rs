@@ -25,7 +25,7 @@ pub struct Look {
     pub n_pair: u64,
     /// Columns of the strategies that may still be the fastest.
     pub best: Vec<usize>,
-    /// Half width of the widest of their intervals, as a share of the time of the best.
+    /// Half width of the widest of their intervals, relative to the time of the best.
     pub half_width: f64,
 }
 
