@@ -1,4 +1,4 @@
-//! Predictions of a graph alone, and in company of others.
+//! Predictions of a graph alone, and together with others.
 
 use batchlab_core::Model;
 use batchlab_core::plan::Shape;
@@ -8,7 +8,7 @@ use super::fixture::{MUCH, NONE, SOME, ordinary, single};
 use super::trial::{PREDICTION, differentiate, near, predict};
 use crate::check::Outcome;
 
-/// The same graphs in other batches: members and padding.
+/// The same graphs in different batches: members and padding.
 const BATCHES: [(&[u32], Shape); 6] = [
     (&[0, 1, 2, 3, 4], NONE),
     (&[0, 1, 2, 3, 4], SOME),
