@@ -41,8 +41,8 @@ pub(super) fn companions(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// The ordinary graphs and, behind them, graphs of one node. That numbers agree is asked only of
-/// models that pass [`companions`]: that check has to fail where other graphs are the reason.
+/// The ordinary graphs followed by graphs of one node. Equal values are only required of
+/// models that pass [`companions`]: that check has to fail if other graphs are the cause.
 pub(super) fn single_nodes(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
     let mut trainer = trial.ready()?;
