@@ -35,7 +35,7 @@ pub enum ResultsError {
         dir: PathBuf,
     },
     /// A file that is damaged or was not written by this program.
-    #[error("cannot read {}: {reason}; `batchlab doctor` names all damaged files", path.display())]
+    #[error("cannot read {}: {reason}; `batchlab doctor` lists all damaged files", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -55,7 +55,7 @@ pub enum ResultsError {
     },
     /// A table with another schema version.
     #[error(
-        "{} is of version {found} of the schema, and this program reads and writes version {SCHEMA_VERSION}; use the \
+        "{} has schema version {found}, but this program reads and writes version {SCHEMA_VERSION}; use the \
          program that wrote it, or choose another folder",
         path.display(), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
     )]
@@ -92,8 +92,8 @@ pub enum ResultsError {
     },
     /// A symbolic link inside the results.
     #[error(
-        "{} is a symbolic link; results are written into real folders only, as files outside could be \
-         changed through it: put the folder itself there", path.display()
+        "{} is a symbolic link; results are only written to real folders, because files outside could be \
+         changed through a link: replace it by the folder itself", path.display()
     )]
     Link {
         /// The link.

@@ -183,7 +183,7 @@ fn check_numbers(rows: &RecordBatch) -> Result<(), String> {
         if let Some(value) = column.iter().flatten().find(is_beyond)
             && !field.name().starts_with("seed_")
         {
-            return Err(format!("column {} holds {value}, which no run records", field.name()));
+            return Err(format!("column {} contains the impossible value {value}", field.name()));
         }
     }
     Ok(())

@@ -219,7 +219,7 @@ fn disturbed_pair(event: &EventRecord) -> Option<i64> {
 /// missing.
 fn stranger(runs: &BTreeMap<String, Rows>, run_id: &str) -> Option<String> {
     let own = runs.keys().next()?;
-    Some(format!("it holds rows of run {run_id} beside those of run {own}"))
+    Some(format!("it contains rows of run {run_id} in addition to those of run {own}"))
 }
 
 /// Checks the rows of a file of the `runs` table only.
@@ -238,7 +238,7 @@ pub(crate) fn check_runs(dir: &Path, stem: &str) -> Result<(), ResultsError> {
 fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
     if run.schema_version != SCHEMA_VERSION {
         return Some(format!(
-            "it is of version {} of the schema, and this program reads version {SCHEMA_VERSION}",
+            "it has schema version {}, but this program reads version {SCHEMA_VERSION}",
             run.schema_version
         ));
     }

@@ -183,7 +183,7 @@ impl<'a> ActiveRun<'a> {
     ) -> Result<(), RunError> {
         if let Some(reason) = self.training.inherit_best(checkpoints)? {
             let message = format!(
-                "the best state of the run before cannot be taken over: {reason}; the next evaluation \
+                "the best state of the previous run cannot be used: {reason}; the next evaluation \
                  counts as the best so far"
             );
             observer.progress().warn(&message);

@@ -152,7 +152,7 @@ impl Cache {
         let kept = match place.keep(&graphs, notes, ctx, started) {
             Ok(()) => Some(place.path),
             Err(reason) => {
-                ctx.progress.note(&format!("the graphs are not kept for the next time: {reason}"));
+                ctx.progress.note(&format!("the graphs are not cached: {reason}"));
                 None
             }
         };

@@ -88,7 +88,7 @@ pub enum CheckpointError {
     #[error("the checkpoint {} is damaged: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
     #[error(
-        "the checkpoint {} is of version {found} of the format, this program reads {FORMAT}",
+        "the checkpoint {} has format version {found}, but this program reads version {FORMAT}",
         path.display()
     )]
     Format { path: PathBuf, found: u32 },

@@ -50,7 +50,7 @@ pub enum RunError {
     )]
     OpenFiles { source: Box<RunError>, n_run: usize },
     #[error(
-        "the system gives no thread to prepare batches ahead ({0}); use training.prefetch=0, or raise the \
+        "cannot create a thread for prefetching batches ({0}); use training.prefetch=0, or raise the \
          limit on processes (`ulimit -u`)"
     )]
     Thread(#[source] std::io::Error),

@@ -124,8 +124,8 @@ impl<'a> Evaluator<'a> {
             return Ok(());
         }
         Err(RunError::config(format!(
-            "training.{key} looks at the validation set, which has no members; give split.validation, or leave \
-             training.{key} out"
+            "training.{key} needs a validation set, but it is empty; set split.validation, or remove \
+             training.{key}"
         )))
     }
 
@@ -247,7 +247,7 @@ pub(crate) fn check_delivers(
         return Ok(());
     }
     Err(RunError::config(format!(
-        "{key} \"{}\" delivers {n_output} of the {} {} for {subset}, so errors would be those of others; \
+        "{key} \"{}\" delivers {n_output} of the {} {} for {subset}, so errors would not cover all of them; \
          choose one that loses none",
         batcher.label(),
         members.len(),

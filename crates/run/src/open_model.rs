@@ -24,7 +24,7 @@ pub(crate) fn open_model(
     if size.n_byte() > limit.into() {
         return Err(RunError::config(format!(
             "the model \"{}\" has {} parameters, which take {} bytes ({}) with gradients and moments, \
-             and {} may be used; choose smaller widths or fewer layers, or set {}, for example to {}",
+             but only {} may be used; choose smaller widths or fewer layers, or set {}, for example to {}",
             model.typetag_name(),
             size.n_parameter,
             size.n_byte(),

@@ -213,7 +213,7 @@ impl Producer {
         }
         Err(RunError::config(format!(
             "a step on a batch of {} nodes and {} edges, padding included, takes about {needed} bytes \
-             ({}), and {} may be used; use a smaller batch_size, budget, padding or model, or \
+             ({}), but only {} may be used; use a smaller batch_size, budget, padding or model, or \
              set {}, for example to {}",
             plan.shape.n_node,
             plan.shape.n_edge,

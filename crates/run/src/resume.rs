@@ -22,17 +22,17 @@ use crate::{Observer, RunError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    #[error("there is no run \"{run_id}\" in {}; `ls {}` shows those that are there", out.display(), shell(&out.join("runs")))]
+    #[error("there is no run \"{run_id}\" in {}; `ls {}` lists the existing runs", out.display(), shell(&out.join("runs")))]
     NoRun { run_id: String, out: PathBuf },
-    #[error("run {run_id} has nothing left to do: it has ended, and its results are in {}; with more steps than it has done, such as training.steps=1000, a new run goes on from its last checkpoint", out.join("tables").display())]
+    #[error("run {run_id} has ended, and its results are in {}; to train further from its last checkpoint in a new run, request more steps than it has done, such as training.steps=1000", out.join("tables").display())]
     Ended { run_id: String, out: PathBuf },
     #[error(
-        "training.{what} = {asked}, and run {run_id} has done {done} {what}: give more, for example \
+        "training.{what} = {asked}, but run {run_id} has already done {done} {what}: request more, for example \
          training.{what}={}", done + asked.max(done)
     )]
     NoMore { run_id: String, what: &'static str, done: u64, asked: u64 },
     #[error(
-        "a run that goes on from run {run_id} is trained on the same data, with the same model and batches; \
+        "a run that extends run {run_id} must have the same data, model and batches; \
          these differ:\n{}\nrestore these values, or start a new run",
         differences.join("\n")
     )]
@@ -48,7 +48,7 @@ pub enum ResumeError {
     )]
     NoCheckpoint { run_id: String, out: PathBuf },
     #[error(
-        "the configuration {} is not the one of run {run_id}:\n{}\nrestore these values, or start a \
+        "the configuration {} differs from that of run {run_id}:\n{}\nrestore these values, or start a \
          new run",
         path.display(), differences.join("\n")
     )]
@@ -59,8 +59,8 @@ pub enum ResumeError {
         differences: Vec<String>,
     },
     #[error(
-        "the data set is not the one of run {run_id}:\n  dataset_hash: {before} in the checkpoint, \
-         {now} now\ngive the data that it was started with, or start a new run"
+        "the data set differs from that of run {run_id}:\n  dataset_hash: {before} in the checkpoint, \
+         {now} now\nuse the data that it was started with, or start a new run"
     )]
     Dataset { run_id: String, before: String, now: String },
     #[error(
@@ -68,7 +68,7 @@ pub enum ResumeError {
          resume {original}, or start a new run from the copy's config.toml"
     )]
     Copy { run_id: String, original: String },
-    #[error("{0}; no checkpoint before it can be used either")]
+    #[error("{0}; no earlier checkpoint can be used either")]
     Checkpoint(CheckpointError),
 }
 
@@ -207,8 +207,8 @@ impl Start {
         let before = &state.arithmetic;
         (before != now).then(|| {
             format!(
-                "run {} was computed with {before} so far and goes on with {now}, which adds up in \
-                 another order: the last bits will not be those of a run that never stopped \
+                "run {} was computed with {before} so far and continues with {now}, which sums in \
+                 another order: the last bits will differ from those of an uninterrupted run \
                  (BATCHLAB_VECTORS, or another processor)",
                 state.run_id
             )

@@ -30,7 +30,7 @@ pub(crate) fn read(file: &mut File) -> Result<(u64, Metadata), String> {
         serde_json::from_slice(&text).map_err(|error| format!("its header is wrong ({error})"))?;
     let start = 8 + n_header;
     if start.checked_add(metadata.data_len() as u64) != Some(n_byte) {
-        return Err("its tensors do not fill it".to_owned());
+        return Err("its tensors do not fill the file".to_owned());
     }
     Ok((start, metadata))
 }

@@ -432,7 +432,7 @@ impl<'a> TrainingLoop<'a> {
 
     /// A step was recorded on a GPU, the counterpart of compiling for its shape.
     fn recorded(&self, shape_id: i64, ns: u64, recorder: &mut Recorder) {
-        let message = format!("the step on shape {shape_id} was recorded, to be repeated");
+        let message = format!("the step on shape {shape_id} was recorded for replay");
         let payload = json!({ "shape_id": shape_id, "recording_ns": ns });
         recorder.event(Some(self.n_step), "recorded_step", message, Some(payload));
     }
@@ -453,8 +453,8 @@ impl<'a> TrainingLoop<'a> {
     pub(crate) fn timing_ended(&self, reason: &str, recorder: &mut Recorder) -> Ending {
         let (step, asked) = (self.n_step, self.last.unwrap_or(self.n_step));
         let message = format!(
-            "steps for timing alone ended after step {step}, because {reason}; all {asked} steps that \
-             were asked for are done"
+            "steps for timing only ended after step {step}, because {reason}; all {asked} requested \
+             steps are done"
         );
         recorder.event(Some(step), "timing_ended", message, None);
         Ending::COMPLETED
@@ -490,8 +490,8 @@ impl<'a> TrainingLoop<'a> {
 /// Remedies for a non-finite loss after this many steps.
 pub(crate) fn remedy(n_step: u64, learning_rate: f64) -> String {
     if n_step == 0 {
-        return "The parameters are still the initial ones, so that the learning rate is not the cause: look \
-                at the values of the data, and at training.precision."
+        return "The parameters are still the initial ones, so the learning rate is not the cause: check \
+                the values of the data, and training.precision."
             .to_owned();
     }
     format!("The learning rate is {learning_rate:e}: try a lower training.learning_rate.")

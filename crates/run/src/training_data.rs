@@ -114,7 +114,7 @@ impl TrainingData {
         check_takes(model, &Provides { level, fields, ..Provides::default() })?;
         if needs.node_feature && width(graphs) != self.node_feature_width {
             let (now, before) = (width(graphs), self.node_feature_width);
-            return fail(format!("the nodes have {now} features, those of training {before}"));
+            return fail(format!("the nodes have {now} features, but {before} in training"));
         }
         let mut fitted = Fitted { is_known: vec![true; graphs.n_member()], warnings: Vec::new() };
         if needs.node_class {
@@ -173,7 +173,7 @@ impl TrainingData {
         unknown.sort_unstable();
         unknown.dedup();
         let message = format!(
-            "nodes have classes that the training data did not have: {}; known are {}",
+            "nodes have classes that do not occur in the training data: {}; known classes: {}",
             unknown.join(", "),
             self.node_class.join(", ")
         );
@@ -238,7 +238,7 @@ impl TrainingData {
                 {
                     let [now, before] = [&target.kind, &self.kind].map(meaning);
                     let message =
-                        format!("values of the target are {now}, those of training {before}");
+                        format!("values of the target are {now}, but {before} in training");
                     let remedy = "; name their unit, convert them, or compare them as they are with \
                                   --allow-mismatch";
                     mismatch.found(message, remedy, warnings)?;
@@ -250,8 +250,8 @@ impl TrainingData {
                         let class = *value as usize;
                         *value = f64::from(new[class].ok_or_else(|| {
                             RunError::config(format!(
-                                "the target has the class \"{}\", which training did not have; known \
-                                 are {}",
+                                "the target has the class \"{}\", which does not occur in training; \
+                                 known classes: {}",
                                 now[class],
                                 name.join(", ")
                             ))
@@ -262,7 +262,7 @@ impl TrainingData {
                 _ => {
                     let [now, before] = [&target.kind, &self.kind].map(meaning);
                     let message =
-                        format!("values of the target are {now}, those of training {before}");
+                        format!("values of the target are {now}, but {before} in training");
                     return Err(RunError::config(message));
                 }
             }
@@ -361,9 +361,9 @@ pub(crate) fn check_description(
         return Ok(());
     }
     let message =
-        format!("the data are made in another way than in training:\n{}", lines.join("\n"));
+        format!("the data are built differently from those of training:\n{}", lines.join("\n"));
     let remedy =
-        "\nleave these keys out to have them as in training, or accept them with --allow-mismatch";
+        "\nomit these keys to use the values of training, or accept them with --allow-mismatch";
     mismatch.found(message, remedy, warnings)
 }
 

@@ -379,7 +379,7 @@ impl Cells {
         let (progress, fault) = match read::<Progress>(&path)?.transpose() {
             Ok(progress) => (progress, None),
             Err(reason) => {
-                let harmless = "this is shown and nothing else; the next attempt begins anew";
+                let harmless = "the progress is only informational; the next attempt starts again";
                 (None, Some(format!("{} is damaged ({reason}): {harmless}", path.display())))
             }
         };
@@ -392,8 +392,8 @@ impl Cells {
                 let unknown = || {
                     let path = claim_folder(&folder, last).join("owner.json");
                     format!(
-                        "{} cannot be read: only a sweep that watches the cell for a while sees whether \
-                         its process lives",
+                        "{} cannot be read: only a sweep that watches the cell for a while can tell \
+                         whether its process is alive",
                         path.display()
                     )
                 };

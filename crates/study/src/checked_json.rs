@@ -23,7 +23,7 @@ pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let checksum = value.as_object_mut().and_then(|entries| entries.shift_remove(CHECKSUM));
     if checksum.is_none_or(|checksum| checksum != sha256(value.to_string().as_bytes())) {
-        return Err("its checksum is not that of its content".to_owned());
+        return Err("its checksum does not match its content".to_owned());
     }
     serde_json::from_value(value).map_err(|error| error.to_string())
 }

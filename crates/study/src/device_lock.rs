@@ -10,8 +10,8 @@ use crate::StudyError;
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{}: two at a time would slow each other, and \
-     their times would mean nothing. `sweep --wait` waits for it. Where only errors are of interest, set \
+    "{}: two at a time would slow each other down, and \
+     their times would be meaningless. `sweep --wait` waits for it. If only errors matter, set \
      blocks.exclusive=false for both; then no report uses the times", who(.device, .process)
 )]
 pub struct DeviceBusy {
@@ -48,7 +48,7 @@ impl DeviceLock {
         match if is_exclusive { file.try_lock() } else { file.try_lock_shared() } {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {
-                let process = holders(&file).unwrap_or_else(|| "which one is not known".to_owned());
+                let process = holders(&file).unwrap_or_else(|| "unknown process".to_owned());
                 Err(DeviceBusy { device: device.to_owned(), process }.into())
             }
             Err(TryLockError::Error(source)) => Err(failed(path, source).into()),

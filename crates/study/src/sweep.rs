@@ -172,7 +172,7 @@ pub fn sweep(
                     sweep.note(cell, &done);
                 }
                 Err(error @ ClaimError::Superseded { .. }) => {
-                    observer.progress().note(&format!("note: {error}; what it publishes counts"));
+                    observer.progress().note(&format!("note: {error}; its results count"));
                     taken.push((n, cell));
                 }
                 Err(error) => return Err(error.into()),
@@ -219,8 +219,8 @@ fn note_gone(gone: Option<&str>, cell: &Cell, observer: &dyn SweepObserver) {
 fn note_waiting(n_cell: usize, options: &SweepOptions<'_>, observer: &dyn SweepObserver) {
     let stale = humantime::format_duration(options.claims.stale);
     observer.progress().note(&format!(
-        "note: {n_cell} cells are claimed on other machines; waiting until their processes are \
-         heard of, at most {stale}"
+        "note: {n_cell} cells are claimed on other machines; waiting for signs of life of their \
+         processes, at most {stale}"
     ));
 }
 

@@ -8,7 +8,7 @@ use super::{Column, ColumnValue, Record, Table, Timestamp};
 /// The values of a column, from rows that conform to the schema.
 fn values<T: ColumnValue>(rows: &RecordBatch, name: &str) -> Result<Vec<T>, ArrowError> {
     rows.column_by_name(name).and_then(|array| T::values(array)).ok_or_else(|| {
-        ArrowError::SchemaError(format!("column \"{name}\" lacks required values"))
+        ArrowError::SchemaError(format!("column \"{name}\" lacks values that are required"))
     })
 }
 

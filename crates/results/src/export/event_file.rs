@@ -88,17 +88,17 @@ pub fn read_events(path: &Path) -> Result<Vec<Event>, ResultsError> {
 
 /// Splits off the data of the first record.
 fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
-    const CUT: &str = "the record is cut";
+    const CUT: &str = "the record is truncated";
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or(CUT)?;
     let (crc, rest) = rest.split_first_chunk::<4>().ok_or(CUT)?;
     if u32::from_le_bytes(*crc) != masked_crc(length) {
-        return Err("the length does not fit its checksum");
+        return Err("the length does not match its checksum");
     }
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| CUT)?;
     let (data, rest) = rest.split_at_checked(length).ok_or(CUT)?;
     let (crc, rest) = rest.split_first_chunk::<4>().ok_or(CUT)?;
     if u32::from_le_bytes(*crc) != masked_crc(data) {
-        return Err("the data do not fit their checksum");
+        return Err("the data do not match their checksum");
     }
     Ok((data, rest))
 }

@@ -85,7 +85,7 @@ fn compare(out: &Path, run_id: &str, found: &mut Findings) -> Result<(), Results
 /// Reads a file completely.
 fn read(table: Table, path: &Path) -> Result<(), String> {
     if path.extension().is_none_or(|extension| extension != "parquet") {
-        return Err("it is no Parquet file, and some readers open every file of a table".into());
+        return Err("it is not a Parquet file, and some readers open every file of a table".into());
     }
     let read = || {
         let file = TableFile::open(path)?;

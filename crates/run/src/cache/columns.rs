@@ -117,7 +117,7 @@ fn own_column(shape: &OwnShape) -> String {
 
 fn names(columns: &mut Reader) -> Result<Vec<String>, CacheError> {
     let text = String::from_utf8(columns.values("name")?);
-    let wrong = || CacheError::Damaged("column name is no list of names".to_owned());
+    let wrong = || CacheError::Damaged("column name is not a list of names".to_owned());
     let (text, mut start) = (text.map_err(|_| wrong())?, 0);
     let name = |n_byte: u32| {
         let end = start + n_byte as usize;

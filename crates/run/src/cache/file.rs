@@ -30,10 +30,10 @@ pub enum CacheError {
     Io { path: PathBuf, source: io::Error },
     #[error("it is damaged: {0}")]
     Damaged(String),
-    #[error("it is of version {0} of the format, not {VERSION}")]
+    #[error("it has format version {0}, not {VERSION}")]
     Version(String),
     /// The columns contradict each other although their checksums match.
-    #[error("its columns do not make graphs: {0}")]
+    #[error("its columns are not valid graphs: {0}")]
     Content(#[from] DatasetError),
     /// An input changed while it was read, or so shortly before that its modification time cannot
     /// show it.
@@ -179,7 +179,7 @@ pub(crate) fn open<T: DeserializeOwned>(path: &Path) -> Result<Option<(Reader, T
         return Err(damaged("the checksum of its description is wrong"));
     }
     let Header { description, checksums } = serde_json::from_str(entry(HEADER_KEY))
-        .map_err(|error| CacheError::Damaged(format!("its description is wrong ({error})")))?;
+        .map_err(|error| CacheError::Damaged(format!("its description is invalid ({error})")))?;
     let path = path.to_owned();
     Ok(Some((Reader { path, file, start, metadata, checksums }, description)))
 }

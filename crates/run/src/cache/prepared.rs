@@ -57,7 +57,7 @@ impl ByteCache for Prepared {
                 Some(content)
             }
             Err(error) => {
-                self.note(&path, &error.to_string(), "computing it anew");
+                self.note(&path, &error.to_string(), "computing it again");
                 None
             }
         }
@@ -69,7 +69,7 @@ impl ByteCache for Prepared {
         let path = path(folder, key);
         match write(&path, key, bytes) {
             Ok(()) => store::shrink(folder, &path, MAX_BYTE),
-            Err(error) => self.note(&path, &error.to_string(), "not kept for the next time"),
+            Err(error) => self.note(&path, &error.to_string(), "not cached"),
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
             fs::write(&place, bytes).unwrap();
             assert_eq!(cache.prepared(Arc::clone(&notes) as _).get("near"), None, "case {n}");
             let said = notes.0.lock().unwrap().pop();
-            assert!(said.is_some_and(|note| note.ends_with("; computing it anew")), "case {n}");
+            assert!(said.is_some_and(|note| note.ends_with("; computing it again")), "case {n}");
         }
         cache.prepared(Arc::new(())).put("near", b"again");
         assert_eq!(cache.prepared(Arc::new(())).get("near").unwrap(), b"again");

@@ -103,7 +103,7 @@ fn every_damaged_byte_is_noticed_and_the_one_before_is_used() {
     }
     for (n_byte, reason) in [
         (bytes.len() / 2, "it ends within its header"),
-        (bytes.len() - 1, "its tensors do not fill it"),
+        (bytes.len() - 1, "its tensors do not fill the file"),
     ] {
         fs::write(&path, &bytes[..n_byte]).unwrap();
         let (newest, damaged) = newest_step(folder.path());

@@ -239,8 +239,8 @@ fn a_loss_that_is_not_finite_beyond_the_end_ends_the_timing_alone() {
     assert_eq!(
         events,
         [
-            "steps for timing alone ended after step 2, because the loss of step 3 is NaN; all 2 steps \
-          that were asked for are done"
+            "steps for timing only ended after step 2, because the loss of step 3 is NaN; all 2 requested \
+          steps are done"
         ]
     );
     assert_eq!(
