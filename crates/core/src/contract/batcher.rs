@@ -33,7 +33,7 @@ pub use crate::batching::label::label;
 /// };
 ///
 /// batchlab_core::batcher_options! {
-/// Puts `batch_size - 1` graphs into each batch, in the order in which they arrive.
+///     /// As many graphs as there are slots, in the order in which they come.
 ///     pub struct InOrder with GroupOptions {}
 ///     padding = Padding::None
 /// }

@@ -93,7 +93,7 @@ pub struct ModelContext {
     /// Precision of matrix products; [`Precision::check`] rejects what the device does not support.
     pub precision: Precision,
     /// Weight decay: factor of each parameter in its own gradient. This is L2 regularisation as in
-    /// Adam (not decoupled as in AdamW), so it enters both moments. A model may exempt parameters.
+    /// Adam (not decoupled as in `AdamW`), so it enters both moments. A model may exempt parameters.
     pub weight_decay: f64,
     /// Bytes of batches that [`Trainer::upload_kept`] may keep on the device.
     pub resident_bytes: u64,
