@@ -56,7 +56,7 @@ impl TryFrom<Vec<u32>> for Bounds {
             return Err("no bounds mean a single bucket; give one or more, or use static".into());
         }
         match bounds.windows(2).find(|pair| pair[0] >= pair[1]) {
-            Some(pair) => Err(format!("bounds ascend, but {} comes before {}", pair[0], pair[1])),
+            Some(pair) => Err(format!("bounds must ascend, but {} precedes {}", pair[0], pair[1])),
             None => Ok(Self(bounds)),
         }
     }

@@ -83,7 +83,7 @@ impl Cluster {
         let key =
             format!("metis, {n_part} parts, seed {seed}, graph {}", view.graph.structure_hash());
         let compute = || {
-            ctx.progress.start("parts of the graph", None);
+            ctx.progress.start("partitions of the graph", None);
             let part = partition(&view.graph, n_part, seed, &[]);
             ctx.progress.finish();
             part

@@ -44,7 +44,7 @@ impl BatchWise {
              {output_weight}, seed {seed}, graph {graph}, outputs {outputs}"
         );
         ctx.prepared(&key, || {
-            ctx.progress.start("parts of the graph", None);
+            ctx.progress.start("partitions of the graph", None);
             let part = self.parts(view)?;
             ctx.progress.finish();
             self.of_parts(view, &part, ctx)

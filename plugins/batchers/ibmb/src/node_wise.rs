@@ -142,7 +142,7 @@ impl NodeWise {
         };
         ctx.prepared(&self.near.key(&what, view), || {
             let Influence { near, pair } = self.near.influence(view, ctx)?;
-            ctx.progress.start("batches of outputs that matter to each other", None);
+            ctx.progress.start("batches of outputs that influence each other", None);
             let limit = match self.budget {
                 Budget::Outputs(most) => Limit::Outputs(evened(n_output, most)),
                 // An output that is not among its own top nodes is added.

@@ -82,7 +82,7 @@ impl Batcher for Packed {
         let budget = self.budget_options().resolve(&view, &ctx)?;
         let [_, sizes @ ..] = budget.limits.measures(GraphSize { id: 0, n_node: 0, n_edge: 0 });
         if sizes == [None; 3] {
-            let message = "packed needs a limit of nodes, edges or bytes; name one in resources";
+            let message = "packed needs a limit on nodes, edges or bytes; name one in resources";
             return Err(BatcherError::Options(message.into()));
         }
         let window = self.window(budget.graphs.len())?;

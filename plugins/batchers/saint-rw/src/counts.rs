@@ -36,7 +36,7 @@ impl Counts {
         progress: &dyn Progress,
     ) -> Self {
         let wanted = graph.n_node() as u64 * u64::from(coverage);
-        progress.start("chances of nodes and edges", Some(wanted));
+        progress.start("frequencies of nodes and edges", Some(wanted));
         let mut counts = Self::new(graph);
         let (mut n_drawn, mut first) = (0, 0);
         while n_drawn < wanted {

@@ -84,7 +84,7 @@ fn windows_and_limits_that_cannot_work_are_refused() {
     );
     assert!(message("batch_size = 9\nwindow = 7").contains("cannot fill a batch of 8 graphs"));
     let graphs_only = "batch_size = 4\nresources = [\"graphs\"]\npadding = \"none\"";
-    assert!(message(graphs_only).contains("needs a limit of nodes, edges or bytes"));
+    assert!(message(graphs_only).contains("needs a limit on nodes, edges or bytes"));
 }
 
 #[test]
