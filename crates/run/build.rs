@@ -1,4 +1,4 @@
-//! Records from which commit, and by which compiler, the program is built.
+//! Records the commit and the compiler that the program is built from.
 
 use std::process::Command;
 
@@ -14,7 +14,7 @@ fn main() {
     println!("cargo::rustc-env=BATCHLAB_COMMIT={commit}");
     println!("cargo::rustc-env=BATCHLAB_DIRTY={}", changed.is_some_and(|files| !files.is_empty()));
     println!("cargo::rustc-env=BATCHLAB_PROFILE={}", std::env::var("PROFILE").unwrap_or_default());
-    // Without these lines the build script would run only when this crate changes.
+    // Without these lines the build script would only run when this crate changes.
     for file in ["HEAD", "logs/HEAD"] {
         if let Some(path) = output("git", &["rev-parse", "--git-path", file]) {
             println!("cargo::rerun-if-changed={path}");

@@ -1,4 +1,4 @@
-//! What batchers share: how batches are formed, padded, ordered and named.
+//! Building blocks shared by batchers: forming, padding, ordering and naming batches.
 
 pub mod batch_order;
 pub mod budget;

@@ -1,5 +1,5 @@
-//! What plugins implement and the program calls. Nothing here depends on how batches are formed, except the
-//! default of [`Batcher::label`](batcher::Batcher::label).
+//! The traits that plugins implement and the program calls. Nothing here depends on how batches are
+//! formed, except the default of [`Batcher::label`](batcher::Batcher::label).
 
 pub mod batcher;
 pub mod buffer;

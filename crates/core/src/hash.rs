@@ -1,8 +1,8 @@
-//! Hashes as hexadecimal text.
+//! Hashes in hexadecimal.
 
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of some bytes, as 64 hexadecimal digits.
+/// SHA-256 of a byte slice, as 64 hexadecimal digits.
 ///
 /// ```
 /// let hash = batchlab_core::hash::sha256(b"");

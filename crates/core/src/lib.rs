@@ -4,21 +4,24 @@
 //! Dataset::load -> Graphs -> Batcher -> BatchPlan -> collate -> PaddedBatch -> Trainer -> records -> Sink
 //! ```
 //!
-//! * **The contract**: a [`Dataset`] fills the columnar store of [`graphs`]; a [`Batcher`] sees sizes or structure
-//!   alone and writes a [`BatchPlan`]; [`collate()`] copies, pads and masks into a [`BatchBuffer`]; a [`Model`] is
-//!   trained by its [`Trainer`]; a [`Sink`] writes results. [`register!`] makes a component known to configurations.
-//! * **Batching**, for those who write batchers: [`grouping`] and [`node_groups`] do epochs, padding, resuming and
-//!   fixed composition; [`budget`], [`oversize`] and [`padding`] decide how much a batch holds and its shape,
-//!   [`batch_order`] the order of batches that are kept, [`batcher_options!`] the options that batchers share,
-//!   [`weighting`] how much each output counts.
-//! * **Results**: [`record`] has the tables and their columns.
+//! * **The contract**: a [`Dataset`] fills the columnar store of [`graphs`]; a [`Batcher`] sees
+//!   only sizes or structure and writes a [`BatchPlan`]; [`collate()`] copies, pads and masks into
+//!   a [`BatchBuffer`]; a [`Model`] is trained by its [`Trainer`]; a [`Sink`] writes results.
+//!   [`register!`] makes a component available to configurations.
+//! * **Batching**, for authors of batchers: [`grouping`] and [`node_groups`] handle epochs,
+//!   padding, resuming and fixed composition; [`budget`], [`oversize`] and [`padding`] determine
+//!   how much a batch holds and its shape, [`batch_order`] the order of reused batches,
+//!   [`batcher_options!`] the options that batchers share, and [`weighting`] the weight of each
+//!   output.
+//! * **Results**: [`record`] contains the tables and their columns.
 //!
-//! This crate knows no tensors, opens no files and reads no clock. It asks the file system for names alone:
-//! [`LoadContext::resolve`] whether a path exists, and an error message which name is nearest to one that does not.
+//! This crate has no tensors, opens no files and reads no clock. It only queries names in the file
+//! system: [`LoadContext::resolve`] checks whether a path exists, and error messages suggest
+//! similar names.
 
 #![warn(missing_docs)]
 
-// The macros here name this crate as others do.
+// The macros refer to this crate by its external name.
 extern crate self as batchlab_core;
 
 mod batching;

@@ -1,6 +1,6 @@
-//! Numbers of a configuration, and numbers in text.
+//! Configuration numbers, and numbers in text.
 
-/// A count with commas, as in text for people.
+/// Formats a count with thousands separators.
 ///
 /// ```
 /// use batchlab_core::number::grouped;
@@ -19,12 +19,12 @@ pub fn grouped(n: u64) -> String {
     text
 }
 
-/// The next multiple of `step`, or the largest number where that is beyond 32 bits.
+/// The next multiple of `step`, or `u32::MAX` on overflow.
 pub(crate) fn next_multiple(n: u32, step: u32) -> u32 {
     n.checked_next_multiple_of(step).unwrap_or(u32::MAX)
 }
 
-/// Declares a number of a configuration, kept as `f64`, that is checked when it is read.
+/// Declares a configuration number, stored as `f64` and checked when it is read.
 ///
 /// ```
 /// batchlab_core::checked_number! {
@@ -58,7 +58,7 @@ macro_rules! checked_number {
         pub struct $name(f64);
 
         impl $name {
-            /// The number, within its limits.
+            /// The number, which is within its limits.
             #[must_use]
             pub fn get(self) -> f64 {
                 self.0

@@ -1,9 +1,9 @@
-//! Texts from outside in what is printed, for shells, databases and people: whoever copies a command that this
-//! program prints runs that command and nothing else.
+//! Quotes untrusted text in output for shells, databases and people, so that a printed command,
+//! when copied, runs exactly as printed.
 
 use std::path::Path;
 
-/// A path as one word of a shell.
+/// Quotes a path as one shell word.
 ///
 /// ```
 /// use batchlab_core::quote::shell;
@@ -15,28 +15,28 @@ pub fn shell(path: &Path) -> String {
     shell_word(&path.to_string_lossy())
 }
 
-/// For `serialize_with`: JSON holds any path, if need be without the bytes that are no UTF-8.
+/// For `serialize_with`: writes any path to JSON, replacing invalid UTF-8.
 ///
 /// # Errors
-/// Those of the serialiser.
+/// Errors from the serialiser.
 pub fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
 
-/// A text as one word of a shell.
+/// Quotes text as one shell word.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
-    // Lists of labels stay readable: a comma means something within braces alone.
+    // Lists of labels stay readable: a comma is special only inside braces.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=,@:".contains(c);
     if !text.is_empty() && !text.starts_with('=') && text.chars().all(is_plain) {
         return text.to_owned();
     }
-    // No word can hold the byte 0.
+    // A shell word cannot contain a NUL byte.
     let text = text.replace('\0', "");
     shlex::try_quote(&text).map_or_else(|_| String::new(), std::borrow::Cow::into_owned)
 }
 
-/// A text as one literal of SQL.
+/// Quotes text as an SQL literal.
 ///
 /// ```
 /// assert_eq!(batchlab_core::quote::sql("Ada's"), "'Ada''s'");
@@ -46,7 +46,7 @@ pub fn sql(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A folder within a pattern of names of files, where it stands for itself alone.
+/// Escapes a folder for use in a file name pattern.
 ///
 /// ```
 /// assert_eq!(batchlab_core::quote::pattern("run[1]*"), "run[[]1][*]");
@@ -63,7 +63,7 @@ pub fn pattern(text: &str) -> String {
     pattern
 }
 
-/// At most the first 60 characters of a faulty line or value of a file, for messages.
+/// At most the first 60 characters of an invalid line or value of a file, for messages.
 ///
 /// ```
 /// use batchlab_core::quote::shown;
@@ -75,8 +75,8 @@ pub fn shown(value: &str) -> String {
     excerpt(value.trim(), 60)
 }
 
-/// At most the first `n` characters of what came from outside. Control characters are written out: a
-/// terminal would take some for commands.
+/// At most the first `n` characters of untrusted text, with control characters escaped, since a
+/// terminal could interpret them.
 #[must_use]
 pub fn excerpt(value: &str, n: usize) -> String {
     let (start, rest) = match value.char_indices().nth(n) {

@@ -1,12 +1,12 @@
 //! The schema of the results: six tables, each described by one struct.
 //!
-//! The struct is the only place where a column is named; its documentation is the record
-//! dictionary. The schema is a versioned constant: every file holds all columns, in this order and
-//! of these types, so that any reader can put files side by side. What may be unknown is an `Option`: what was
-//! not measured is null and never 0.
+//! A column is named only in its struct, whose documentation is the record dictionary. The schema
+//! is a versioned constant: every file contains all columns, in this order and with these types, so
+//! that files can be concatenated by any reader. Values that may be unknown are `Option`s: a value
+//! that was not measured is null, never 0.
 //!
-//! Types are those that every reader has: text, signed 64-bit integers, 64-bit floats, flags, and
-//! timestamps in microseconds of UTC without a zone. Durations are nanoseconds.
+//! Only widely supported types are used: text, signed 64-bit integers, 64-bit floats, booleans, and
+//! timestamps in microseconds of UTC without a time zone. Durations are in nanoseconds.
 
 mod column;
 mod rows;
@@ -20,7 +20,7 @@ use arrow_schema::{ArrowError, Field, Schema};
 pub use column::{ColumnValue, Timestamp};
 pub use rows::{BlockRecord, EvalRecord, EventRecord, MetricRecord, RunRecord, StepRecord};
 
-/// Files of another version are refused.
+/// Files with another version are rejected.
 pub const SCHEMA_VERSION: i64 = 1;
 
 /// The six tables.
@@ -32,7 +32,7 @@ pub enum Table {
     Steps,
     /// One row per evaluation of one subset.
     Evals,
-    /// One row per thing that happened.
+    /// One row per event.
     Events,
     /// One row per named number.
     Metrics,
@@ -58,7 +58,7 @@ impl Table {
         }
     }
 
-    /// What a row is, and its columns.
+    /// Description of a row, and the columns.
     #[must_use]
     pub fn dictionary(self) -> (&'static str, &'static [Column]) {
         match self {
@@ -79,10 +79,11 @@ impl Table {
         Arc::new(Schema::new(fields.collect::<Vec<_>>()))
     }
 
-    /// Rows with exactly the columns of the schema, in its order; optional ones that are missing are null.
+    /// Rows with exactly the columns of the schema, in schema order; missing optional columns are
+    /// null.
     ///
     /// # Errors
-    /// A column that is missing or of another type.
+    /// A required column that is missing, or a column of another type.
     pub fn conform(self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let conformed = self.dictionary().1.iter().map(|column| column.find(rows));
         RecordBatch::try_new(self.schema(), conformed.collect::<Result<_, _>>()?)
@@ -98,18 +99,18 @@ impl fmt::Display for Table {
 /// One column of a table.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    /// Its name.
+    /// Name.
     pub name: &'static str,
-    /// What it means, with its unit.
+    /// Description, with the unit.
     pub description: &'static str,
     /// Whether values may be missing.
     pub is_optional: bool,
-    /// Its Arrow type.
+    /// Arrow type.
     pub data_type: fn() -> arrow_schema::DataType,
 }
 
 impl Column {
-    /// This column of some rows.
+    /// Extracts this column from `rows`.
     fn find(&self, rows: &RecordBatch) -> Result<ArrayRef, ArrowError> {
         let data_type = (self.data_type)();
         match rows.column_by_name(self.name) {
@@ -127,19 +128,19 @@ impl Column {
 
 /// A row of a table.
 pub trait Record: Sized {
-    /// The table that holds such rows.
+    /// The table of these rows.
     const TABLE: Table;
 
-    /// Turns rows into columns, with the schema of the table.
+    /// Converts rows to columns with the schema of the table.
     ///
     /// # Errors
-    /// Never for rows of this type; the error is Arrow's.
+    /// Never for rows of this type; the error type is Arrow's.
     fn to_batch(rows: &[Self]) -> Result<RecordBatch, ArrowError>;
 
-    /// Turns columns into rows; the columns are found by name ([`Table::conform`]).
+    /// Converts columns to rows; columns are found by name ([`Table::conform`]).
     ///
     /// # Errors
-    /// A column that is missing, of another type, or without values that must be there.
+    /// A column that is missing, has another type, or lacks required values.
     fn from_batch(batch: &RecordBatch) -> Result<Vec<Self>, ArrowError>;
 }
 
@@ -173,7 +174,7 @@ mod tests {
         let backwards: Vec<usize> = (0..batch.num_columns()).rev().collect();
         let batch = batch.project(&backwards).unwrap();
         assert_eq!(EventRecord::from_batch(&batch).unwrap(), rows);
-        // `payload` is missing, and optional.
+        // `payload` is missing, but optional.
         let without: Vec<usize> = (1..batch.num_columns()).collect();
         let without = batch.project(&without).unwrap();
         assert!(EventRecord::from_batch(&without).unwrap().iter().all(|row| row.payload.is_none()));

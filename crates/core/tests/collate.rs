@@ -1,4 +1,4 @@
-//! Collation against a slow and obvious implementation.
+//! Tests collation against a slow, straightforward implementation.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,7 +29,7 @@ const ALL: BatchFields = BatchFields {
     own: Vec::new(),
 };
 
-/// One graph: nodes, and edges as (sender, receiver).
+/// One graph: node count, and edges as (sender, receiver).
 #[derive(Debug, Clone)]
 struct Small {
     n_node: u32,
@@ -80,7 +80,7 @@ fn plan_of(graphs: &[Small], members: &[u32], spare: [u32; 3]) -> BatchPlan {
     plan
 }
 
-/// Offsets and orders say the same as senders and receivers.
+/// Offsets and orders are consistent with senders and receivers.
 fn check_indices(batch: &PaddedBatch<'_>) {
     let n_edge = batch.shape.n_edge as usize;
     assert!(batch.receiver.is_sorted());
@@ -119,7 +119,7 @@ proptest! {
         let batch = buffer.batch();
         check_indices(&batch);
 
-        // Edges of a graph are numbered through the data set in the order in which they were given.
+        // Edges are numbered through the data set in the order in which they were given.
         let first_edge = |id: u32| graphs[..id as usize].iter().map(|g| g.edges.len()).sum::<usize>();
         let first_node = |id: u32| graphs[..id as usize].iter().map(|g| g.n_node).sum::<u32>();
         let (mut node, mut edge) = (0, 0);
@@ -146,7 +146,7 @@ proptest! {
             node += graph.n_node;
         }
 
-        // Everything behind is padding, and looks like it.
+        // Everything after the real members is valid padding.
         let (n_node, n_edge, n_graph) = (node as usize, edge, members.len());
         prop_assert!(batch.sender[n_edge..].iter().chain(&batch.receiver[n_edge..]).all(|&end| end == node));
         prop_assert!(batch.distance[n_edge..].iter().all(|&d| d == 0.0));
@@ -160,7 +160,7 @@ proptest! {
         prop_assert!(batch.n_node_of[n_graph + 1..].iter().all(|&n| n == 0));
     }
 
-    /// Implied edges are the stored edges of the complete graph.
+    /// Implied edges equal the stored edges of the complete graph.
     #[test]
     fn implied_edges(n_nodes in prop::collection::vec(1_u32..30, 1..5), spare in 0_u32..9) {
         let complete: Vec<Small> = n_nodes.iter().map(|&n_node| {
@@ -178,7 +178,7 @@ proptest! {
         stored.position = None;
 
         let members: Vec<u32> = (0..n_nodes.len() as u32).rev().collect();
-        // Without padding nothing may be written behind the last edge.
+        // Without padding, nothing may be written past the last edge.
         let plan = plan_of(&complete, &members, [spare, 2 * spare, spare.min(1)]);
         let (mut a, mut b) = (BatchBuffer::new(), BatchBuffer::new());
         let larger = plan_of(&complete, &[members.clone(), members.clone()].concat(), [9, 99, 1]);
@@ -199,7 +199,7 @@ proptest! {
             let (r, s) = (at(b.receiver[edge]), at(b.sender[edge]));
             let d = [r[0] - s[0], r[1] - s[1], r[2] - s[2]];
             prop_assert_eq!(&b.displacement[3 * edge..3 * edge + 3], &d);
-            // To the last bit: distances do not depend on how they are computed.
+            // Bit-identical: distances do not depend on how they are computed.
             prop_assert_eq!(b.distance[edge], (d[0] * d[0] + d[1] * d[1] + d[2] * d[2]).sqrt());
         }
         prop_assert!(b.distance[b.real.n_edge as usize..].iter().all(|&d| d == 0.0));
@@ -208,7 +208,7 @@ proptest! {
         prop_assert!(end.iter().chain(&b.receiver[b.real.n_edge as usize..]).all(|&n| n == b.real.n_node));
     }
 
-    /// Batches of nodes take the edges between their members, with the full graph's weights.
+    /// Node batches contain the edges between their members, with the full graph's weights.
     #[test]
     fn induced_edges(
         edges in prop::collection::btree_set((0_u32..12, 0_u32..12), 0..60),
@@ -269,7 +269,7 @@ proptest! {
     }
 }
 
-/// Compressed rows come as they are to who takes them, and unpacked to everyone else.
+/// Compressed rows are delivered unchanged to models that accept them, and unpacked to all others.
 #[test]
 fn sparse_features_come_as_compressed_rows_or_unpacked() {
     let one = OneGraph { offset: vec![0; 5], sender: Vec::new(), edge_weight: Vec::new() };
@@ -302,7 +302,7 @@ fn sparse_features_come_as_compressed_rows_or_unpacked() {
     assert_eq!(buffer.batch().node_feature, expected);
     assert!(buffer.batch().feature_offset.is_empty());
 
-    // Many graphs have them unpacked: batches of theirs are small.
+    // For many graphs they are unpacked, because batches are small.
     let many = ManyGraphs::new(&[3, 1], Edges::FullyConnected).unwrap();
     let mut graphs = Graphs::new("many", Topology::Many(many)).unwrap();
     graphs.node_feature = Some(sparse);
@@ -315,7 +315,7 @@ fn sparse_features_come_as_compressed_rows_or_unpacked() {
     assert_eq!(buffer.batch().node_feature, expected);
 }
 
-/// A field is the same whichever others are collated with it.
+/// A field does not depend on which other fields are collated with it.
 #[test]
 fn fields_do_not_depend_on_each_other() {
     let many = ManyGraphs::new(&[5, 1, 9], Edges::FullyConnected).unwrap();
@@ -407,7 +407,7 @@ fn own_needs(names: &[&str]) -> BatchFields {
     }
 }
 
-/// Own fields of many graphs are checked by the kit of batchers; here those of nodes of one graph.
+/// Custom fields of one large graph; those of many graphs are tested by the batcher test kit.
 #[test]
 fn own_fields_of_one_graph_follow_nodes_and_edges() {
     let one =
@@ -437,7 +437,7 @@ fn own_fields_of_one_graph_follow_nodes_and_edges() {
     let names: Vec<_> = own.iter().map(|field| (field.name, field.n_byte)).collect();
     assert_eq!(names, [("kind", 3), ("date", 16), ("charge", 32)], "in the order of the needs");
 
-    // A batcher may list an edge of its own, which has no row.
+    // A batcher may list an edge that is not in the graph and so has no row.
     plan.edges = EdgeSelection::Listed;
     (plan.listed.sender, plan.listed.receiver) = (vec![0], vec![0]);
     let error = collate(&graphs, &plan, &needs, &mut buffer).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Sizes beyond what can be counted are errors, with and without the compiler's checks.
+//! Sizes that overflow are errors, with and without the compiler's overflow checks.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -20,7 +20,7 @@ struct Options {
     padding: Padding,
 }
 
-/// The first batch of a graph of these nodes and edges, one per batch.
+/// The first batch of one graph with these sizes, with one graph per batch.
 fn first_batch(n_node: u32, n_edge: u32, padding: &str) -> Result<Shape, String> {
     let graphs: Arc<[GraphSize]> = Arc::new([GraphSize { id: 7, n_node, n_edge }]);
     let Options { padding } = from_toml(&format!("padding = {padding}"));
@@ -41,7 +41,7 @@ fn a_shape_that_32_bits_cannot_count_is_refused() {
             assert!(error.starts_with("1 graphs, the first of them graph 7, have more"), "{error}");
         }
     }
-    // Counted without padding, but not with it.
+    // Fits without padding, but not with it.
     assert_eq!(first_batch(3, u32::MAX - 5, "\"none\"").unwrap().n_edge, u32::MAX - 5);
     assert!(first_batch(3, u32::MAX - 5, "{ multiple = 64 }").is_err());
     assert_eq!(first_batch(3, u32::MAX - 70, "{ multiple = 64 }").unwrap().n_edge, u32::MAX - 63);
@@ -51,7 +51,7 @@ fn a_shape_that_32_bits_cannot_count_is_refused() {
 fn a_batch_larger_than_memory_is_refused() {
     let many = ManyGraphs::new(&[2, 3], Edges::FullyConnected).unwrap();
     let mut graphs = Graphs::new("test", Topology::Many(many)).unwrap();
-    // The product with the nodes of the batch is 2 modulo 2^64.
+    // The product with the number of nodes in the batch is 2 modulo 2^64.
     let width = usize::MAX / 5 + 1;
     graphs.node_feature = Some(NodeFeature::Dense { value: vec![0.0; 4], width });
     assert!(graphs.check().unwrap_err().to_string().contains("4 node features, expected 5 times"));

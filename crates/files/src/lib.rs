@@ -1,13 +1,15 @@
-//! Opens files so that nothing but a regular file is ever read, and writes them whole or not at all.
+//! Opens regular files only, and writes files atomically.
 //!
-//! Folders of results, caches and data come from other people and other machines. A pipe in place of a file
-//! would block its reader forever, `/dev/zero` would fill its memory, and a link would lead a writer to a file
-//! outside. So everything that such a folder holds or names is opened here:
+//! Folders of results, caches and data may come from other people and other machines. A pipe in
+//! place of a file would block its reader forever, `/dev/zero` would fill the memory, and a link
+//! could redirect a writer to a file outside. Everything in such a folder, or named by a file in
+//! it, is therefore opened through this crate:
 //!
-//! * [`open`], [`read`], [`read_text`]: files of our own, where a link is refused;
-//! * [`open_data`]: files of the user, who may link data sets from another disk;
-//! * [`open_to_change`] and [`open_to_lock`]: the few files that are changed in place (journals), or locked;
-//! * [`atomic_write`]: every other file that is written.
+//! * [`open`], [`read`], [`read_text`]: files written by this program; links are rejected;
+//! * [`open_data`]: the user's files, such as data sets linked from another disk;
+//! * [`open_to_change`] and [`open_to_lock`]: the few files that are changed in place (journals) or
+//!   locked;
+//! * [`atomic_write`]: all other files that are written.
 
 mod write;
 
@@ -20,13 +22,13 @@ pub use write::{
     sync_folder,
 };
 
-/// Limit of length for texts about results: configurations, manifests, lists of cells.
+/// Maximum length of text files in results: configurations, manifests, lists of cells.
 pub const MAX_TEXT: u64 = 64 << 20;
 
-/// Opens a regular file for reading. A symbolic link is refused.
+/// Opens a regular file for reading. Symbolic links are rejected.
 ///
 /// # Errors
-/// A file that cannot be opened, or anything but a regular file.
+/// A file that cannot be opened or is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     open_regular(path, OpenOptions::new().read(true), false)
 }
@@ -34,16 +36,16 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// Opens a regular file of the user for reading. Links are followed.
 ///
 /// # Errors
-/// As [`open`].
+/// As for [`open`].
 pub fn open_data(path: &Path) -> io::Result<File> {
     open_regular(path, OpenOptions::new().read(true), true)
 }
 
-/// Opens a regular file that is changed in place. A symbolic link is refused, and so is a file with several
-/// names (hard links), because the file under the other name would change too.
+/// Opens a regular file for changes in place. Rejects symbolic links, and files with several names
+/// (hard links), which would change under all names.
 ///
 /// # Errors
-/// As [`open`].
+/// As for [`open`].
 pub fn open_to_change(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let file = open_regular(path, options, false)?;
     match n_name(&file.metadata()?) {
@@ -54,18 +56,19 @@ pub fn open_to_change(path: &Path, options: &mut OpenOptions) -> io::Result<File
     }
 }
 
-/// Opens a regular file to lock it, and makes it if it is to be. For writing, because some network file systems
-/// lock nothing else; for reading where that is all that is allowed.
+/// Opens a regular file for locking, creating it if requested. Opens it for writing, because some
+/// network file systems only lock such files, or for reading if that is all that is permitted.
 ///
 /// # Errors
-/// As [`open`].
+/// As for [`open`].
 pub fn open_to_lock(path: &Path, create: bool) -> io::Result<File> {
     let open = |write, create| {
         let mut options = OpenOptions::new();
         open_regular(path, options.read(true).write(write).create(create), false)
     };
     let is_denied = |error: &io::Error| error.kind() == ErrorKind::PermissionDenied;
-    // In a folder for all, the system may refuse to create a file that is there and another user's.
+    // In a shared folder, the system may refuse to create a file that exists and belongs to another
+    // user.
     let mut file = open(true, create);
     for write in [true, false] {
         if file.as_ref().is_err_and(is_denied) {
@@ -75,43 +78,43 @@ pub fn open_to_lock(path: &Path, create: bool) -> io::Result<File> {
     file
 }
 
-/// The content of a regular file of no more than `max_len` bytes. A symbolic link is refused.
+/// Reads a regular file of at most `max_len` bytes. Symbolic links are rejected.
 ///
 /// # Errors
-/// As [`open`]; a longer file.
+/// As for [`open`]; a longer file.
 pub fn read(path: &Path, max_len: u64) -> io::Result<Vec<u8>> {
     read_limited(open(path)?, max_len)
 }
 
-/// As [`read`], for UTF-8 text.
+/// Like [`read`], for UTF-8 text.
 ///
 /// # Errors
-/// As [`read`]; other bytes.
+/// As for [`read`]; invalid UTF-8.
 pub fn read_text(path: &Path, max_len: u64) -> io::Result<String> {
     text(read(path, max_len)?)
 }
 
-/// The content of a regular file of the user, of no more than `max_len` bytes. Links are followed.
+/// Reads a regular file of the user of at most `max_len` bytes. Links are followed.
 ///
 /// # Errors
-/// As [`read`].
+/// As for [`read`].
 pub fn read_data(path: &Path, max_len: u64) -> io::Result<Vec<u8>> {
     read_limited(open_data(path)?, max_len)
 }
 
-/// The text of a file that the user named, of no more than `max_len` bytes. It may be a pipe, as a shell makes
-/// one for `<(command)`.
+/// Reads text of at most `max_len` bytes from a file named by the user, which may be a pipe, such
+/// as `<(command)` in a shell.
 ///
 /// # Errors
-/// A file that cannot be read; a longer one; other bytes than UTF-8.
+/// A file that cannot be read; a longer file; invalid UTF-8.
 pub fn read_named_text(path: &Path, max_len: u64) -> io::Result<String> {
     text(read_limited(File::open(path)?, max_len)?)
 }
 
-/// Bytes as UTF-8 text.
+/// Converts bytes to UTF-8 text.
 ///
 /// # Errors
-/// Other bytes, with the place of the first.
+/// Invalid UTF-8, with the position of the first invalid byte.
 pub fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
@@ -127,13 +130,13 @@ fn read_limited(file: File, max_len: u64) -> io::Result<Vec<u8>> {
         return Err(too_long());
     }
     let mut bytes = Vec::with_capacity(len as usize);
-    // It may have grown since, or be something that states no length.
+    // The file may have grown, or have no fixed length.
     file.take(max_len + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max_len { Err(too_long()) } else { Ok(bytes) }
 }
 
 fn open_regular(path: &Path, options: &mut OpenOptions, follow: bool) -> io::Result<File> {
-    // A pipe is not waited for.
+    // Does not block on a pipe.
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt as _;
@@ -144,7 +147,7 @@ fn open_regular(path: &Path, options: &mut OpenOptions, follow: bool) -> io::Res
     }
     let file = options.open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::PermissionDenied => error,
-        // The system's words for a link or a pipe ("No such device or address") explain nothing.
+        // The system's error for a link or a pipe ("No such device or address") is not helpful.
         _ => refuse_others(path, follow).err().unwrap_or(error),
     })?;
     if file.metadata()?.is_file() {
@@ -154,7 +157,7 @@ fn open_regular(path: &Path, options: &mut OpenOptions, follow: bool) -> io::Res
     Err(invalid("it is not a regular file".to_owned()))
 }
 
-/// Says what a path leads to, if that is not a regular file.
+/// Reports what a path refers to, if it is not a regular file.
 fn refuse_others(path: &Path, follow: bool) -> io::Result<()> {
     let found = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) };
     match found.as_ref().map(kind_of) {

@@ -9,7 +9,8 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// A folder with one path of each kind, and the word that names it; the last is a regular file.
+/// A folder with one path of each kind, and the word for it in messages; the last is a regular
+/// file.
 fn one_of_each() -> (TempDir, Vec<(PathBuf, &'static str)>) {
     let folder = TempDir::new().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -60,7 +61,7 @@ fn a_file_longer_than_its_limit_is_not_read() {
     let file = &all.last().unwrap().0;
     assert_eq!(read_text(file, 5).unwrap(), "12345");
     read(file, 4).unwrap_err();
-    // Without a length of its own.
+    // It has no length.
     read_named_text(Path::new("/dev/zero"), 1000).unwrap_err();
     let sparse = folder.path().join("sparse");
     File::create(&sparse).unwrap().set_len(100 << 30).unwrap();
@@ -91,7 +92,7 @@ fn writing_replaces_links_and_pipes_and_leaves_nothing_beside() {
         assert_eq!(read(path, 3).unwrap(), b"new", "{}", path.display());
     }
     assert_eq!(fs::read(outside.path().join("mine")).unwrap(), b"keep");
-    // A folder is never replaced, and a failure leaves nothing.
+    // A folder is never replaced, and a failure leaves nothing behind.
     atomic_write(&folder.path().join("folder"), b"new").unwrap_err();
     let failed = |_: &mut tempfile::NamedTempFile| Err::<(), _>(io::Error::other("no"));
     atomic_write_with(&folder.path().join("never"), failed).unwrap_err();

@@ -1,4 +1,4 @@
-//! Files that appear only when they are complete, and survive the end of the machine.
+//! Writes files atomically and durably.
 
 #[cfg(unix)]
 use std::fs::Permissions;
@@ -8,22 +8,22 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-/// What the names of incomplete files begin with.
+/// Prefix of incomplete files.
 const UNFINISHED: &str = ".unfinished-";
 
-/// Writes a file so that its place holds what was there before or all of `bytes`, whatever happens. A link in
-/// its place is replaced, not followed; the folder is made if necessary.
+/// Writes a file atomically: in any case, the path holds either its old content or all of `bytes`.
+/// A link at the path is replaced, not followed; the folder is created if necessary.
 ///
 /// # Errors
-/// A file that cannot be written; what was there is kept then.
+/// A file that cannot be written; the old content is kept.
 pub fn atomic_write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     atomic_write_with(path, |file| file.write_all(bytes))
 }
 
-/// As [`atomic_write`], without waiting for the disk: after a power cut the file may be empty.
+/// Like [`atomic_write`], but without fsync: the file may be empty after a power failure.
 ///
 /// # Errors
-/// As [`atomic_write`].
+/// As for [`atomic_write`].
 pub fn atomic_write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     make_folder(folder)?;
@@ -32,10 +32,10 @@ pub fn atomic_write_unsynced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     put_in_place(file, path)
 }
 
-/// As [`atomic_write`], with what `write` writes.
+/// Like [`atomic_write`], with content from `write`.
 ///
 /// # Errors
-/// As [`atomic_write`]; those of `write`.
+/// As for [`atomic_write`]; errors from `write`.
 pub fn atomic_write_with<T, E: From<io::Error>>(
     path: &Path,
     write: impl FnOnce(&mut NamedTempFile) -> Result<T, E>,
@@ -50,11 +50,11 @@ pub fn atomic_write_with<T, E: From<io::Error>>(
     Ok(written)
 }
 
-/// A new file of an unpredictable name.
+/// A new file with an unpredictable name.
 fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
-    // Temporary files are for their owner alone; what they become is for whom the umask says.
+    // Temporary files are private to their owner; the final file follows the umask.
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
@@ -63,39 +63,39 @@ fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// Not by `persist`, which renames past the C library: the tests that kill a process at each of its changes
-/// would not see that one.
+/// Does not use `persist`, which renames without the C library: tests that kill a process at each
+/// file system change would miss it.
 fn put_in_place(file: NamedTempFile, path: &Path) -> io::Result<()> {
     let temporary = file.into_temp_path();
     fs::rename(&temporary, path)?;
-    // It has gone to its place, so there is nothing to remove.
+    // The file has been moved, so there is nothing to remove.
     let _ = temporary.keep();
     Ok(())
 }
 
-/// Removes what killed processes have left of [`atomic_write`] in a folder. No other process may be writing
-/// there.
+/// Removes the remains of killed [`atomic_write`] calls in a folder. No other process may be
+/// writing there.
 pub fn remove_unfinished(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            // It only takes room; the next time it is tried again.
+            // Only a waste of space; the next call tries again.
             let _ = fs::remove_file(entry.path());
         }
     }
 }
 
-/// Makes a folder and those above it, and makes their names durable.
+/// Creates a folder and its parents durably.
 ///
 /// # Errors
-/// A folder that cannot be made.
+/// A folder that cannot be created.
 pub fn make_folder(folder: &Path) -> io::Result<()> {
     let is_new = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
     let new: Vec<&Path> = folder.ancestors().take_while(is_new).collect();
-    // Another process may remove an empty folder above in this moment; then it is made again.
+    // Another process may just have removed an empty parent folder; it is then created again.
     fs::create_dir_all(folder).or_else(|_| fs::create_dir_all(folder))?;
     for made in new {
         match sync_folder(folder_of(made)) {
-            // That other process again.
+            // The same race with another process.
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
@@ -103,16 +103,16 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the names in a folder durable. Only on Unix can a folder be opened and synchronised.
+/// Fsyncs a directory. Only possible on Unix.
 ///
 /// # Errors
-/// A folder that cannot be opened, or a broken disk.
+/// A folder that cannot be opened, or a failing disk.
 pub fn sync_folder(folder: &Path) -> io::Result<()> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
-/// Renames, and makes the new name durable.
+/// Renames durably.
 ///
 /// # Errors
 /// A file that cannot be renamed.

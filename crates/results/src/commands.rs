@@ -1,4 +1,4 @@
-//! The commands that made the results of a study.
+//! The commands that produced the results of a study.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use crate::files::make;
 
 const NAME: &str = "commands.txt";
 
-/// Writes down a command, unless it is there.
+/// Records a command, unless already recorded.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -27,7 +27,7 @@ pub fn add(dir: &Path, command: &str) -> Result<(), ResultsError> {
         .map_err(|source| ResultsError::Write { path, source })
 }
 
-/// All of them, in the order in which they were first given; none if that is not known.
+/// All commands, in the order in which they were first used; empty if unknown.
 #[must_use]
 pub fn all(dir: &Path) -> Vec<String> {
     let text = read_text(&dir.join(NAME), MAX_TEXT).unwrap_or_default();

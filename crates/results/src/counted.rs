@@ -1,4 +1,4 @@
-//! Which attempts at a cell of a study count.
+//! Determines which attempts at a cell of a study count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,17 +7,17 @@ use std::path::Path;
 use batchlab_files::{MAX_TEXT, read_text};
 use serde_json::Value;
 
-/// Every attempt at a cell has a name of its own (`runs.cell`): that of the cell, and a mark. What has
-/// come out of a cell (`cells/<hardware>/<cell>/done.<round>/done.json`) names the attempt that counts.
-/// Another one may have published runs too: its process was stopped for so long that it was taken to be
-/// dead, or was killed while it published.
+/// Every attempt at a cell has its own name (`runs.cell`): that of the cell, with a suffix. The
+/// outcome of a cell (`cells/<hardware>/<cell>/done.<round>/done.json`) names the attempt that
+/// counts. Other attempts may have published runs too: their process was suspended for so long that
+/// it was considered dead, or was killed while publishing.
 #[derive(Debug, Default)]
 pub(crate) struct Counted {
-    /// By cell; none: of some attempt that has ended nobody can say its name.
+    /// By cell; `None`: the name of some finished attempt is unknown.
     attempts: BTreeMap<String, Option<BTreeSet<String>>>,
-    /// The cell and the run of everything that the last attempts published.
+    /// The cell and run of everything that the last attempts published.
     pub(crate) runs: Vec<(String, String)>,
-    /// Cells that were begun, and of which nothing is done.
+    /// Cells that were started but have no outcome.
     begun: BTreeSet<String>,
 }
 
@@ -53,7 +53,7 @@ impl Counted {
         counted
     }
 
-    /// Whether the cell of an attempt was begun and is not done, however often.
+    /// Whether the cell of an attempt was started but is not done in any round.
     pub(crate) fn is_unfinished(&self, attempt: &str) -> bool {
         attempt.rsplit_once('-').is_some_and(|(cell, _)| self.begun.contains(cell))
     }
@@ -68,7 +68,7 @@ impl Counted {
     }
 }
 
-/// What an attempt has published, or null if that cannot be read.
+/// What an attempt has published, or null if it cannot be read.
 fn outcome(done: &Path) -> Value {
     let text = read_text(&done.join("done.json"), MAX_TEXT).ok();
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
@@ -100,7 +100,7 @@ mod tests {
         assert!(counted.counts("a-B16-r0-0123-first") && counted.counts("a-B16-r0-0123-second"));
         assert!(!counted.counts("a-B16-r0-0123-late") && counted.counts("b-B16-r0-0123-late"));
         assert_eq!(counted.runs, [("a-B16-r0-0123".to_owned(), "second".to_owned())]);
-        // Nobody knows which one it is.
+        // It is unknown which attempt counts.
         fs::write(cell.join("done.1/done.json"), "{").unwrap();
         assert!(Counted::read(dir.path()).counts("a-B16-r0-0123-late"));
     }

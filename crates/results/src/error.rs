@@ -8,20 +8,20 @@ use batchlab_core::error::nearest_path;
 /// Why results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
-    /// The system refused to write.
+    /// A file or folder cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
         /// File or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error reported by the system.
         source: std::io::Error,
     },
-    /// The system refused to read.
+    /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
         /// File or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error reported by the system.
         source: std::io::Error,
     },
     /// A folder without published tables.
@@ -34,15 +34,15 @@ pub enum ResultsError {
         /// The folder.
         dir: PathBuf,
     },
-    /// A file that is not what this program writes, or no longer.
-    #[error("cannot read {}: {reason}; `batchlab doctor` names all damaged files", path.display())]
+    /// A file that is damaged or was not written by this program.
+    #[error("cannot read {}: {reason}; `batchlab doctor` lists all damaged files", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// A table that another program has written anew.
+    /// A table rewritten by another program.
     #[error(
         "cannot read {}: it is compressed with {codec}, and this program reads zstd and uncompressed \
          tables; write it again with compression=\"zstd\"", path.display()
@@ -50,12 +50,12 @@ pub enum ResultsError {
     Compression {
         /// The file.
         path: PathBuf,
-        /// Name of the method.
+        /// Name of the compression method.
         codec: String,
     },
-    /// A table of another version of the schema.
+    /// A table with another schema version.
     #[error(
-        "{} is of version {found} of the schema, and this program reads and writes version {SCHEMA_VERSION}; use the \
+        "{} has schema version {found}, but this program reads and writes version {SCHEMA_VERSION}; use the \
          program that wrote it, or choose another folder",
         path.display(), SCHEMA_VERSION = batchlab_core::record::SCHEMA_VERSION
     )]
@@ -65,10 +65,10 @@ pub enum ResultsError {
         /// Its version.
         found: String,
     },
-    /// A sink cannot encode.
+    /// A sink failed to encode.
     #[error("sink: {0}")]
     Sink(#[from] SinkError),
-    /// A sink says that it wrote other rows than it was given; a bug of the sink.
+    /// A sink reports a different number of rows than it was given, which is a bug of the sink.
     #[error(
         "sink \"{sink}\" wrote {written} rows of table \"{table}\", but {recorded} were recorded"
     )]
@@ -77,9 +77,9 @@ pub enum ResultsError {
         sink: String,
         /// Name of the table.
         table: &'static str,
-        /// Rows by its own account.
+        /// Number of rows reported by the sink.
         written: u64,
-        /// Rows that it was given.
+        /// Number of rows it was given.
         recorded: u64,
     },
     /// The recorded configuration of a run does not say which sinks wrote its tables.
@@ -90,22 +90,22 @@ pub enum ResultsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A link where results lie.
+    /// A symbolic link inside the results.
     #[error(
-        "{} is a symbolic link; results are written into real folders only, as files outside could be \
-         changed through it: put the folder itself there", path.display()
+        "{} is a symbolic link; results are only written to real folders, because files outside could be \
+         changed through a link: replace it by the folder itself", path.display()
     )]
     Link {
         /// The link.
         path: PathBuf,
     },
-    /// A text in a file that was to become a name on disk.
+    /// A text from a file that cannot be used as a name on disk.
     #[error("{name:?}, from a file of the results, cannot be the name of a file or folder")]
     Name {
         /// The text.
         name: String,
     },
-    /// What lies in the folder of a run is of another one.
+    /// The folder of a run contains results of another run.
     #[error(
         "{} is of run {original}, not of run {run_id}: the folder is a copy, and rows of both would be \
          mixed; remove it",
@@ -114,25 +114,25 @@ pub enum ResultsError {
     Copy {
         /// The file.
         path: PathBuf,
-        /// The run whose folder it lies in.
+        /// The run whose folder it is.
         run_id: String,
-        /// The run that it is of.
+        /// The run that it belongs to.
         original: String,
     },
-    /// Another process works on the run.
+    /// Another process is working on the run.
     #[error("run {run_id} is running in another process ({process}); wait for it, or end it first")]
     Running {
         /// The run.
         run_id: String,
-        /// Which process, as it says itself.
+        /// The process, according to its lock.
         process: String,
     },
-    /// A record of an event file that is cut or damaged.
+    /// A truncated or damaged record in an event file.
     #[error("the event file {} is damaged at byte {at}: {reason}", path.display())]
     Event {
         /// The file.
         path: PathBuf,
-        /// Where the record begins.
+        /// Offset of the record in bytes.
         at: usize,
         /// What is wrong.
         reason: String,
@@ -140,7 +140,7 @@ pub enum ResultsError {
 }
 
 impl ResultsError {
-    /// Whether the results are at fault, rather than the place to read from or to write to.
+    /// Whether the results are at fault, rather than the location to read from or write to.
     #[must_use]
     pub fn is_data(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Compression { .. } | Self::Event { .. })

@@ -1,6 +1,6 @@
-//! Published tables in other formats.
+//! Exports published tables to other formats.
 //!
-//! - [`to_sink`]: every table through a sink, the same that a run could have written with;
+//! - [`to_sink`]: every table through any sink that a run could use;
 //! - [`to_tensorboard`]: one event file per run.
 
 mod event_file;
@@ -14,13 +14,13 @@ pub use event_file::{Event, Summary, Value, read_events};
 pub use sink::to_sink;
 pub use tensorboard::to_tensorboard;
 
-/// What an export has written.
+/// The result of an export.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exported {
     /// The files.
     pub files: Vec<PathBuf>,
-    /// Rows of all tables, or values of event files.
+    /// Rows of all tables, or number of values in event files.
     pub n_row: u64,
-    /// Runs that are left out.
+    /// Runs that were left out.
     pub damaged: Vec<DamagedRun>,
 }

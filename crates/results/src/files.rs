@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::ResultsError;
 
-/// Removes a file or folder, if there is one.
+/// Removes a file or folder, if it exists.
 pub(crate) fn remove(path: &Path) -> Result<(), ResultsError> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
@@ -17,11 +17,11 @@ pub(crate) fn remove(path: &Path) -> Result<(), ResultsError> {
     }
 }
 
-/// Refuses what lies at or above `path` in the folder `out` and is a link: through it, files outside of
-/// the results would be changed.
+/// Rejects symbolic links at `path` or above it within `out`, because files outside of the results
+/// could be changed through them.
 ///
 /// # Errors
-/// A link on the way.
+/// A symbolic link on the path.
 pub(crate) fn refuse_links(out: &Path, path: &Path) -> Result<(), ResultsError> {
     let inside = path.ancestors().take_while(|ancestor| *ancestor != out);
     match inside.filter(|ancestor| ancestor.is_symlink()).last() {
@@ -30,10 +30,10 @@ pub(crate) fn refuse_links(out: &Path, path: &Path) -> Result<(), ResultsError> 
     }
 }
 
-/// A text from a file as a name below a folder.
+/// Checks that a text from a file can be used as a name within a folder.
 ///
 /// # Errors
-/// A text that is no name, or that leads out of the folder.
+/// A text that is not a name, or that would lead out of the folder.
 pub(crate) fn plain_name(text: &str) -> Result<&str, ResultsError> {
     let is_plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\');
     let is_name = !text.is_empty() && text.len() <= 200 && !matches!(text, "." | "..");
@@ -44,12 +44,12 @@ pub(crate) fn plain_name(text: &str) -> Result<&str, ResultsError> {
     }
 }
 
-/// Makes a folder whose name is durable.
+/// Creates a folder durably.
 pub(crate) fn make(folder: &Path) -> Result<(), ResultsError> {
     batchlab_files::make_folder(folder).map_err(ResultsError::write(folder))
 }
 
-/// Renames, and makes the new name durable.
+/// Renames durably.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), ResultsError> {
     batchlab_files::rename(from, to).map_err(ResultsError::write(to))
 }

@@ -1,16 +1,16 @@
-//! The journal of a run: every record, on the disk before any sink has completed its files.
+//! The journal of a run: every record is on disk before any sink has completed its files.
 //!
-//! One file of entries, each of which holds what was recorded since the one before, of all tables
-//! together, so that a file that was cut anywhere still holds a consistent state of the run:
+//! It is one file of entries. Each entry contains the records of all tables since the previous
+//! entry, so that a journal truncated at any point still describes a consistent state of the run:
 //!
 //! ```text
 //! entry := "BLJ1", length of the body (u64, little-endian), SHA-256 of the body, body
 //! body  := for each table with rows: its number (u8), length (u64), an Arrow IPC stream
 //! ```
 //!
-//! An entry whose checksum is wrong is passed over: reading goes on with the next one that is whole,
-//! so that damage costs the entries that it hits and no others. What follows the last whole entry is
-//! one that was cut off, or else damage, which readers tell apart.
+//! Entries with a wrong checksum are skipped: reading continues with the next intact entry, so that
+//! damage affects only the entries that it hits. Anything after the last intact entry is either a
+//! truncated entry or damage, which readers distinguish.
 
 mod entries;
 
@@ -33,7 +33,7 @@ const MAGIC: [u8; 4] = *b"BLJ1";
 /// Magic, length and checksum.
 const HEADER: usize = 4 + 8 + 32;
 
-/// A journal that is being written.
+/// A journal open for writing.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -42,16 +42,16 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins a journal.
+    /// Creates a journal.
     ///
     /// # Errors
-    /// A file that exists, or that cannot be made.
+    /// A file that already exists or cannot be created.
     pub fn create(path: &Path) -> Result<Self, ResultsError> {
         let file = File::create_new(path).map_err(ResultsError::write(path))?;
         Ok(Self { path: path.to_owned(), file, end: 0 })
     }
 
-    /// Goes on with a journal whose entries end at `end`; what comes after is cut off.
+    /// Continues a journal whose entries end at `end`; anything after is truncated.
     ///
     /// # Errors
     /// A file that cannot be changed.
@@ -66,11 +66,11 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Appends an entry and hands it to the system: the end of this process cannot harm it any
-    /// more. Tables without rows are left out.
+    /// Appends an entry and passes it to the system, so that it survives the end of this process.
+    /// Tables without rows are omitted.
     ///
     /// # Errors
-    /// A disk that is full or broken. The journal ends with the entry before then.
+    /// A full or failing disk. The journal then ends with the previous entry.
     ///
     /// # Panics
     /// Never: rows of a table have its schema.
@@ -80,7 +80,7 @@ impl Journal {
             return Ok(());
         }
         if let Err(error) = self.file.write_all(&entry) {
-            // Half an entry would only be skipped later, but it takes room on a full disk.
+            // A partial entry would be skipped later, but would take up space on a full disk.
             let _ = self.rewind();
             return Err(ResultsError::write(&self.path)(error));
         }
@@ -88,15 +88,15 @@ impl Journal {
         Ok(())
     }
 
-    /// Waits until the disk has everything: the end of the machine cannot harm it any more.
+    /// Fsyncs the journal, so that it survives a crash of the machine.
     ///
     /// # Errors
-    /// A disk that is full or broken.
+    /// A full or failing disk.
     pub fn sync(&mut self) -> Result<(), ResultsError> {
         self.file.sync_data().map_err(ResultsError::write(&self.path))
     }
 
-    /// Where the last entry ends, in bytes.
+    /// End of the last entry, in bytes.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.end
@@ -129,7 +129,7 @@ fn encode(batches: &[(Table, RecordBatch)]) -> Result<Vec<u8>, ArrowError> {
     Ok(entry)
 }
 
-/// The number of a table in a journal; it never changes.
+/// The number of a table in a journal; it must never change.
 fn number(table: Table) -> u8 {
     match table {
         Table::Runs => 0,

@@ -1,18 +1,18 @@
-//! Results, from the records of a run to the numbers that are compared.
+//! Results, from the records of a run to the numbers to compare.
 //!
 //! ```text
 //! Recorder -> Journal -> Sink -> Publisher -> tables/** -> read -> RunSummary -> report, compare
 //! ```
 //!
-//! - [`Recorder`] takes every record of a run, writes it into the [`journal`], and hands it to the
-//!   sinks of the run; the [`publish`] module makes their files appear complete, or not at all.
+//! - [`Recorder`] receives every record of a run, writes it to the [`journal`], and passes it to
+//!   the sinks of the run; the [`publish`] module publishes their files atomically.
 //! - [`recover`] publishes what crashed runs have left, and finds damaged files.
-//! - [`read`] is the one way in which published tables are read.
-//! - [`RunSummary`] is the one reduction of a run's rows. The end of a run, `report` and `compare` share
-//!   it, and `status` shows what the end of a run took from it.
-//! - [`export`] writes tables in other formats; [`commands`] are those that made them.
+//! - [`read`] is the only reader of published tables.
+//! - [`RunSummary`] is the only reduction of a run's rows, used at the end of a run, by `report`
+//!   and by `compare`; `status` shows its values from the end of the run.
+//! - [`export`] writes tables in other formats; [`commands`] lists the commands that produced them.
 //!
-//! This crate does not know how a run is made, and no plugin by name.
+//! This crate does not know how runs are produced, and refers to no plugin by name.
 
 pub mod commands;
 mod counted;
@@ -42,5 +42,5 @@ pub use summary::{
     Untimed, Work,
 };
 
-/// The status of a run that was killed, or whose machine stopped.
+/// Status of a run that was killed, or whose machine stopped.
 pub const CRASHED: &str = "crashed";

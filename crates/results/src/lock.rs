@@ -1,4 +1,4 @@
-//! Says that a process works on a run, for as long as the process lives.
+//! Locks that show that a process is working on a run.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
@@ -9,10 +9,10 @@ use batchlab_files::{open_to_change, open_to_lock};
 use crate::{ResultsError, files, publish};
 
 pub(crate) const NAME: &str = "lock";
-/// How the text of a lock begins.
+/// Prefix of the text in a lock.
 const OWN: &str = "process ";
 
-/// A locked file. The system gives the lock back when the process ends, however it ends.
+/// A locked file. The system releases the lock when the process ends for any reason.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -20,7 +20,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Locks `<wip>/lock`, and writes down who has it.
+    /// Locks `<wip>/lock` and writes the owner into it.
     pub fn take(wip: &Path, run_id: &str) -> Result<Self, ResultsError> {
         let path = wip.join(NAME);
         let failed = |source| ResultsError::Write { path: path.clone(), source };
@@ -29,12 +29,12 @@ impl Lock {
             let file =
                 match open_to_change(&path, OpenOptions::new().read(true).write(true).create(true))
                 {
-                    // The process that had the lock has just removed the folder.
+                    // The previous owner of the lock has just removed the folder.
                     Err(error) if error.kind() == ErrorKind::NotFound => continue,
                     file => file.map_err(failed)?,
                 };
             match file.try_lock() {
-                // Not the lock of a file that its owner has removed meanwhile.
+                // Ignores the lock of a file that its owner has removed in the meantime.
                 Ok(()) if is_at(&file, &path) => break file,
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -50,15 +50,15 @@ impl Lock {
         Ok(Self { file, path })
     }
 
-    /// Whether a process has the lock of a folder.
+    /// Whether a process holds the lock of a folder.
     ///
     /// # Errors
-    /// A lock that cannot be opened, or that the system cannot look at.
+    /// A lock that cannot be opened or queried.
     pub fn is_held(folder: &Path) -> Result<bool, ResultsError> {
         let path = folder.join(NAME);
         let file = match open_to_lock(&path, false) {
             Ok(file) => file,
-            // A file where a folder should be is of no run.
+            // A file in place of the folder belongs to no run.
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
@@ -78,8 +78,8 @@ impl Lock {
         open_to_lock(&folder.join(NAME), false).is_ok_and(|file| holder(file).starts_with(OWN))
     }
 
-    /// Gives the lock back and removes its file, in the order that lets nobody in between: whoever
-    /// opened the file before sees that it is gone.
+    /// Removes the file and then releases the lock; in this order, a process that has already
+    /// opened the file notices that it is gone.
     pub fn remove(self) -> Result<(), ResultsError> {
         let removed = fs::remove_file(&self.path);
         drop(self.file);
@@ -87,15 +87,15 @@ impl Lock {
     }
 }
 
-/// Who says to have a lock.
+/// The owner according to a lock file.
 fn holder(file: File) -> String {
     let mut text = String::new();
-    // Nobody writes more than a line.
+    // Lock files contain no more than one line.
     let _ = file.take(200).read_to_string(&mut text);
     text
 }
 
-/// Whether an open file is the one that has this name now.
+/// Whether an open file is still the one at this path.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -104,13 +104,13 @@ fn is_at(file: &File, path: &Path) -> bool {
     opened.is_some() && opened == named
 }
 
-/// A file that is open cannot be removed here.
+/// Open files cannot be removed on this platform.
 #[cfg(not(unix))]
 fn is_at(_: &File, _: &Path) -> bool {
     true
 }
 
-/// Whether a process works on the run.
+/// Whether a process is working on the run.
 ///
 /// # Errors
 /// A lock that cannot be opened.

@@ -1,10 +1,9 @@
-//! The list of the files of a run, with their checksums: `runs/<run_id>/files.json`.
+//! The list of a run's files, with checksums: `runs/<run_id>/files.json`.
 //!
-//! Parquet files hold no checksum that readers look at, so a bit that has flipped in a value is seen
-//! by none of them. The list is written before the first of its files appears. Whoever finds a file
-//! that is not as listed must therefore look whether the run is still running, or crashed while it
-//! published: then its folder in `wip/` is there, and what is in `tables/` may be of the attempt
-//! before.
+//! Parquet readers do not verify checksums, so they do not notice a flipped bit in a value. The
+//! list is written before the first of the files is published. If a file does not match the list,
+//! the run may therefore still be running, or have crashed while publishing: in this case its
+//! folder in `wip/` exists, and the files in `tables/` may belong to the previous attempt.
 
 use std::fs;
 use std::io::{self, Read};
@@ -24,7 +23,7 @@ use crate::{ResultsError, read};
 /// Name of the list in the folder of a run.
 pub(crate) const NAME: &str = "files.json";
 
-/// What was published of a run.
+/// The published files of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Its files.
@@ -34,18 +33,18 @@ pub struct Manifest {
 /// One published file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedFile {
-    /// Where it lies in the folder of the study, with `/` between the parts.
+    /// Path within the folder of the study, with `/` as separator.
     pub path: String,
-    /// SHA-256 of all of its bytes.
+    /// SHA-256 of the whole file.
     pub sha256: String,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub n_byte: u64,
-    /// Rows in it.
+    /// Number of rows.
     pub n_row: u64,
 }
 
 impl PublishedFile {
-    /// A file that is complete, and will lie at `path` in the folder of the study.
+    /// A complete file that will be published at `path` in the folder of the study.
     pub(crate) fn of(file: &WrittenFile, path: &Path) -> Result<Self, ResultsError> {
         let read = || -> io::Result<_> {
             let content = open(&file.path)?;
@@ -57,14 +56,14 @@ impl PublishedFile {
         Ok(Self { path: parts.join("/"), sha256, n_byte, n_row: file.n_row })
     }
 
-    /// Why the file is not the one that was published; `None`: it is.
+    /// Why the file differs from the published one; `None` if it does not.
     #[must_use]
     pub fn fault(&self, out: &Path) -> Option<String> {
         let path = Path::new(&self.path);
         if !path.components().all(|part| matches!(part, Component::Normal(_))) {
             return Some("it lies outside of the results".to_owned());
         }
-        // A file of another length need not be read, however long it is.
+        // A file of different length need not be read.
         let read = || -> io::Result<_> {
             let file = open(&out.join(path))?;
             let n_byte = file.metadata()?.len();
@@ -94,10 +93,10 @@ impl PublishedFile {
 }
 
 impl Manifest {
-    /// The list of a run; `None` for a run that published nothing.
+    /// The list of a run; `None` for a run without published files.
     ///
     /// # Errors
-    /// A file that cannot be read, or is no such list.
+    /// A file that cannot be read or is not a valid list.
     pub fn read(out: &Path, run_id: &str) -> Result<Option<Self>, ResultsError> {
         let path = out.join("runs").join(run_id).join(NAME);
         let failed = |source| ResultsError::Read { path: path.clone(), source };
@@ -108,7 +107,7 @@ impl Manifest {
         }
     }
 
-    /// Refuses the list of another run, which is here because its folder was copied.
+    /// Rejects the list of another run, which is present because its folder was copied.
     ///
     /// # Errors
     /// [`ResultsError::Copy`].
@@ -127,14 +126,14 @@ impl Manifest {
     }
 }
 
-/// What is gone of a published run, if anything is: one of its files, or all of it. Contents are not read.
+/// A missing file of a published run, if any. Contents are not read.
 ///
 /// # Errors
-/// A name that no run can have, and a manifest that cannot be read.
+/// An invalid run name, or a manifest that cannot be read.
 pub fn missing(out: &Path, run_id: &str) -> Result<Option<PathBuf>, ResultsError> {
     plain_name(run_id)?;
     let Some(manifest) = Manifest::read(out, run_id)? else {
-        // Files that were put there by others have no manifest.
+        // Files added by others have no manifest.
         let row = read::path_of(out, Table::Runs, run_id);
         return Ok((!row.is_file()).then_some(row));
     };

@@ -1,4 +1,4 @@
-//! How results come into their folder.
+//! Publishes results in their folder.
 //!
 //! ```text
 //! <out>/wip/<run_id>/             lock, journal, and files being written; see `journal`
@@ -9,8 +9,8 @@
 //! <out>/runs/<run_id>/journal     of a run that ended early and can go on
 //! ```
 //!
-//! A reader opens `tables/**` at any time, so nothing but complete files may ever be seen there:
-//! they are written in `wip/` on the same file system, synchronised, verified, and renamed.
+//! Readers may open `tables/**` at any time, so only complete files may ever be visible there: they
+//! are written in `wip/` on the same file system, fsynced, verified, and renamed.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -25,13 +25,13 @@ use crate::lock::{self, Lock};
 use crate::manifest::{self, Manifest, PublishedFile};
 use crate::{ResultsError, read};
 
-/// Name of the journal in either of its places.
+/// Name of the journal in both of its locations.
 const JOURNAL: &str = "journal";
-/// Below a run's folder in `wip/`: what sinks write.
+/// Folder of sink output within a run's folder in `wip/`.
 const SINKS: &str = "sinks";
 
-/// The folder of a study, and the run's place in it. While it lives, no other process can publish
-/// the same run.
+/// The folder of a study, and the run within it. While it exists, no other process can publish the
+/// same run.
 #[derive(Debug)]
 pub struct Publisher {
     out: PathBuf,
@@ -40,10 +40,10 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Makes the folders for a new run. If `stem` is taken, a number is appended.
+    /// Creates the folders for a new run. If `stem` is taken, a number is appended.
     ///
     /// # Errors
-    /// A folder that cannot be made, tables of another version.
+    /// A folder that cannot be created, or tables with another schema version.
     pub fn open(out: &Path, stem: &str) -> Result<Self, ResultsError> {
         refuse_other_versions(out)?;
         let runs = out.join("runs");
@@ -67,11 +67,11 @@ impl Publisher {
         Ok(publisher)
     }
 
-    /// Takes up a run that ended early: another attempt, or salvage. What sinks have left
-    /// unfinished is removed; the journal comes back if it was put aside.
+    /// Reopens a run that ended early, for another attempt or for salvage. Incomplete sink output
+    /// is removed, and the journal is moved back if it was put aside.
     ///
     /// # Errors
-    /// A process that still works on the run, or a folder that cannot be changed.
+    /// A process that is still working on the run, or a folder that cannot be changed.
     pub fn reopen(out: &Path, run_id: &str) -> Result<Self, ResultsError> {
         refuse_other_versions(out)?;
         let publisher = Self::lock(out, run_id)?;
@@ -83,7 +83,7 @@ impl Publisher {
         Ok(publisher)
     }
 
-    /// Makes ready for writing tables: what sinks have left unfinished is removed.
+    /// Prepares for writing tables: removes incomplete sink output.
     ///
     /// # Errors
     /// A folder that cannot be changed.
@@ -92,7 +92,7 @@ impl Publisher {
         remove(&self.sinks())
     }
 
-    /// Keeps a copy of a damaged journal beside what else stays of the run.
+    /// Keeps a copy of a damaged journal in the run's folder.
     ///
     /// # Errors
     /// A file that cannot be copied.
@@ -105,22 +105,22 @@ impl Publisher {
         Ok(copy)
     }
 
-    /// Has this process alone work on a run that is there, and changes nothing else.
+    /// Locks an existing run for this process and changes nothing else.
     ///
     /// # Errors
-    /// A process that still works on the run, or a folder that cannot be changed.
+    /// A process that is still working on the run, or a folder that cannot be changed.
     pub fn lock(out: &Path, run_id: &str) -> Result<Self, ResultsError> {
         let wip = wip(out, run_id);
         refuse_links(out, &wip)?;
         refuse_links(out, &out.join("runs").join(run_id))?;
         make(&wip)?;
         let lock = Lock::take(&wip, run_id)?;
-        // Whoever makes links must have done it by now, or be this user.
+        // Links must be checked under the lock; later ones could only come from the same user.
         refuse_links(out, &wip)?;
         Ok(Self { out: out.to_owned(), run_id: run_id.to_owned(), lock })
     }
 
-    /// A place that cannot be written is found before training, not after.
+    /// Done early, so that a read-only location is detected before training.
     fn make_tables(&self) -> Result<(), ResultsError> {
         let tables = Table::ALL.iter().map(|table| self.out.join("tables").join(table.name()));
         tables.into_iter().try_for_each(|folder| {
@@ -141,7 +141,7 @@ impl Publisher {
         &self.out
     }
 
-    /// What stays of the run besides tables.
+    /// Folder of the run for everything except tables.
     #[must_use]
     pub fn run_folder(&self) -> PathBuf {
         self.out.join("runs").join(&self.run_id)
@@ -153,23 +153,23 @@ impl Publisher {
         running_journal(&self.out, &self.run_id)
     }
 
-    /// Where checkpoints lie.
+    /// Folder of the checkpoints.
     #[must_use]
     pub fn checkpoints(&self) -> PathBuf {
         checkpoints(&self.out, &self.run_id)
     }
 
-    /// A folder of the run's own below `wip/`, for one sink.
+    /// A folder within the run's `wip/` folder for one sink.
     ///
     /// # Errors
-    /// A folder that cannot be made.
+    /// A folder that cannot be created.
     pub fn sink_folder(&self, sink: &str) -> Result<PathBuf, ResultsError> {
         let folder = self.sinks().join(sink);
         make(&folder)?;
         Ok(folder)
     }
 
-    /// Writes a text about the run, at once and complete.
+    /// Writes a text file about the run atomically.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -179,8 +179,8 @@ impl Publisher {
     }
 
     /// Moves complete Parquet files into `tables/`, others into a folder named after their
-    /// extension. Their checksums are written down first. The table `runs` comes last: its row says
-    /// that the others are there.
+    /// extension. Checksums are written first and the `runs` table is moved last: its row implies
+    /// that the other files are present.
     ///
     /// # Errors
     /// A file that cannot be moved.
@@ -211,8 +211,8 @@ impl Publisher {
         Ok(())
     }
 
-    /// Removes what is left in `wip/` after everything has been published. With `put_aside`, the
-    /// journal is kept beside the checkpoints, so that the run can go on.
+    /// Removes the remains in `wip/` after everything has been published. With `put_aside`, the
+    /// journal is kept next to the checkpoints, so that the run can be resumed.
     ///
     /// # Errors
     /// A folder that cannot be removed.
@@ -220,21 +220,21 @@ impl Publisher {
         if put_aside && self.journal().exists() {
             rename(&self.journal(), &self.run_folder().join(JOURNAL))?;
         }
-        // First the journal: without it, nothing here can be taken for a run to be salvaged. Last the
-        // lock: nobody else may begin here before everything is gone.
+        // The journal first, since without it nothing here looks like a run to salvage. The lock
+        // last, so that no other process can start here before everything is gone.
         remove(&self.journal())?;
         remove(&self.sinks())?;
         remove_unfinished(&self.run_folder());
         let wip = self.wip();
         self.lock.remove()?;
-        // Someone may have taken up this run by now, and other runs may be running.
+        // Another process may have reopened this run, and other runs may be running.
         let _ = fs::remove_dir(wip);
         let _ = fs::remove_dir(self.out.join("wip"));
         Ok(())
     }
 
-    /// Removes a new run of which nothing was recorded. What cannot be removed does no harm: `doctor`
-    /// names it.
+    /// Removes a new run without records. Anything that cannot be removed is harmless: `doctor`
+    /// lists it.
     pub fn discard(self) {
         let folder = self.run_folder();
         let _ = self.close(false).and_then(|()| remove(&folder));
@@ -249,8 +249,8 @@ impl Publisher {
     }
 }
 
-/// Readers want all files of a table to have the same columns. Runs are named by their time, so that files of
-/// another version are the first or the last ones.
+/// All files of a table must have the same columns for readers. Runs are named by time, so files
+/// with another version are the first or the last ones.
 fn refuse_other_versions(out: &Path) -> Result<(), ResultsError> {
     let files = read::files(out, Table::Runs)?;
     [files.first(), files.last()]
@@ -259,18 +259,18 @@ fn refuse_other_versions(out: &Path) -> Result<(), ResultsError> {
         .try_for_each(|path| read::TableFile::open(path).map(drop))
 }
 
-/// Where a run works.
+/// Working folder of a run.
 pub(crate) fn wip(out: &Path, run_id: &str) -> PathBuf {
     out.join("wip").join(run_id)
 }
 
-/// Where the checkpoints of a run lie.
+/// Checkpoint folder of a run.
 #[must_use]
 pub fn checkpoints(out: &Path, run_id: &str) -> PathBuf {
     out.join("runs").join(run_id).join("checkpoints")
 }
 
-/// Where the journal of a run lies while it is running.
+/// Location of the journal while a run is running.
 #[must_use]
 pub fn running_journal(out: &Path, run_id: &str) -> PathBuf {
     wip(out, run_id).join(JOURNAL)
@@ -283,14 +283,14 @@ pub fn find_journal(out: &Path, run_id: &str) -> Option<PathBuf> {
     places.into_iter().map(|folder| folder.join(JOURNAL)).find(|journal| journal.exists())
 }
 
-/// The runs that have left something in `wip/`, by name.
+/// Names of the runs with remains in `wip/`.
 #[must_use]
 pub fn unfinished(out: &Path) -> Vec<String> {
     let runs = in_wip(out).into_iter().filter(|path| is_of_run(out, path));
     runs.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect()
 }
 
-/// What lies in `wip/` and is of no run.
+/// Items in `wip/` that belong to no run.
 #[must_use]
 pub fn strays(out: &Path) -> Vec<PathBuf> {
     in_wip(out).into_iter().filter(|path| !is_of_run(out, path)).collect()
@@ -303,9 +303,9 @@ fn in_wip(out: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Whether this program made a folder: a real one that holds something of its own, of a run that has
-/// a folder in `runs/` or with a lock that says so. What a person has put into it stays. A process that
-/// was killed just after making it, or before removing it, has left it empty.
+/// Whether this program created a folder: it is not a link, contains something that this program
+/// wrote, and has a run folder in `runs/` or a lock of this program. Folders with only a user's files
+/// stay. An empty folder was left by a process killed just after creating it, or before removing it.
 fn is_of_run(out: &Path, path: &Path) -> bool {
     let is_real = refuse_links(out, path).is_ok() && path.is_dir();
     let is_known = path.file_name().is_some_and(|name| out.join("runs").join(name).is_dir());
@@ -350,7 +350,7 @@ mod tests {
         let publisher = Publisher::open(folder.path(), "run").unwrap();
         let path = publisher.sink_folder("test").unwrap().join("run.parquet");
         fs::write(&path, "rows").unwrap();
-        // No file can be moved where a file is in the way of its folder.
+        // No file can be moved if a file has the name of its folder.
         fs::remove_dir(folder.path().join("tables/steps")).unwrap();
         fs::write(folder.path().join("tables/steps"), "in the way").unwrap();
         let file = WrittenFile { table: Table::Steps, path, n_row: 1 };
@@ -388,7 +388,7 @@ mod tests {
         let error = Publisher::lock(folder.path(), "evil").unwrap_err();
         assert!(matches!(error, ResultsError::Link { .. }), "{error}");
 
-        // A file of a person in the folder of a run stays, and the run's own do not.
+        // A user's file in the folder of a run stays; the run's own files do not.
         let publisher = Publisher::open(folder.path(), "run").unwrap();
         fs::write(wip.join("run/notes.txt"), "mine").unwrap();
         fs::write(publisher.sink_folder("test").unwrap().join("rows"), "own").unwrap();
@@ -450,7 +450,7 @@ mod tests {
             for _ in 0..300 {
                 match Publisher::lock(folder.path(), "run") {
                     Ok(publisher) => {
-                        // Whoever else were in here would find or remove this.
+                        // Another process in here would find or remove this.
                         let journal = publisher.journal();
                         fs::File::create_new(&journal).unwrap();
                         std::thread::yield_now();

@@ -1,4 +1,4 @@
-//! The one way in which published tables are read.
+//! Reads published tables; everything that reads them goes through here.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -21,28 +21,28 @@ use crate::publish::unfinished;
 use crate::summary::check_runs;
 use crate::{Manifest, ResultsError};
 
-/// Rows that are read at once.
+/// Number of rows per batch.
 const N_ROW: usize = 1 << 14;
-/// The entry in the footer of a file that says its version.
+/// Key of the version in the footer of a file.
 const VERSION: &str = "schema_version";
 
-/// No count and no time in nanoseconds is larger: 104 days.
+/// Maximum count or time in nanoseconds: 104 days.
 const MAX_NUMBER: u64 = 1 << 53;
 
-/// What a study has published.
+/// The published files of a study.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
-    /// Names of files, without ending: usually one per run. A name stands for one file in each table.
+    /// File names without extension, usually one per run. Each stands for one file per table.
     pub stems: Vec<String>,
-    /// How many of these have no checksums: this program did not publish them.
+    /// Number of files without checksums, which this program did not publish.
     pub n_unverified: usize,
-    /// What is not used.
+    /// Runs that are not used.
     pub damaged: Vec<DamagedRun>,
-    /// Cells (`runs.cell`) of which some runs have ended, and which are not done.
+    /// Cells (`runs.cell`) that have finished runs but are not done.
     pub unfinished: BTreeSet<String>,
 }
 
-/// A run whose files are not as they were published, or say what cannot be, or that does not count.
+/// A run whose files were changed after publication, contain impossible values, or do not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRun {
     /// Name of its files.
@@ -51,14 +51,14 @@ pub struct DamagedRun {
     pub reason: String,
 }
 
-/// Looks at the published files of a study, and compares them with their checksums.
+/// Lists the published files of a study and verifies their checksums.
 ///
 /// # Errors
 /// A folder without results, or one that cannot be read.
 pub fn published(dir: &Path) -> Result<Published, ResultsError> {
     let mut found = Published::default();
     for stem in stems(dir)? {
-        // What was compared with its checksums is what was published under that name.
+        // Files that match their checksums belong to the run that published them.
         let looked_at = verify(dir, &stem).and_then(|is_verified| {
             if is_verified { Ok(true) } else { check_runs(dir, &stem).map(|()| false) }
         });
@@ -76,7 +76,7 @@ pub fn published(dir: &Path) -> Result<Published, ResultsError> {
 /// Whether the tables of a run have checksums.
 ///
 /// # Errors
-/// A file that is not as it was published.
+/// A file that differs from the published one.
 pub(crate) fn verify(dir: &Path, stem: &str) -> Result<bool, ResultsError> {
     let Some(manifest) = Manifest::read(dir, stem)? else { return Ok(false) };
     manifest.check_owner(dir, stem)?;
@@ -88,7 +88,7 @@ pub(crate) fn verify(dir: &Path, stem: &str) -> Result<bool, ResultsError> {
             None => path.exists().then(|| "its run has not published it".to_owned()),
         };
         if let Some(reason) = fault {
-            // Either may be damaged.
+            // Either file may be damaged.
             let reason = format!("{reason} (compared with runs/{stem}/files.json)");
             return Err(ResultsError::damaged(&path, reason));
         }
@@ -96,7 +96,7 @@ pub(crate) fn verify(dir: &Path, stem: &str) -> Result<bool, ResultsError> {
     Ok(true)
 }
 
-/// Names of the files in the tables of a study, and of its runs of which files in tables were published.
+/// Names of the files in the tables of a study, and of its runs with published tables.
 pub(crate) fn stems(dir: &Path) -> Result<BTreeSet<String>, ResultsError> {
     let mut stems = BTreeSet::new();
     for table in Table::ALL {
@@ -107,7 +107,7 @@ pub(crate) fn stems(dir: &Path) -> Result<BTreeSet<String>, ResultsError> {
     let unfinished = unfinished(dir);
     for run in list(&dir.join("runs"))? {
         let Some(name) = run.file_name().and_then(|name| name.to_str()) else { continue };
-        // A run that is publishing in this moment has checksums before it has files.
+        // A run that is being published has checksums before it has files.
         if stems.contains(name) || unfinished.iter().any(|other| other == name) {
             continue;
         }
@@ -122,26 +122,26 @@ pub(crate) fn stems(dir: &Path) -> Result<BTreeSet<String>, ResultsError> {
     Ok(stems)
 }
 
-/// Where the file of that name lies.
+/// Path of the file with that name.
 #[must_use]
 pub fn path_of(dir: &Path, table: Table, stem: &str) -> PathBuf {
     dir.join("tables").join(table.name()).join(format!("{stem}.parquet"))
 }
 
-/// The Parquet files of a table in the order of their names; none if there is no folder.
+/// The Parquet files of a table in order of name; empty if there is no folder.
 ///
 /// # Errors
 /// A folder that cannot be read.
 pub fn files(dir: &Path, table: Table) -> Result<Vec<PathBuf>, ResultsError> {
     let folder = dir.join("tables").join(table.name());
     let mut paths = list(&folder)?;
-    // Opening a pipe would wait for its writer.
+    // Opening a pipe would block until there is a writer.
     let is_table = |path: &Path| path.extension().is_some_and(|e| e == "parquet") && path.is_file();
     paths.retain(|path| is_table(path));
     Ok(paths)
 }
 
-/// What lies in a folder, in order; nothing if there is no folder.
+/// The entries of a folder, sorted; empty if there is no folder.
 pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, ResultsError> {
     if !folder.exists() {
         return Ok(Vec::new());
@@ -153,11 +153,10 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, ResultsError> {
     Ok(paths)
 }
 
-/// Gives the rows of a published file to `each`, one after the other. A file that is not there has
-/// no rows.
+/// Passes the rows of a published file to `each`, one by one. A missing file has no rows.
 ///
 /// # Errors
-/// A damaged file, a column of another type.
+/// A damaged file, or a column of another type.
 pub fn records<R: Record>(
     dir: &Path,
     stem: &str,
@@ -175,8 +174,8 @@ pub fn records<R: Record>(
     Ok(())
 }
 
-/// Refuses counts, steps and times that no run can have, so that nothing overflows that is computed of them.
-/// Seeds may be any numbers.
+/// Rejects impossible counts, steps and times, so that calculations with them cannot overflow.
+/// Seeds may be any number.
 fn check_numbers(rows: &RecordBatch) -> Result<(), String> {
     for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
         let Some(column) = column.as_primitive_opt::<Int64Type>() else { continue };
@@ -184,17 +183,17 @@ fn check_numbers(rows: &RecordBatch) -> Result<(), String> {
         if let Some(value) = column.iter().flatten().find(is_beyond)
             && !field.name().starts_with("seed_")
         {
-            return Err(format!("column {} holds {value}, which no run records", field.name()));
+            return Err(format!("column {} contains the impossible value {value}", field.name()));
         }
     }
     Ok(())
 }
 
-/// Limit of length for a file of a table: that of a hundred million steps is shorter.
+/// Maximum length of a table file; a hundred million steps take less.
 const MAX_TABLE: u64 = 1 << 32;
 
-/// One Parquet file of a table, which is in memory: a reader of thousands of small files would spend much of
-/// its time on seeking in them column by column.
+/// A Parquet file of a table, held in memory: reading thousands of small files column by column
+/// would spend much of its time seeking.
 pub struct TableFile {
     path: PathBuf,
     builder: ParquetRecordBatchReaderBuilder<Bytes>,
@@ -204,7 +203,7 @@ impl TableFile {
     /// Opens a file and reads its footer.
     ///
     /// # Errors
-    /// A file that cannot be read, is no Parquet file, or is of another version of the schema.
+    /// A file that cannot be read, is not a Parquet file, or has another schema version.
     pub fn open(path: &Path) -> Result<Self, ResultsError> {
         let bytes = Bytes::from(read(path, MAX_TABLE).map_err(ResultsError::read(path))?);
         let builder = decode(path, || ParquetRecordBatchReaderBuilder::try_new(bytes))?;
@@ -215,7 +214,7 @@ impl TableFile {
         let is_known =
             |codec: &Compression| matches!(codec, Compression::UNCOMPRESSED | Compression::ZSTD(_));
         if let Some(codec) = codecs.find(|codec| !is_known(codec)) {
-            // Without its level.
+            // Without the compression level.
             let codec = codec.to_string().split('(').take(1).collect();
             return Err(ResultsError::Compression { path: path.to_owned(), codec });
         }
@@ -228,32 +227,31 @@ impl TableFile {
         }
     }
 
-    /// As [`TableFile::open`]; `None` for a file that is not there.
+    /// Like [`TableFile::open`]; `None` for a missing file.
     ///
     /// # Errors
-    /// As [`TableFile::open`].
+    /// As for [`TableFile::open`].
     pub fn open_if_there(path: &Path) -> Result<Option<Self>, ResultsError> {
         if path.exists() { Self::open(path).map(Some) } else { Ok(None) }
     }
 
-    /// The pairs of key and value in the footer.
+    /// Key-value pairs of the footer.
     #[must_use]
     pub fn metadata(&self) -> Vec<(String, String)> {
         let pairs = self.builder.metadata().file_metadata().key_value_metadata();
         let pairs = pairs.cloned().unwrap_or_default();
-        // Arrow's own entry speaks of the columns of this very file.
+        // Arrow's own entry describes the columns of this particular file.
         let pairs = pairs.into_iter().filter(|pair| pair.key != "ARROW:schema");
         pairs.filter_map(|pair| Some((pair.key, pair.value?))).collect()
     }
 
-    /// Number of rows, by the footer.
+    /// Number of rows, according to the footer.
     #[must_use]
     pub fn n_row(&self) -> i64 {
         self.builder.metadata().file_metadata().num_rows()
     }
 
-    /// The rows, some at a time, with exactly the columns of the present schema
-    /// ([`Table::conform`]).
+    /// The rows in batches, with exactly the columns of the current schema ([`Table::conform`]).
     ///
     /// # Errors
     /// A file that cannot be decoded.
@@ -280,12 +278,13 @@ impl TableFile {
 }
 
 thread_local! {
-    /// Whether this thread decodes a file: then a panic is the file's fault, and becomes a message.
+    /// Whether this thread is decoding a file: a panic is then caused by the file and becomes an
+    /// error.
     static IS_DECODING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The decoder of Parquet files panics over a few kinds of damage. What would be printed of that names no
-/// file; the error that it becomes does.
+/// The Parquet decoder panics on some kinds of damage. The panic message, which names no file, is
+/// suppressed; the resulting error does name it.
 fn decode<T>(path: &Path, decode: impl FnOnce() -> T) -> Result<T, ResultsError> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {

@@ -1,4 +1,4 @@
-//! Collects the records of a run, writes them into its journal, and hands them to its sinks.
+//! Collects the records of a run, writes them to its journal, and passes them to its sinks.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,14 +14,14 @@ use crate::journal::{Entries, Journal};
 use crate::writers::Writers;
 use crate::{Publisher, ResultsError};
 
-/// Rows go to the journal when so many have gathered, or after so much time: seldom enough to stay
-/// out of the way of the steps, often enough to lose little.
+/// Rows are written to the journal after this many rows, or after this time: rarely enough not to
+/// disturb the steps, often enough to lose little.
 const ROWS_AT_ONCE: usize = 4096;
 const PAUSE: Duration = Duration::from_secs(1);
-/// The disk is waited for after so much time, and at every evaluation and checkpoint.
+/// The journal is fsynced after this time, and at every evaluation and checkpoint.
 const SYNC_PAUSE: Duration = Duration::from_secs(10);
 
-/// Every record passes through here, so that journal and sinks agree.
+/// All records pass through here, so that journal and sinks agree.
 pub struct Recorder {
     run_id: String,
     journal: Journal,
@@ -36,7 +36,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins with an empty journal.
+    /// Starts with an empty journal.
     ///
     /// # Errors
     /// A sink or a journal that cannot be opened.
@@ -50,8 +50,8 @@ impl Recorder {
         Ok(Self::new(publisher, journal, writers))
     }
 
-    /// Goes on with the journal of an attempt before, up to a place in it; the rest is cut off, and
-    /// the sinks get what remains.
+    /// Continues the journal of an earlier attempt, truncated at a given position; the sinks
+    /// receive the remaining rows.
     pub fn reopen(
         sinks: &[Box<dyn Sink>],
         publisher: &Publisher,
@@ -81,8 +81,8 @@ impl Recorder {
         }
     }
 
-    /// The row of the run as it would be if nothing more were heard of it, together with what was
-    /// recorded before training. Only the journal gets the row.
+    /// Writes to the journal the row of the run to use if nothing more is recorded, with everything
+    /// recorded before training. Sinks do not receive this row.
     pub fn begin(&mut self, run: &RunRecord) -> Result<(), ResultsError> {
         let mut batches = self.batches().to_vec();
         self.writers.write_all(&batches)?;
@@ -131,13 +131,13 @@ impl Recorder {
         });
     }
 
-    /// What has happened and was not handed on yet.
+    /// Events that were not passed on yet.
     #[must_use]
     pub fn events(&self) -> &[EventRecord] {
         &self.events
     }
 
-    /// Numbers about the whole run: what the batcher and the data set say of themselves.
+    /// Numbers about the whole run, reported by the batcher and the data set.
     pub fn metrics(&mut self, batcher: &[(String, f64)], dataset: &[(String, u64)]) {
         let batcher = batcher.iter().map(|(name, value)| (format!("batcher.{name}"), *value));
         let dataset = dataset
@@ -152,7 +152,7 @@ impl Recorder {
         }));
     }
 
-    /// Puts everything on the disk, and says where the journal ends.
+    /// Fsyncs everything and returns the end of the journal.
     pub fn sync(&mut self) -> Result<u64, ResultsError> {
         self.flush()?;
         self.journal.sync()?;
@@ -160,7 +160,7 @@ impl Recorder {
         Ok(self.journal.end())
     }
 
-    /// First the journal, so that what a sink does cannot lose rows.
+    /// The journal comes first, so that sinks cannot lose rows.
     fn flush(&mut self) -> Result<(), ResultsError> {
         let batches = self.batches();
         self.journal.append(&batches)?;
@@ -187,8 +187,9 @@ impl Recorder {
         ]
     }
 
-    /// Completes all files and publishes them. With `can_go_on`, the journal is kept. Of a run that has
-    /// broken off, tables that hold more are left as they are; returns their number of steps.
+    /// Completes and publishes all files. With `can_go_on`, the journal is kept. If this run was
+    /// broken off and published tables contain more, these are kept and their number of steps is
+    /// returned.
     pub fn finish(
         mut self,
         run: &RunRecord,
@@ -208,12 +209,12 @@ impl Recorder {
         Ok(further)
     }
 
-    /// After the disk or a sink has failed: leaves in the journal whatever it still takes, for
-    /// someone to salvage.
+    /// After a failure of the disk or a sink: writes as much as possible to the journal, for a
+    /// later salvage.
     pub fn abandon(mut self, run: &RunRecord) {
         let mut batches = self.batches().to_vec();
         batches.push(batch(std::slice::from_ref(run)));
-        // There is nobody left to tell; the reason is on its way to the user.
+        // Errors are ignored; the cause is already being reported to the user.
         let _ = self.journal.append(&batches).and_then(|()| self.journal.sync());
     }
 }

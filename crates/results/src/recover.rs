@@ -1,9 +1,9 @@
 //! Publishes what crashed runs have left, and finds damaged files.
 //!
-//! A run that was killed has left a journal in `wip/`. Its whole entries become tables as at the end
-//! of any run, by the sinks of its own configuration, with status `crashed`. An entry holds what was
-//! recorded of all tables since the one before, so the tables agree: there is no event or evaluation
-//! of a step that has no row. Doing it twice changes nothing.
+//! A killed run has left a journal in `wip/`. Its intact entries become tables as at the end of any
+//! run, through the sinks of its own configuration, with status `crashed`. An entry contains the
+//! records of all tables since the previous entry, so the tables are consistent: no event or
+//! evaluation refers to a step without a row. Recovery is idempotent.
 
 mod republish;
 mod salvage;
@@ -21,21 +21,21 @@ use crate::{ResultsError, is_locked};
 /// What was found in the folder of a study, and what was done.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RecoveryReport {
-    /// Runs with something in `wip/`.
+    /// Runs with remains in `wip/`.
     pub runs: Vec<CrashedRun>,
-    /// What lies in `wip/` and is of no run; nothing was done about it.
+    /// Items in `wip/` that belong to no run; they are left alone.
     #[serde(serialize_with = "lossy_all")]
     pub strays: Vec<PathBuf>,
-    /// Files under `tables/` that were read from beginning to end, and files that were published and
-    /// are gone.
+    /// Number of files under `tables/` that were read completely, plus published files that are
+    /// missing.
     pub n_file: usize,
-    /// Files that were compared with the checksums that were written down when they were published.
+    /// Number of files compared with the checksums from their publication.
     pub n_verified: usize,
-    /// Files that readers fail over, or that are not as they were published.
+    /// Files that readers fail on, or that differ from the published ones.
     pub damaged: Vec<DamagedFile>,
 }
 
-/// A run with something in `wip/`.
+/// A run with remains in `wip/`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CrashedRun {
     /// The run.
@@ -45,49 +45,49 @@ pub struct CrashedRun {
     pub finding: Finding,
 }
 
-/// What was found in a run's folder below `wip/`, and what was done about it.
+/// What was found in a run's folder in `wip/`, and what was done about it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
-    /// Its process lives; nothing was touched.
+    /// Its process is alive; nothing was changed.
     #[serde(rename = "at_work")]
     Running,
     /// Its process ended before anything was recorded, or after everything was published; the
     /// folder was removed.
     Nothing,
-    /// Not one entry of its journal can be read, although they were written whole.
+    /// No entry of its journal can be read, although complete entries were written.
     Unreadable {
-        /// The journal, for whoever can mend it.
+        /// The journal, for manual repair.
         path: PathBuf,
     },
-    /// Its rows are in `tables/` now; or would be, without `dry_run`.
+    /// Its rows are now in `tables/` (with `dry_run`, they would be).
     Salvaged(Salvage),
-    /// Its rows cannot be published; they are still where they were.
+    /// Its rows cannot be published and were left in place.
     Stuck {
-        /// Why.
+        /// Reason.
         reason: String,
     },
 }
 
-/// What came out of a journal.
+/// Content of a salvaged journal.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Salvage {
-    /// How the run ended: `crashed`, or what it recorded itself before it was cut off.
+    /// How the run ended: `crashed`, or the status that it recorded itself before it was cut off.
     pub status: String,
-    /// Steps done.
+    /// Number of steps done.
     pub n_step: i64,
-    /// Rows by table, without that of the run.
+    /// Number of rows by table, without the row of the run.
     pub n_row: BTreeMap<&'static str, u64>,
-    /// Bytes of a last, incomplete entry.
+    /// Length in bytes of an incomplete last entry.
     pub torn_bytes: u64,
-    /// Bytes of entries of which other bytes came back than were written.
+    /// Length in bytes of damaged entries.
     pub damaged_bytes: u64,
-    /// A copy of the journal, if some of it is damaged.
+    /// A copy of the journal, if part of it is damaged.
     pub damaged_journal: Option<PathBuf>,
-    /// Steps in the tables, if an earlier attempt came further: its rows were left as they are.
+    /// Number of steps in the tables, if an earlier attempt got further and its rows were kept.
     pub n_step_kept: Option<i64>,
-    /// `run --resume` goes on after this step; `None`: there is no checkpoint that is whole and whose
-    /// rows can be read.
+    /// `run --resume` continues after this step; `None`: there is no intact checkpoint whose rows
+    /// can be read.
     pub resumes_after: Option<u64>,
 }
 
@@ -95,7 +95,7 @@ fn lossy_all<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S
     serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
-/// A file that readers fail over, or that is not as it was published.
+/// A file that readers fail on, or that differs from the published one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedFile {
     /// The file.
@@ -105,21 +105,21 @@ pub struct DamagedFile {
     pub reason: String,
 }
 
-/// What to do.
+/// Options of a recovery.
 #[derive(Clone, Copy)]
 pub struct Recovery<'a> {
     /// Change nothing.
     pub dry_run: bool,
-    /// Steps done at the newest checkpoint of a folder from which a run can go on, given where the
-    /// readable entries of its journal end, in bytes.
+    /// Steps done at the newest checkpoint in a folder from which a run can be resumed, given the
+    /// ends of the readable entries of its journal in bytes.
     pub newest_checkpoint: &'a dyn Fn(&Path, &BTreeSet<u64>) -> Option<u64>,
 }
 
 impl Recovery<'_> {
-    /// Looks at the folder of a study.
+    /// Recovers the runs in the folder of a study and verifies its files.
     ///
     /// # Errors
-    /// A folder that is not there, or that cannot be read.
+    /// A folder that is missing or cannot be read.
     pub fn recover(self, out: &Path) -> Result<RecoveryReport, ResultsError> {
         std::fs::read_dir(out).map_err(ResultsError::read(out))?;
         let crashed = |run_id: String| {
@@ -130,7 +130,7 @@ impl Recovery<'_> {
                 salvage::salvage(out, &run_id, self)
             };
             let finding = salvaged().unwrap_or_else(|error| match error {
-                // Someone has taken it up in this moment.
+                // Another process has just reopened it.
                 ResultsError::Running { .. } => Finding::Running,
                 error => Finding::Stuck { reason: error.to_string() },
             });

@@ -1,4 +1,4 @@
-//! One run, reduced to the numbers that are compared.
+//! One run, reduced to the numbers to compare.
 
 mod new_shapes;
 mod parts;
@@ -21,34 +21,34 @@ pub use new_shapes::NewShapes;
 pub use parts::{DeviceTimes, Parts};
 pub use steps::{Block, StepSummary, StepSums, Times, Work};
 
-/// Kind of an event that names a mirrored pair of blocks which no comparison uses.
+/// Kind of event that excludes a mirrored pair of blocks from comparisons.
 pub const DISTURBED: &str = "disturbed";
 
-/// A run: its row, what its configuration says, and what its steps and evaluations come to.
+/// A run: its row, its configuration, and the totals of its steps and evaluations.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSummary {
     /// The row of the run.
     pub run: RunRecord,
-    /// The configuration, which the row holds as text.
+    /// The configuration, which the row contains as text.
     pub config: Value,
-    /// What the steps come to.
+    /// Totals of the steps.
     pub steps: StepSummary,
-    /// Evaluations in the order of the steps, one of each state and subset, in the batches that all
-    /// strategies are evaluated in.
+    /// Evaluations in step order, one per state and subset, with the batcher that is common to all
+    /// strategies.
     pub evals: Vec<EvalRecord>,
-    /// Those in batches of the strategy itself.
+    /// Evaluations with the strategy's own batcher.
     pub own_evals: Vec<EvalRecord>,
-    /// What else the machine did during the blocks of a run in a cell, in their order.
+    /// State of the machine during the blocks of a run in a cell, in order.
     pub conditions: Vec<BlockRecord>,
 }
 
 impl RunSummary {
-    /// Puts the parts together.
+    /// Combines the parts.
     #[must_use]
     pub fn new(run: RunRecord, steps: StepSummary, mut evals: Vec<EvalRecord>) -> Self {
         evals.sort_by_key(|eval| eval.step);
-        // A run that diverges at its first step, or goes on after its last one, evaluates the same
-        // state twice.
+        // A run that diverges at its first step, or continues after its last one, evaluates the
+        // same state twice.
         let mut seen = BTreeSet::new();
         evals.retain(|eval| {
             seen.insert((eval.step, eval.subset.clone(), eval.eval_batcher.clone()))
@@ -72,8 +72,9 @@ impl RunSummary {
         Ok(read_stem(dir, run_id)?.0.remove(run_id))
     }
 
-    /// Reads all published runs of a study, each with the name of its file, ordered by file; and says which
-    /// are left out because they are damaged, or because another attempt at their cell counts.
+    /// Reads all published runs of a study, each with the name of its file, in order of file name.
+    /// Also returns the runs that are excluded because they are damaged, or because another attempt
+    /// at their cell counts.
     ///
     /// # Errors
     /// A folder without results.
@@ -119,7 +120,7 @@ impl RunSummary {
         Ok((runs, published))
     }
 
-    /// Why its times say little about others, if so.
+    /// Why its times cannot be compared with others, if so.
     #[must_use]
     pub fn untimed(&self) -> Option<Untimed> {
         if self.run.n_attempt.is_some_and(|n| n > 1) || self.run.parent.is_some() {
@@ -129,7 +130,7 @@ impl RunSummary {
     }
 }
 
-/// Why the times of a run say little about others.
+/// Why the times of a run cannot be compared with others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Untimed {
     /// It was interrupted and resumed: its times come from several processes.
@@ -138,18 +139,18 @@ pub enum Untimed {
     SharedDevice,
 }
 
-/// What has been read of a run.
+/// The rows read from a run.
 struct Rows {
     run: RunRecord,
     sums: StepSums,
     evals: Vec<EvalRecord>,
     conditions: Vec<BlockRecord>,
-    /// Mirrored pairs of blocks that were disturbed, from 1.
+    /// Disturbed mirrored pairs of blocks, numbered from 1.
     disturbed: BTreeSet<i64>,
 }
 
-/// The runs of one file of the table `runs`, usually one, and whether its tables have checksums. Where there
-/// is no such file, rows of other tables are passed over.
+/// The runs of one file of the `runs` table, usually one, and whether its tables have checksums. If
+/// there is no such file, rows of other tables are skipped.
 fn read_stem(dir: &Path, stem: &str) -> Result<(BTreeMap<String, RunSummary>, bool), ResultsError> {
     let is_verified = verify(dir, stem)?;
     let mut runs: BTreeMap<String, Rows> = BTreeMap::new();
@@ -183,7 +184,7 @@ fn read_stem(dir: &Path, stem: &str) -> Result<(BTreeMap<String, RunSummary>, bo
     })?;
     refuse(dir, Table::Evals, stem, fault.take())?;
     if !is_verified {
-        // Nothing of them is summed up; a damaged file is found all the same.
+        // These rows are not used, but damage is detected.
         records(dir, stem, |_: MetricRecord| {})?;
     }
     records(dir, stem, |block: BlockRecord| {
@@ -207,23 +208,24 @@ fn read_stem(dir: &Path, stem: &str) -> Result<(BTreeMap<String, RunSummary>, bo
     Ok((runs.into_iter().map(summary).collect(), is_verified))
 }
 
-/// The mirrored pair that an event says was disturbed.
+/// The mirrored pair that an event marks as disturbed.
 fn disturbed_pair(event: &EventRecord) -> Option<i64> {
     let is_one = event.kind == DISTURBED;
     let payload: Value = serde_json::from_str(event.payload.as_deref().filter(|_| is_one)?).ok()?;
     payload["pair"].as_i64()
 }
 
-/// Why there is a row of a run that the file of the table `runs` does not hold; that file may be missing.
+/// Error message for a row of a run that is not in the file of the `runs` table; that file may be
+/// missing.
 fn stranger(runs: &BTreeMap<String, Rows>, run_id: &str) -> Option<String> {
     let own = runs.keys().next()?;
-    Some(format!("it holds rows of run {run_id} beside those of run {own}"))
+    Some(format!("it contains rows of run {run_id} in addition to those of run {own}"))
 }
 
-/// Looks at the rows of a file of the table `runs` alone.
+/// Checks the rows of a file of the `runs` table only.
 ///
 /// # Errors
-/// A row of a run whose file it cannot be.
+/// A row of a run that cannot belong to this file.
 pub(crate) fn check_runs(dir: &Path, stem: &str) -> Result<(), ResultsError> {
     let mut fault = None;
     records(dir, stem, |run: RunRecord| {
@@ -232,15 +234,15 @@ pub(crate) fn check_runs(dir: &Path, stem: &str) -> Result<(), ResultsError> {
     refuse(dir, Table::Runs, stem, fault)
 }
 
-/// Why a row cannot be that of the run whose file holds it.
+/// Why a row cannot belong to the run whose file contains it.
 fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
     if run.schema_version != SCHEMA_VERSION {
         return Some(format!(
-            "it is of version {} of the schema, and this program reads version {SCHEMA_VERSION}",
+            "it has schema version {}, but this program reads version {SCHEMA_VERSION}",
             run.schema_version
         ));
     }
-    // Files that are as they were published may hold any runs, and those of others too.
+    // Unmodified files may contain any runs, including copies of others.
     let folder_of = |name: &str| dir.join("runs").join(name);
     let is_copy = run.run_id != stem
         && !folder_of(stem).join(manifest::NAME).exists()
@@ -248,7 +250,7 @@ fn fault_of_run(dir: &Path, stem: &str, run: &RunRecord) -> Option<String> {
     is_copy.then(|| format!("its row is that of run {}", run.run_id))
 }
 
-/// Why a run is not one of those that its cell names, if so.
+/// Why a run does not count for its cell, if so.
 fn why_not_counted(counted: &Counted, run: &RunRecord) -> Option<String> {
     let cell = run.cell.as_deref().filter(|_| run.status == "completed")?;
     (!counted.counts(cell)).then(|| "another attempt has finished the same cell".to_owned())

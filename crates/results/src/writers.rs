@@ -7,7 +7,7 @@ use batchlab_core::sink::{RecordWriter, SinkContext, WrittenFile};
 
 use crate::{Publisher, ResultsError};
 
-/// The sinks of a run, and how many rows they were given.
+/// The sinks of a run, and the number of rows passed to them.
 pub(crate) struct Writers {
     writers: Vec<(String, Box<dyn RecordWriter>)>,
     n_row: [u64; Table::ALL.len()],
@@ -31,7 +31,7 @@ impl Writers {
         Ok(Self { writers, n_row: [0; Table::ALL.len()] })
     }
 
-    /// Hands rows on. The row of the run itself comes last, with [`Writers::finish`].
+    /// Passes rows on. The row of the run itself comes last, with [`Writers::finish`].
     pub(crate) fn write_all(
         &mut self,
         batches: &[(Table, RecordBatch)],
@@ -54,7 +54,7 @@ impl Writers {
         Ok(())
     }
 
-    /// Completes all files; publishes them when all are complete and hold what was recorded.
+    /// Completes all files; publishes them if all are complete and contain what was recorded.
     pub(crate) fn finish(
         mut self,
         run: &RecordBatch,
@@ -71,7 +71,7 @@ impl Writers {
     }
 }
 
-/// A sink may split a table into several files, and may leave a table out.
+/// A sink may split a table into several files, or leave out a table.
 fn check_rows(sink: &str, files: &[WrittenFile], n_row: &[u64]) -> Result<(), ResultsError> {
     for table in Table::ALL {
         let of_table = || files.iter().filter(|file| file.table == table);

@@ -1,4 +1,4 @@
-//! One run in progress: from the open model to the published tables.
+//! One run in progress, from the open model to the published tables.
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -35,10 +35,11 @@ use crate::{Observer, RunError, Warning, checkpoint};
 pub struct Membership {
     pub cell: String,
     pub repeat: u32,
-    /// Repetitions that the study asks for.
+    /// Repetitions requested by the study.
     pub n_repeat: u32,
     pub is_exclusive: bool,
-    /// How often the cell may stop by its intervals; 0 if that does not depend on them.
+    /// Number of interim analyses at which intervals may stop the cell; 0 if intervals cannot stop
+    /// it.
     pub n_look: u32,
 }
 
@@ -53,7 +54,7 @@ pub struct ActiveRun<'a> {
     recorder: Recorder,
     publisher: Publisher,
     replay: Replay,
-    /// Largest memory on the device during this run's turns.
+    /// Peak device memory during this run's turns.
     peak_device_bytes: Option<u64>,
     circumstances: Circumstances,
     warnings: Vec<Warning>,
@@ -61,10 +62,11 @@ pub struct ActiveRun<'a> {
 }
 
 impl<'a> ActiveRun<'a> {
-    /// Opens model, batcher and sinks, and makes the run's folders, or takes up those of a run that goes on.
+    /// Opens model, batcher and sinks, and creates the run's folders, or reopens those of a
+    /// continued run.
     ///
     /// # Errors
-    /// Whatever prevents the run from starting.
+    /// Any failure to start the run.
     pub(crate) fn open(
         loaded: &'a LoadedConfig,
         data: &'a Data,
@@ -116,7 +118,7 @@ impl<'a> ActiveRun<'a> {
         }
 
         if is_new && let Some(message) = crowding(config, options.n_thread) {
-            // A sweep says it once for all of its runs.
+            // A sweep prints this once for all of its runs.
             if membership.is_none() {
                 observer.progress().note(&format!("note: {message}"));
             }
@@ -159,7 +161,7 @@ impl<'a> ActiveRun<'a> {
         };
         let begun =
             parent.map_or(Ok(()), |parent| run.inherit_best(&parent, observer)).and_then(|()| {
-                // The row that is published if the process is killed.
+                // The row to publish if the process is killed.
                 let crashed = run.record(CRASHED, Some(KILLED.into()));
                 Ok(run.recorder.begin(&crashed)?)
             });
@@ -181,7 +183,7 @@ impl<'a> ActiveRun<'a> {
     ) -> Result<(), RunError> {
         if let Some(reason) = self.training.inherit_best(checkpoints)? {
             let message = format!(
-                "the best state of the run before cannot be taken over: {reason}; the next evaluation \
+                "the best state of the previous run cannot be used: {reason}; the next evaluation \
                  counts as the best so far"
             );
             observer.progress().warn(&message);
@@ -190,7 +192,7 @@ impl<'a> ActiveRun<'a> {
         Ok(())
     }
 
-    /// Removes all traces of a new run that has not begun to train.
+    /// Removes all traces of a new run that has not started training.
     pub fn discard(self) {
         let Self { recorder, publisher, .. } = self;
         drop(recorder);
@@ -200,7 +202,7 @@ impl<'a> ActiveRun<'a> {
     /// Opens a run of a cell.
     ///
     /// # Errors
-    /// Whatever prevents the run from starting.
+    /// Any failure to start the run.
     pub fn of_cell(
         loaded: &'a LoadedConfig,
         data: &'a Data,
@@ -211,7 +213,7 @@ impl<'a> ActiveRun<'a> {
         Self::open(loaded, data, options, observer, Some(membership), Start::Anew)
     }
 
-    /// What was known when training began.
+    /// Information available when training began.
     #[must_use]
     pub fn header(&self) -> &RunHeader {
         &self.header
@@ -222,19 +224,19 @@ impl<'a> ActiveRun<'a> {
         self.training.n_step
     }
 
-    /// Median time of a step in the last turn, in seconds.
+    /// Median step time in the last turn, in seconds.
     #[must_use]
     pub fn step_seconds(&self) -> f64 {
         self.training.step_seconds()
     }
 
-    /// What a block came to; none of block 0, which is the warm-up.
+    /// Totals of a block; `None` for block 0, which is the warm-up.
     #[must_use]
     pub fn block(&self, number: i64) -> Option<Block> {
         self.training.sums.block(number)
     }
 
-    /// Records that no comparison of times uses a mirrored pair of blocks, counted from 1.
+    /// Records that comparisons of times exclude a mirrored pair of blocks, numbered from 1.
     pub fn leave_out_pair(&mut self, pair: u64, reason: &str) {
         let message =
             format!("blocks {} and {} are not compared: {reason}", 2 * pair - 1, 2 * pair);
@@ -242,15 +244,15 @@ impl<'a> ActiveRun<'a> {
         self.recorder.event(None, DISTURBED, message, Some(payload));
     }
 
-    /// Trains one turn, until `goal` steps are done. Steps beyond those that the configuration asks for
-    /// are trained for their time alone, if `is_timed_beyond`: errors, checkpoint and outcome are those
-    /// from before.
+    /// Trains one turn, until `goal` steps are done. With `is_timed_beyond`, steps beyond the
+    /// configured number are trained for timing only: errors, checkpoint and outcome do not change
+    /// any more.
     ///
-    /// `Some`: the run has ended and can only be finished. Otherwise it can take another turn, also when
-    /// all steps that were asked for are done; then [`Ending::COMPLETED`] finishes it.
+    /// `Some`: the run has ended and can only be finished. Otherwise it can take another turn, even
+    /// if all requested steps are done; [`Ending::COMPLETED`] then finishes it.
     ///
     /// # Errors
-    /// Whatever prevents the run from continuing.
+    /// Any failure to continue the run.
     pub fn take_turn(
         &mut self,
         turn: Turn,
@@ -281,7 +283,7 @@ impl<'a> ActiveRun<'a> {
         Ok(ending)
     }
 
-    /// Whether all that was asked for is done; what follows is for timing alone.
+    /// Whether all requested training is done; further steps are for timing only.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.training.last.is_some_and(|last| self.n_step() >= last)
@@ -309,11 +311,12 @@ impl<'a> ActiveRun<'a> {
         }
     }
 
-    /// Trains until `goal` steps are done, or all of them; evaluates before the first step, at the
-    /// configured intervals, and after the last step. `None`: the goal is reached before the last step.
+    /// Trains until `goal` steps, or all steps, are done; evaluates before the first step, at the
+    /// configured intervals, and after the last step. `None`: the goal is reached before the last
+    /// step.
     ///
     /// # Errors
-    /// Whatever prevents the run from continuing.
+    /// Any failure to continue the run.
     pub fn advance(
         &mut self,
         goal: u64,
@@ -356,7 +359,7 @@ impl<'a> ActiveRun<'a> {
                 Length::Steps(_) => Some(step),
                 Length::Epochs(_) => self.training.n_epoch,
             };
-            // What a run that extends another one starts from is part of its own curve.
+            // The starting point of a run that extends another one belongs to its own curve.
             let is_first = self.evals.is_empty() && self.circumstances.parent.is_some();
             let is_due = place.is_some_and(|place| place.is_multiple_of(every));
             let mut is_new = false;
@@ -392,7 +395,7 @@ impl<'a> ActiveRun<'a> {
                 return Ok(Some(self.training.interrupted(&mut self.recorder)?));
             }
             if self.is_complete() {
-                // A sweep keeps weights only if it is asked to.
+                // A sweep saves weights only on request.
                 let is_of_cell = self.circumstances.of_study.cell.is_some();
                 let saves = self.training.training.checkpoint.map(|when| when.at().is_some());
                 if saves.unwrap_or(!is_of_cell) {
@@ -405,7 +408,7 @@ impl<'a> ActiveRun<'a> {
             }
             let next = match self.training.last {
                 Some(last) => (step / every + 1).saturating_mul(every).min(last).min(goal),
-                // An epoch ends earlier.
+                // An epoch may end earlier.
                 None => goal,
             };
             let ending = self.training.run_to(next, &mut self.recorder, observer, &stop)?;
@@ -415,10 +418,10 @@ impl<'a> ActiveRun<'a> {
         }
     }
 
-    /// Publishes. What was recorded before a failure is published like everything else.
+    /// Publishes everything recorded, even after a failure.
     ///
     /// # Errors
-    /// The failure, or whatever prevents publishing.
+    /// The original failure, or a failure to publish.
     pub fn finish(self, outcome: Result<Ending, RunError>) -> Result<FinishedRun, RunError> {
         let (ending, failure) = match outcome {
             Ok(ending) => (ending, None),
@@ -469,11 +472,11 @@ impl<'a> ActiveRun<'a> {
     }
 }
 
-/// Lets an evaluation of the validation set decide about the learning rate and the best state.
+/// Lets an evaluation of the validation set update the learning rate and the best state.
 ///
-/// One that is not due, after the last step, can be the best of this run. But it must leave no trace in the
-/// schedule: a run that was planned longer would not have made it, and one that extends this run is to
-/// decide the same.
+/// An evaluation after the last step that was not due can be the best of this run, but it must not
+/// affect the schedule: a longer run would not have made it, and a run that extends this one must
+/// make the same decisions.
 fn decide(
     training: &mut TrainingLoop<'_>,
     eval: &EvalRecord,
@@ -499,7 +502,7 @@ fn decide(
     Ok(())
 }
 
-/// Ends training if the evaluations so far say so; `is_new`: that was not recorded before.
+/// Ends training if required by the evaluations so far; `is_new`: this was not recorded before.
 fn stop_early(training: &mut TrainingLoop<'_>, is_new: bool, recorder: &mut Recorder) {
     let step = training.n_step;
     let over = training.schedule.is_over(training.training, training.n_epoch_complete());
@@ -513,7 +516,8 @@ fn stop_early(training: &mut TrainingLoop<'_>, is_new: bool, recorder: &mut Reco
     }
 }
 
-/// Makes the folder of a new run and opens its sinks; nothing stays of a run whose sinks cannot be opened.
+/// Creates the folder of a new run and opens its sinks; removes the folder if a sink cannot be
+/// opened.
 fn new_folder(
     loaded: &LoadedConfig,
     out: &Path,
@@ -532,7 +536,7 @@ fn new_folder(
     }
 }
 
-/// Events of a run that begins: what it is warned of, what its batcher reports, what it extends.
+/// Records the initial events of a run: warnings, reports of its batcher, and the run it extends.
 fn record_beginning(
     recorder: &mut Recorder,
     start: &Start,
@@ -629,8 +633,9 @@ pub(crate) fn open_stream(
     Ok(open_timed(&*config.batcher, data.graphs.view(&data.subsets.train), ctx)?)
 }
 
-/// What output weights are divided by when batches do not count the same: the number of outputs of a
-/// full batch; without a batch size their mean number, if the stream knows its batches per epoch; or 1.
+/// Divisor of output weights when batches do not count equally: the number of outputs of a full
+/// batch; without a batch size, the mean number if the stream knows its batches per epoch;
+/// otherwise 1.
 pub(crate) fn weighting_constant(config: &Config, data: &Data, stream: &dyn BatchStream) -> f64 {
     let train = &data.subsets.train;
     let n_output = match (config.batcher.batch_size(), stream.batches_per_epoch()) {
@@ -649,9 +654,9 @@ fn metadata(loaded: &LoadedConfig, provenance: &Provenance) -> [(String, String)
     ]
 }
 
-/// Time of the start, then the hash of the configuration: identifiers sort by time.
+/// Start time followed by the hash of the configuration, so that identifiers sort by time.
 fn run_id(hash: &str, now: SystemTime) -> String {
-    // A clock before 1970 is one that was never set.
+    // A clock before 1970 was never set.
     let time = humantime::format_rfc3339_seconds(now.max(SystemTime::UNIX_EPOCH)).to_string();
     let digits: String = time.chars().filter(char::is_ascii_digit).collect();
     let (day, time) = digits.split_at(8.min(digits.len()));

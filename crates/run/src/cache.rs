@@ -1,19 +1,18 @@
-//! Loaded graphs, kept for the next time.
+//! Cache of loaded graphs.
 //!
-//! Reading a data set can take minutes: text is parsed, archives are unpacked, neighbours searched.
-//! What comes out is a few arrays. They are kept in one file per description of a data set, in the
-//! format of safetensors, which `NumPy`, `PyTorch` and JAX read too:
+//! Reading a data set can take minutes: text is parsed, archives are unpacked, neighbours are
+//! searched. The result is a few arrays, which are cached in one file per data set description, in
+//! the safetensors format, which `NumPy`, `PyTorch` and JAX can read as well:
 //!
 //! ```text
 //! <folder>/<data set>-<hash of the description>.safetensors
 //! ```
 //!
-//! A kept file is used only if it was written by the same program for the same description, if every
-//! source is unchanged (see `fingerprint`), and if its checksums are right. Otherwise the data are
-//! read again, with a note that says why.
+//! A cached file is used only if it was written by the same program for the same description, if
+//! all sources are unchanged (see `fingerprint`), and if its checksums match. Otherwise the data
+//! are read again, with a note that gives the reason.
 //!
-//! Every data set profits without a line of its own, provided that it finds its files with
-//! [`LoadContext::resolve`].
+//! The cache works for every data set that locates its files with [`LoadContext::resolve`].
 
 mod columns;
 mod file;
@@ -37,13 +36,13 @@ pub use file::CacheError;
 pub use fingerprint::CLOCK_STEP;
 pub use store::Kept;
 
-/// The environment variable that names the folder, or says `off`.
+/// Environment variable that sets the folder, or `off`.
 pub const VARIABLE: &str = "BATCHLAB_CACHE";
 
-/// What loads faster than this is not worth keeping.
+/// Minimum loading time for data to be cached.
 const WORTH_KEEPING: Duration = Duration::from_millis(200);
 
-/// Bytes of all files in the folder; beyond this, the least recently used are removed.
+/// Maximum total size of the folder in bytes; beyond it, the least recently used files are removed.
 const MAX_BYTE: u64 = 16 << 30;
 
 #[derive(Debug, Clone, Default)]
@@ -54,29 +53,29 @@ pub struct Cache {
 #[derive(Debug)]
 pub struct Loaded {
     pub graphs: Graphs,
-    /// The file in which they are kept, if they are.
+    /// The cached file, if there is one.
     pub kept: Option<PathBuf>,
     pub from_cache: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Description {
-    /// The program that wrote it: another one may read the same sources differently.
+    /// The program that wrote it; another program may read the same sources differently.
     program: String,
-    /// The data set's table, as JSON.
+    /// Table of the data set, as JSON.
     dataset: String,
     inputs: Vec<InputFingerprint>,
-    /// Notes of the data set while it loaded; repeated whenever the graphs come from the file.
+    /// Notes from loading the data set, repeated when the graphs come from the cache.
     notes: Vec<String>,
     attributes: Attributes,
 }
 
-/// When to keep what was loaded.
+/// When to cache loaded data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// If loading took long enough to be worth it.
+    /// If loading took long enough.
     WhenSlow,
-    /// Always. Wait for [`CLOCK_STEP`] first if the files may have been written just now.
+    /// Always. Files written just before require waiting for [`CLOCK_STEP`] first.
     Always,
 }
 
@@ -86,14 +85,14 @@ impl Cache {
         Self::default()
     }
 
-    /// Keeps files in a folder, which is made when it is needed.
+    /// Caches files in this folder, which is created on demand.
     #[must_use]
     pub fn at(folder: &Path) -> Self {
         Self { folder: Some(folder.to_owned()) }
     }
 
-    /// The folder that `BATCHLAB_CACHE` names (`off`: none), else `batchlab` in the user's folder for
-    /// such files (`XDG_CACHE_HOME`, or `~/.cache`).
+    /// Uses the folder in `BATCHLAB_CACHE` (`off`: no cache), or else `batchlab` in the user's
+    /// cache folder (`XDG_CACHE_HOME`, or `~/.cache`).
     #[must_use]
     pub fn from_environment() -> Self {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -113,13 +112,13 @@ impl Cache {
         self.folder.as_deref()
     }
 
-    /// Returns the kept graphs of a data set, or loads and keeps them.
+    /// Returns the cached graphs of a data set, or loads and caches them.
     ///
-    /// A cache that fails never fails the loading: it is noted through `ctx.progress`, and the data are
-    /// read again.
+    /// A failing cache never makes loading fail: the failure is noted through `ctx.progress`, and
+    /// the data are read again.
     ///
     /// # Errors
-    /// Those of [`Dataset::load`] and [`Graphs::check`].
+    /// Errors from [`Dataset::load`] and [`Graphs::check`].
     pub fn load(
         &self,
         dataset: &dyn Dataset,
@@ -153,7 +152,7 @@ impl Cache {
         let kept = match place.keep(&graphs, notes, ctx, started) {
             Ok(()) => Some(place.path),
             Err(reason) => {
-                ctx.progress.note(&format!("the graphs are not kept for the next time: {reason}"));
+                ctx.progress.note(&format!("the graphs are not cached: {reason}"));
                 None
             }
         };
@@ -164,7 +163,7 @@ impl Cache {
         let folder = self.folder.clone()?;
         let name = dataset.typetag_name();
         let table = serde_json::to_string(dataset).ok()?;
-        // A relative path means another file in another folder.
+        // A relative path means a different file in another folder.
         let search: Vec<PathBuf> = ctx
             .search
             .iter()
@@ -191,7 +190,7 @@ struct Place {
 }
 
 impl Place {
-    /// The kept graphs; `None` if there are none or they are out of date.
+    /// The cached graphs; `None` if missing or out of date.
     fn take(&self, ctx: &LoadContext) -> Result<Option<Graphs>, CacheError> {
         let Some((mut columns, description)) = file::open::<Description>(&self.path)? else {
             return Ok(None);

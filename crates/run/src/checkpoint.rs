@@ -1,15 +1,15 @@
-//! Checkpoints: everything that a run needs to go on as if it had never stopped.
+//! Checkpoints: everything that a run needs to continue as if it had never stopped.
 //!
 //! One safetensors file per checkpoint, `step-<step>.<hash>.safetensors`, so that any tool can read
 //! the weights:
 //!
 //! * tensors `parameter.*`, `moment1.*`, `moment2.*`: the parameters and Adam's moments;
-//! * tensor `engine`: the state of a model in another process, in bytes of its own, in place of these;
-//! * tensor `ledger`: the padded shapes met so far, each row nodes, edges, graphs, outputs;
+//! * tensor `engine`: replaces these for a model in another process: its state, as opaque bytes;
+//! * tensor `ledger`: the padded shapes so far, one row each of nodes, edges, graphs, outputs;
 //! * in the header, under `batchlab_checkpoint`: [`RunState`] as JSON.
 //!
-//! The name holds the first digits of the SHA-256 of the whole file, so that a damaged file is
-//! recognised. Files are written beside their place, synchronised and renamed.
+//! The file name contains the first digits of the SHA-256 of the whole file, to detect damage.
+//! Files are written to a temporary name, fsynced and renamed.
 
 pub(crate) mod file;
 
@@ -27,10 +27,10 @@ use serde_json::Value;
 use crate::schedule::Schedule;
 use crate::training_data::TrainingData;
 
-/// Kind of the event that is recorded with every checkpoint.
+/// Kind of the event recorded with every checkpoint.
 pub(crate) const SAVED: &str = "checkpoint";
 
-/// Raised when the meaning of a checkpoint changes.
+/// Increment when the meaning of a checkpoint changes.
 pub const FORMAT: u32 = 2;
 
 /// The state of a run after a step.
@@ -38,7 +38,7 @@ pub const FORMAT: u32 = 2;
 pub struct Checkpoint {
     pub state: RunState,
     pub trainer: TrainerState,
-    /// Padded shapes in the order of first appearance.
+    /// Padded shapes in order of first appearance.
     pub ledger: Vec<Shape>,
 }
 
@@ -48,32 +48,33 @@ pub struct RunState {
     pub run_id: String,
     pub step: u64,
     pub n_update: u64,
-    /// Where the stream stood after the last batch that was *trained*.
+    /// Position of the stream after the last *trained* batch.
     pub cursor: Cursor,
-    /// Distinct padded shapes; more than `ledger` holds only beyond its limit.
+    /// Number of distinct padded shapes; exceeds the length of `ledger` only beyond its limit.
     pub n_shape: i64,
-    /// The end of the journal then, in bytes: rows up to here belong to steps up to `step`.
+    /// Length of the journal in bytes at that time: rows up to here belong to steps up to `step`.
     pub journal_end: u64,
-    /// The resolved configuration, with the seeds of all random numbers.
+    /// The resolved configuration, including all random seeds.
     pub config: Value,
-    /// The file that the configuration was read from; relative paths in it start there.
+    /// The configuration file; relative paths start there.
     #[serde(serialize_with = "lossy")]
     pub config_path: PathBuf,
     /// Hash over everything that training can see of the data.
     pub dataset_hash: String,
-    /// What the model was trained on.
+    /// Description of the training data.
     pub data: TrainingData,
-    /// What evaluations have decided so far.
+    /// Decisions based on evaluations so far.
     pub schedule: Schedule,
     /// Whether the warm-up is over.
     pub is_warm: bool,
     pub version: String,
-    /// What the last bits depended on, see [`arithmetic`](batchlab_core::model::Trainer::arithmetic).
+    /// Hardware dependence of the last bits, see
+    /// [`arithmetic`](batchlab_core::model::Trainer::arithmetic).
     pub arithmetic: String,
 }
 
 impl RunState {
-    /// Whether early stopping found no evaluation better than that of this state.
+    /// Whether this is the best state according to early stopping.
     #[must_use]
     pub fn is_best(&self) -> bool {
         self.schedule.best_step() == Some(self.step)
@@ -87,30 +88,30 @@ pub enum CheckpointError {
     #[error("the checkpoint {} is damaged: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
     #[error(
-        "the checkpoint {} is of version {found} of the format, this program reads {FORMAT}",
+        "the checkpoint {} has format version {found}, but this program reads version {FORMAT}",
         path.display()
     )]
     Format { path: PathBuf, found: u32 },
 }
 
 impl Checkpoint {
-    /// Writes a checkpoint into a folder, and removes all but the `keep` newest ones there. Returns
+    /// Writes a checkpoint to a folder and removes all but the `keep` newest ones there. Returns
     /// the file.
     ///
     /// # Errors
-    /// A file that cannot be written. Earlier checkpoints are kept then.
+    /// A file that cannot be written. Earlier checkpoints are kept in that case.
     pub fn write(&self, folder: &Path, keep: NonZeroU32) -> Result<PathBuf, CheckpointError> {
         let path = file::write(self, folder)?;
         let mut paths = list(folder);
         let n_old = paths.len().saturating_sub(keep.get() as usize);
         for old in paths.drain(..n_old).filter(|old| *old != path) {
-            // One file too many does no harm; the next checkpoint tries again.
+            // An extra file does no harm; the next checkpoint tries again.
             let _ = std::fs::remove_file(old);
         }
         Ok(path)
     }
 
-    /// Reads and checks a checkpoint.
+    /// Reads and verifies a checkpoint.
     ///
     /// # Errors
     /// [`CheckpointError`].
@@ -119,11 +120,11 @@ impl Checkpoint {
     }
 }
 
-/// The checkpoints in a folder, oldest first; none if there is no folder.
+/// The checkpoints in a folder, oldest first; empty if there is no folder.
 #[must_use]
 pub fn list(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    // By time of writing among those of the same step: damage may have been followed by a new one.
+    // By modification time for equal steps: a damaged one may have been rewritten.
     let by_step: BTreeMap<_, _> = entries
         .filter_map(|entry| {
             let path = entry.path();
@@ -135,8 +136,8 @@ pub fn list(folder: &Path) -> Vec<PathBuf> {
     by_step.into_values().collect()
 }
 
-/// Steps done at the newest undamaged checkpoint whose rows can be read: those up to one of the `ends`
-/// of entries of the journal.
+/// Steps done at the newest undamaged checkpoint whose rows can be read, that is, whose journal
+/// position is one of the `ends` of journal entries.
 #[must_use]
 pub fn newest_with_rows(folder: &Path, ends: &BTreeSet<u64>) -> Option<u64> {
     let state = |path: &PathBuf| Some(Checkpoint::read(path).ok()?.state);
@@ -144,13 +145,13 @@ pub fn newest_with_rows(folder: &Path, ends: &BTreeSet<u64>) -> Option<u64> {
     list(folder).iter().rev().filter_map(state).find(with_rows).map(|state| state.step)
 }
 
-/// Where the best state of a run with early stopping is kept, beside the others.
+/// Folder of the best state with early stopping, next to the other checkpoints.
 #[must_use]
 pub fn best_folder(folder: &Path) -> PathBuf {
     folder.join("best")
 }
 
-/// The best state in a run's folder of checkpoints, if it is that after `step`.
+/// The best state in a run's checkpoint folder, if it is the state after step `step`.
 pub(crate) fn best_after(folder: &Path, step: u64) -> Result<Checkpoint, CheckpointError> {
     let folder = best_folder(folder);
     let path = list(&folder).into_iter().rev().find(|path| file::step_of(path) == Some(step));
@@ -159,7 +160,7 @@ pub(crate) fn best_after(folder: &Path, step: u64) -> Result<Checkpoint, Checkpo
     Checkpoint::read(&path.ok_or_else(|| CheckpointError::Io { path: folder, source: gone() })?)
 }
 
-/// The state that a run offers: the best one, where early stopping kept it, or else the newest.
+/// The state that a run provides: the best one if early stopping kept it, otherwise the newest.
 /// `damaged` and errors are as for [`newest`].
 ///
 /// # Errors
@@ -174,11 +175,11 @@ pub fn offered(
     }
 }
 
-/// The newest undamaged checkpoint. `damaged` is called for those that are skipped. `None`: the folder
-/// holds no checkpoint.
+/// The newest undamaged checkpoint. `damaged` is called for those that are skipped. `None`: the
+/// folder contains no checkpoint.
 ///
 /// # Errors
-/// The error of the oldest one, if none can be read.
+/// The error of the oldest checkpoint, if none can be read.
 pub fn newest(
     folder: &Path,
     damaged: &mut dyn FnMut(&CheckpointError),
@@ -186,7 +187,7 @@ pub fn newest(
     newest_of(folder, damaged, &|_, checkpoint| Ok(checkpoint))
 }
 
-/// The same of those that pass a further `check`.
+/// The same, for checkpoints that also pass `check`.
 pub(crate) fn newest_of(
     folder: &Path,
     damaged: &mut dyn FnMut(&CheckpointError),

@@ -17,16 +17,16 @@ use crate::provenance::Provenance;
 use crate::schedule::Schedule;
 use crate::training_data::TrainingData;
 
-/// Shapes met, decisions made, and whether the warm-up is over.
+/// Shapes so far, decisions, and whether the warm-up is over.
 type Progress<'a> = (&'a ShapeLedger, &'a Schedule, bool);
 
 pub(crate) struct Checkpoints {
     folder: PathBuf,
     when: Option<Checkpointing>,
-    /// What is the same in all of them.
+    /// The part that is the same in all checkpoints.
     state: RunState,
     last: Instant,
-    /// The step after which the newest one was saved.
+    /// Step of the newest checkpoint.
     pub(crate) saved: Option<u64>,
 }
 
@@ -38,7 +38,7 @@ impl Checkpoints {
         (data, dataset_hash): (TrainingData, String),
         arithmetic: &str,
     ) -> Self {
-        // Without a file, the recorded configuration names the folders in which paths start.
+        // Without a file, the recorded configuration lists the folders for relative paths.
         let recorded = publisher.run_folder().join(CONFIG);
         let path = if loaded.path.as_os_str().is_empty() { &recorded } else { &loaded.path };
         let config_path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -68,7 +68,7 @@ impl Checkpoints {
         }
     }
 
-    /// Whether the configuration asks for a checkpoint after this step.
+    /// Whether the configuration requires a checkpoint after this step.
     pub(crate) fn is_due(&self, step: u64) -> bool {
         self.when.is_some_and(|when| {
             let minutes = |minutes: f64| self.last.elapsed().as_secs_f64() >= 60.0 * minutes;
@@ -77,8 +77,8 @@ impl Checkpoints {
         })
     }
 
-    /// Saves the state after a step. `cursor` is that of the batch that was trained last, not of
-    /// those that were prepared ahead.
+    /// Saves the state after a step. `cursor` belongs to the last trained batch, not to prefetched
+    /// ones.
     pub(crate) fn save(
         &mut self,
         step: u64,
@@ -95,7 +95,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Keeps the state after a step as the best one, and the newest `keep` of them.
+    /// Saves the state after a step as the best one, and keeps the newest `keep` of them.
     pub(crate) fn save_best(
         &self,
         step: u64,
@@ -104,11 +104,11 @@ impl Checkpoints {
         trainer: TrainerState,
         keep: NonZeroU32,
     ) -> Result<(), RunError> {
-        // The run does not go on from it, so it needs no rows.
+        // The run is not resumed from it, so it needs no rows.
         self.write_best(&self.checkpoint(step, cursor, progress, trainer, 0), keep)
     }
 
-    /// Keeps the best state of the run that this one extends as its own.
+    /// Copies the best state of the run that this one extends.
     pub(crate) fn inherit_best(&self, best: Checkpoint) -> Result<(), RunError> {
         let (run_id, config) = (self.state.run_id.clone(), self.state.config.clone());
         let state = RunState { run_id, config, ..best.state };
@@ -121,11 +121,11 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Forgets best states of steps that a resumed run does again.
+    /// Removes best states of steps that a resumed run repeats.
     pub(crate) fn forget_best_after(&self, step: u64) {
         for path in checkpoint::list(&best_folder(&self.folder)) {
             if checkpoint::file::step_of(&path).is_some_and(|of| of > step) {
-                // It is written again when that step is done again.
+                // It is written again when that step is repeated.
                 let _ = std::fs::remove_file(path);
             }
         }

@@ -1,4 +1,4 @@
-//! What else the machine did during a turn, as far as the system says; Linux does.
+//! State of the machine during a turn, as far as the system reports it (Linux does).
 
 use std::fs;
 use std::time::{Instant, SystemTime};
@@ -8,10 +8,11 @@ use batchlab_core::record::{BlockRecord, Timestamp};
 use super::pipeline::nanoseconds;
 use super::train::Turn;
 
-/// The unit of times in `/proc`: `USER_HZ` is 100 on every processor that Rust's library is made for.
+/// Unit of times in `/proc`: `USER_HZ` is 100 on all platforms supported by Rust's standard
+/// library.
 const TICK_NS: i64 = 10_000_000;
 
-/// The state of the machine when a turn begins.
+/// State of the machine at the beginning of a turn.
 pub(crate) struct Conditions {
     started_at: Timestamp,
     start: Instant,
@@ -24,7 +25,7 @@ impl Conditions {
         Self { started_at: Timestamp::of(SystemTime::now()), start: Instant::now(), before }
     }
 
-    /// The row of a turn that has ended just now.
+    /// The row of a turn that has just ended.
     pub(crate) fn end(self, turn: Turn, steps: TurnSteps, n_thread: usize) -> BlockRecord {
         let wall_ns = nanoseconds(self.start, Instant::now());
         let after = Counters::read();
@@ -33,7 +34,7 @@ impl Conditions {
         };
         let (busy, own) = (since(|c| c.busy), since(|c| c.own));
         BlockRecord {
-            // The recorder fills it in.
+            // Filled in by the recorder.
             run_id: String::new(),
             block: turn.block,
             turn: turn.turn,
@@ -58,8 +59,8 @@ pub(crate) struct TurnSteps {
     pub(crate) is_timing_only: bool,
 }
 
-/// Processors that others kept at work. In some containers the counters of the machine stand still; then
-/// it is not known.
+/// Mean number of CPUs kept busy by other processes. In some containers the machine's counters
+/// stand still; the load is then unknown.
 fn load(busy: i64, own: i64, wall_ns: i64) -> Option<f64> {
     if wall_ns == 0 || (busy == 0 && own > 0) {
         return None;
@@ -67,15 +68,15 @@ fn load(busy: i64, own: i64, wall_ns: i64) -> Option<f64> {
     Some((busy - own).max(0) as f64 * TICK_NS as f64 / wall_ns as f64)
 }
 
-/// Counters that only grow.
+/// Monotonic counters.
 struct Counters {
-    /// Ticks in which processors worked, for whomever.
+    /// Busy CPU ticks of all processes.
     busy: Option<i64>,
-    /// Ticks that the machine below a virtual one gave to others.
+    /// Steal time in ticks.
     steal: Option<i64>,
-    /// Ticks in which they worked for this process.
+    /// Busy CPU ticks of this process.
     own: Option<i64>,
-    /// How often a thread of this process lost its processor.
+    /// Involuntary context switches of this process's threads.
     n_switch: Option<i64>,
 }
 
@@ -93,7 +94,7 @@ impl Counters {
     }
 }
 
-/// Ticks of work and of steal, of all processors, from `/proc/stat`.
+/// Busy and steal ticks of all CPUs, from `/proc/stat`.
 fn machine_ticks(text: &str) -> Option<(i64, i64)> {
     let all = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<i64> = all.split_whitespace().map_while(|tick| tick.parse().ok()).collect();
@@ -103,7 +104,8 @@ fn machine_ticks(text: &str) -> Option<(i64, i64)> {
     Some((user + nice + system + interrupt + soft_interrupt, steal))
 }
 
-/// Ticks of a process, from its `stat`. The second field, a name in parentheses, may hold anything.
+/// CPU ticks of a process, from its `stat`. The second field, a name in parentheses, may contain
+/// anything.
 fn own_ticks(text: &str) -> Option<i64> {
     let (_, fields) = text.rsplit_once(')')?;
     let mut times = fields.split_whitespace().skip(11).map(|ticks| ticks.parse::<i64>().ok());
@@ -112,12 +114,12 @@ fn own_ticks(text: &str) -> Option<i64> {
 
 fn n_switch() -> Option<i64> {
     let threads = fs::read_dir("/proc/self/task").ok()?;
-    // A thread that ends in this moment has nothing to read any more.
+    // A thread that has just ended can no longer be read.
     let status = threads.flatten().filter_map(|t| fs::read_to_string(t.path().join("status")).ok());
     status.map(|status| field(&status, "nonvoluntary_ctxt_switches:")?.parse::<i64>().ok()).sum()
 }
 
-/// The value of a line that begins with a name.
+/// The value on a line that begins with a name.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
@@ -135,7 +137,7 @@ fn cpu_mhz(n_thread: usize) -> Option<f64> {
     (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)
 }
 
-/// Processors in a list such as `0-3,8`.
+/// CPUs in a list such as `0-3,8`.
 fn processors(list: &str) -> Option<Vec<usize>> {
     let mut all = Vec::new();
     for part in list.split(',') {
@@ -145,7 +147,7 @@ fn processors(list: &str) -> Option<Vec<usize>> {
     Some(all)
 }
 
-/// Frequencies in `/proc/cpuinfo`, which has them on x86.
+/// Frequencies in `/proc/cpuinfo`, which are present on x86.
 fn listed_mhz(text: &str, allowed: &[usize]) -> Vec<f64> {
     let mut found = Vec::new();
     let mut processor = None;
@@ -187,7 +189,7 @@ mod tests {
 
     #[test]
     fn load_is_the_work_of_others() {
-        // In 100 ms, 2 processors were busy all the time, one of them for this process.
+        // In 100 ms, 2 CPUs were fully busy, one of them for this process.
         assert_eq!(load(20, 10, 100_000_000), Some(1.0));
         assert_eq!(load(9, 10, 100_000_000), Some(0.0));
         assert_eq!(load(0, 10, 100_000_000), None);

@@ -1,4 +1,4 @@
-//! The description of a run at its beginning, and its row in the table `runs`.
+//! The description of a run at its beginning, and its row in the `runs` table.
 
 use std::num::NonZeroU64;
 use std::time::SystemTime;
@@ -40,7 +40,7 @@ pub(crate) fn header(
     }
 }
 
-/// What the row of a run says about its study; nothing of a run of its own.
+/// The study fields of a run's row; empty for a standalone run.
 #[derive(Debug, Clone, Default)]
 pub(super) struct OfStudy {
     pub(super) cell: Option<String>,
@@ -56,7 +56,7 @@ pub(super) struct Circumstances {
     pub(super) prepare_ns: i64,
     pub(super) n_thread: usize,
     pub(super) of_study: OfStudy,
-    /// How often the run began or went on.
+    /// Number of times the run was started or resumed.
     pub(super) n_attempt: i64,
     /// The run that it extends.
     pub(super) parent: Option<String>,
@@ -74,11 +74,11 @@ pub(super) fn record(
     let (config, graphs) = (&loaded.config, &data.graphs);
     let Circumstances { provenance, of_study, .. } = circumstances;
     let standardisation = graphs.target.as_ref().map(|target| target.standardisation);
-    // A constant target is trained on its own scale, but its deviation is 0.
+    // A constant target is trained at its original scale, but its deviation is 0.
     let is_constant = |target: &Target| target.is_constant(&data.subsets.train);
     let is_constant = graphs.target.as_ref().is_some_and(is_constant);
     let [n_train, n_validation, n_test] = header.n_graph.map(|n| Some(n as i64));
-    // The configuration holds none that is larger.
+    // Larger seeds cannot occur in a configuration.
     let seed = |seed: u64| i64::try_from(seed).ok();
     RunRecord {
         run_id: header.run_id.clone(),
@@ -135,7 +135,8 @@ pub(super) fn record(
         prepare_ns: Some(circumstances.prepare_ns),
         train_ns: Some(steps.train_ns),
         eval_ns: Some(evals.iter().filter_map(|eval| eval.eval_ns).sum()),
-        // Of this process, which runs of a cell share, and in which other engines have no memory.
+        // Only meaningful for this process: runs of a cell share it, and other engines allocate
+        // elsewhere.
         peak_host_bytes: peak_host_bytes()
             .filter(|_| of_study.cell.is_none() && header.engine.is_none()),
         cell: of_study.cell.clone(),

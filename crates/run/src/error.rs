@@ -1,4 +1,4 @@
-//! Why a run could not be done.
+//! Why a run failed.
 
 use std::error::Error;
 use std::io;
@@ -50,7 +50,7 @@ pub enum RunError {
     )]
     OpenFiles { source: Box<RunError>, n_run: usize },
     #[error(
-        "the system gives no thread to prepare batches ahead ({0}); use training.prefetch=0, or raise the \
+        "cannot create a thread for prefetching batches ({0}); use training.prefetch=0, or raise the \
          limit on processes (`ulimit -u`)"
     )]
     Thread(#[source] std::io::Error),
@@ -60,12 +60,12 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// A wrong configuration, without a place in its file.
+    /// An invalid configuration, without a location in its file.
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::Config(Diagnostic::new(message))
     }
 
-    /// The same about data that are not those of the configuration.
+    /// The same for data other than those of the configuration.
     pub(crate) fn of_data(self, name: &str) -> Self {
         match self {
             Self::Config(error) => Self::Config(error.within(name)),
@@ -106,13 +106,13 @@ impl RunError {
         is_data && !self.is_config()
     }
 
-    /// Whether this process can do nothing more on its device.
+    /// Whether this process can no longer use its device.
     #[must_use]
     pub fn is_device_lost(&self) -> bool {
         matches!(self, Self::Model(ModelError::DeviceLost(_)))
     }
 
-    /// Says what to do where a cell of so many runs needs more open files than a process may have.
+    /// Adds a remedy if a cell with this many runs exceeds the process's limit of open files.
     #[must_use]
     pub fn with_remedy(self, n_run: usize) -> Self {
         let mut causes = std::iter::successors(self.source(), |&error| error.source());
@@ -123,7 +123,7 @@ impl RunError {
         if causes.any(is_limit) { Self::OpenFiles { source: Box::new(self), n_run } } else { self }
     }
 
-    /// Whether results or checkpoints cannot be stored; what is in the journal is safe.
+    /// Whether results or checkpoints cannot be stored; rows already in the journal are safe.
     #[must_use]
     pub fn is_storage(&self) -> bool {
         let is_of_results = |error: &ResultsError| {

@@ -1,4 +1,4 @@
-//! Evaluates a model on whole subsets: every batch of a stream is predicted, and errors are added up.
+//! Evaluates a model on whole subsets: predicts every batch of a stream and accumulates the errors.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -20,23 +20,23 @@ use crate::RunError;
 
 pub(crate) struct Evaluator<'a> {
     graphs: &'a Arc<Graphs>,
-    /// What the batcher has prepared.
+    /// Cache for the preparation of batchers.
     prepared: &'a Arc<dyn ByteCache>,
     batcher: &'a dyn Batcher,
-    /// The batcher under study, if it is to be used too.
+    /// The batcher under study, if it should also be used.
     own: Option<&'a dyn Batcher>,
     needs: BatchFields,
     loss: Loss,
     subsets: Vec<(Subset, &'a [u32])>,
     pub(crate) every: Option<NonZeroU64>,
-    /// Batches that come again in every evaluation, by stream.
+    /// Batches that recur in every evaluation, by stream.
     kept: RefCell<HashMap<u64, KeptBatches>>,
-    /// Bytes of them: as many as may stay on the device.
+    /// Their maximum size in bytes: as much as may stay on the device.
     kept_limit: usize,
 }
 
 impl<'a> Evaluator<'a> {
-    /// Subsets without members are left out.
+    /// Skips subsets without members.
     pub(crate) fn new(config: &'a Config, data: &'a Data) -> Result<Self, RunError> {
         let subset = |&subset: &Subset| (subset, data.subsets.of(subset));
         let subsets = config.evaluation.subsets.iter().map(subset);
@@ -73,8 +73,8 @@ impl<'a> Evaluator<'a> {
         Ok(evaluator)
     }
 
-    /// Evaluates all subsets that were not yet evaluated after this step; those that are not
-    /// complete when the run is interrupted are left out.
+    /// Evaluates all subsets not yet evaluated after this step. Evaluations that are not complete
+    /// when the run is interrupted are dropped.
     pub(crate) fn evaluate_all(
         &self,
         trainer: &mut dyn Trainer,
@@ -94,7 +94,7 @@ impl<'a> Evaluator<'a> {
             };
             let open = self.subsets.iter().filter(|(subset, _)| !is_done(*subset));
             let open: Vec<(Subset, &[u32])> = open.copied().collect();
-            // One pass over the whole graph serves all of its nodes.
+            // One pass over the whole graph covers all of its nodes.
             let serves_all = self.graphs.level() == Level::Nodes && batcher.is_whole();
             for subsets in open.chunks(if serves_all { open.len().max(1) } else { 1 }) {
                 all.extend(self.evaluate(trainer, (batcher, is_own), subsets, at, interrupted)?);
@@ -103,17 +103,17 @@ impl<'a> Evaluator<'a> {
         Ok(all)
     }
 
-    /// In how many ways each subset is evaluated.
+    /// Number of batchers with which each subset is evaluated.
     pub(crate) fn n_batcher(&self) -> usize {
         self.batchers().count()
     }
 
-    /// The batcher of all evaluations, and the one under study, if it is to be used too.
+    /// The batcher of all evaluations, and the one under study, if it should also be used.
     fn batchers(&self) -> impl Iterator<Item = &'a dyn Batcher> {
         std::iter::once(self.batcher).chain(self.own)
     }
 
-    /// Refuses decisions that nothing would ever lead to.
+    /// Rejects early stopping or plateau without validation data.
     fn check_decisions(&self, training: &Training) -> Result<(), RunError> {
         let key = match (training.plateau, training.early_stopping) {
             (Some(_), _) => "plateau",
@@ -124,12 +124,12 @@ impl<'a> Evaluator<'a> {
             return Ok(());
         }
         Err(RunError::config(format!(
-            "training.{key} looks at the validation set, which has no members; give split.validation, or leave \
-             training.{key} out"
+            "training.{key} needs a validation set, but it is empty; set split.validation, or remove \
+             training.{key}"
         )))
     }
 
-    /// What an earlier evaluation of a stream has kept, with the room that the others leave.
+    /// Batches kept by an earlier evaluation of a stream, with the memory that the others leave.
     fn take_kept(&self, stream: u64) -> KeptBatches {
         let mut all = self.kept.borrow_mut();
         let own = all.remove(&stream).unwrap_or_default();
@@ -137,7 +137,7 @@ impl<'a> Evaluator<'a> {
         own.up_to(self.kept_limit.saturating_sub(of_others))
     }
 
-    /// Evaluates subsets together; none if it is interrupted.
+    /// Evaluates subsets together; `None` if interrupted.
     fn evaluate(
         &self,
         trainer: &mut dyn Trainer,
@@ -184,7 +184,7 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// Which of these subsets a member belongs to.
+/// Maps members to the index of their subset.
 fn places(subsets: &[(Subset, &[u32])]) -> impl Fn(u32) -> usize {
     let mut place: HashMap<u32, usize> = HashMap::new();
     for (index, (_, members)) in subsets.iter().enumerate().skip(1) {
@@ -193,43 +193,43 @@ fn places(subsets: &[(Subset, &[u32])]) -> impl Fn(u32) -> usize {
     move |member| place.get(&member).copied().unwrap_or_default()
 }
 
-/// The number of an evaluation's stream, among the [keys](batchlab_core::model::BatchKey) of a run: batches
-/// of the strategy itself are others than those of all evaluations, and those of two subsets together
-/// others than those of each.
+/// Stream number of an evaluation among the [keys](batchlab_core::model::BatchKey) of a run:
+/// batches of the strategy under study differ from those of all evaluations, and those of two
+/// subsets together differ from those of each.
 fn stream(subsets: &[(Subset, &[u32])], is_own: bool) -> u64 {
     let set: u64 = subsets.iter().map(|&(subset, _)| 1 << subset as u64).sum();
     TRAINING + 2 * set + u64::from(is_own)
 }
 
-/// The state of training that is evaluated.
+/// The training state under evaluation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct At {
     pub(crate) step: u64,
-    /// Time of the steps before.
+    /// Time of the preceding training steps.
     pub(crate) train_ns: i64,
 }
 
 pub(crate) struct Evaluated {
     pub(crate) record: EvalRecord,
-    /// Whether it is one of those that the learning rate and the end depend on.
+    /// Whether it can affect the learning rate or end training.
     pub(crate) is_deciding: bool,
-    /// Whether it was made in batches of the strategy itself.
+    /// Whether it used batches of the strategy under study.
     pub(crate) is_own: bool,
-    /// The first members whose prediction or loss is not finite.
+    /// The first members with a non-finite prediction or loss.
     pub(crate) not_finite: Vec<u32>,
 }
 
-/// At most this many members that are not finite are kept: a model that has diverged has many.
+/// Maximum number of non-finite members kept, because a diverged model has many.
 const MAX_NOT_FINITE: usize = 1000;
 
 pub(crate) fn context(prepared: &Arc<dyn ByteCache>) -> BatchContext {
-    // An evaluation makes no random decision.
+    // An evaluation makes no random decisions.
     let cache = Arc::clone(prepared);
     BatchContext { cache, ..BatchContext::new(Purpose::Evaluation, 0) }
 }
 
-/// Checks, from sizes alone, that a batcher delivers every output once: with one that loses some, each
-/// strategy would be evaluated on other graphs. `key` names the batcher, `subset` the members.
+/// Checks, from sizes alone, that a batcher delivers every output once: if it lost some, strategies
+/// would be evaluated on different graphs. `key` names the batcher, `subset` the members.
 pub(crate) fn check_delivers(
     key: &str,
     batcher: &dyn Batcher,
@@ -247,7 +247,7 @@ pub(crate) fn check_delivers(
         return Ok(());
     }
     Err(RunError::config(format!(
-        "{key} \"{}\" delivers {n_output} of the {} {} for {subset}, so errors would be those of others; \
+        "{key} \"{}\" delivers {n_output} of the {} {} for {subset}, so errors would not cover all of them; \
          choose one that loses none",
         batcher.label(),
         members.len(),
@@ -255,7 +255,7 @@ pub(crate) fn check_delivers(
     )))
 }
 
-/// What predicting all batches of a stream came to, in nanoseconds.
+/// Totals of one pass over all batches of a stream, in nanoseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Pass {
     pub(crate) n_batch: u64,
@@ -264,16 +264,16 @@ pub(crate) struct Pass {
     pub(crate) forward_ns: i64,
 }
 
-/// One output that is not padding.
+/// One non-padding output.
 pub(crate) struct Output<'a> {
     pub(crate) member: u32,
     pub(crate) prediction: &'a [f32],
-    /// As training sees it.
+    /// The training target.
     target: f32,
 }
 
-/// Predicts all batches of a stream, and hands every output to `each`. `None` if it is interrupted.
-/// `stream` is the number under which batches that come again stay on the device.
+/// Predicts all batches of a stream and passes every output to `each`. `None` if interrupted.
+/// `stream` is the number under which recurring batches stay on the device.
 pub(crate) fn predict_all(
     trainer: &mut dyn Trainer,
     pipeline: &mut Pipeline,
@@ -318,7 +318,7 @@ pub(crate) struct Sums {
     squared: f64,
     absolute: f64,
     correct: u64,
-    /// Of each class: right predictions, predictions, and outputs.
+    /// For each class: correct predictions, predictions, and outputs.
     class: Vec<[u64; 3]>,
     not_finite: Vec<u32>,
 }
@@ -355,7 +355,7 @@ impl Sums {
         }
     }
 
-    /// The mean over classes that occur or are predicted of 2 x right / (predicted + occurring).
+    /// Mean of 2 x correct / (predicted + occurring) over the classes that occur or are predicted.
     fn macro_f1(&self) -> f64 {
         let of_class = self.class.iter().filter(|[_, predicted, n]| predicted + n > 0);
         let f1 = of_class.map(|&[right, predicted, n]| 2.0 * right as f64 / (predicted + n) as f64);

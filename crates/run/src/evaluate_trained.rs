@@ -1,4 +1,4 @@
-//! Evaluates a trained model: on any data that fit it, in batches of any batcher.
+//! Evaluates a trained model on any suitable data, with any batcher.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::{Observer, RunError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SubsetChoice {
     Subset(Subset),
-    /// All of the data, with or without a target.
+    /// All data, with or without a target.
     All,
 }
 
@@ -41,10 +41,10 @@ impl SubsetChoice {
 
 #[derive(Debug)]
 pub struct OtherData {
-    /// For messages.
+    /// Name for messages.
     pub name: String,
     pub dataset: Box<dyn Dataset>,
-    /// Folders in which relative paths are looked for.
+    /// Folders searched for relative paths.
     pub search: Vec<PathBuf>,
     pub mismatch: Mismatch,
 }
@@ -54,38 +54,38 @@ pub struct OtherData {
 pub struct Prediction {
     /// Position in the data set, from 0.
     pub index: u32,
-    /// What it is called in the source of the data.
+    /// Name in the source of the data.
     pub name: String,
-    /// The subset of the run's split that it belongs to; of other data, the one that was asked for.
+    /// Its subset in the run's split; for other data, the requested subset.
     pub subset: Option<&'static str>,
-    /// True value in the target's unit, or number of the class.
+    /// True value in the target's unit, or class number.
     pub target: Option<f64>,
-    /// Predicted value in the target's unit, or number of the class.
+    /// Predicted value in the target's unit, or class number.
     pub prediction: f64,
 }
 
 #[derive(Debug, Clone)]
 pub struct ModelEvaluation {
     pub batcher: String,
-    /// Errors as a run records them; `None` without targets.
+    /// Errors as recorded by a run; `None` without targets.
     pub record: Option<EvalRecord>,
-    /// In the order of the data set.
+    /// In data set order.
     pub predictions: Vec<Prediction>,
     pub n_batch: u64,
-    /// The batcher's preparation, in nanoseconds. What it took when it was computed, if the cache has it.
+    /// Preparation time of the batcher, in nanoseconds; the original cost if served from the cache.
     pub prepare_ns: i64,
-    /// Deciding what is in the batches.
+    /// Deciding the content of batches.
     pub plan_ns: i64,
     /// Copying and padding.
     pub collate_ns: i64,
-    /// Copying to the device, and predictions.
+    /// Upload to the device, and predictions.
     pub forward_ns: i64,
-    /// Everything, preparation included.
+    /// Total time, including preparation.
     pub total_ns: i64,
 }
 
 impl ModelEvaluation {
-    /// Graphs, or nodes of one graph, per second of everything.
+    /// Graphs, or nodes of one graph, per second of total time.
     #[must_use]
     pub fn outputs_per_second(&self) -> f64 {
         self.predictions.len() as f64 / (self.total_ns.max(1) as f64 / 1e9)
@@ -96,7 +96,7 @@ pub struct TrainedModel {
     pub state: RunState,
     config: Config,
     graphs: Arc<Graphs>,
-    /// `None` of other data, until a subset of them is asked for.
+    /// `None` for other data, until a subset is requested.
     subsets: Option<Subsets>,
     is_own_data: bool,
     /// Whether each graph can be predicted.
@@ -106,11 +106,12 @@ pub struct TrainedModel {
 }
 
 impl TrainedModel {
-    /// Rebuilds the model from a checkpoint, for the data of the run or for `other` ones. `device`
-    /// replaces that of the run. Targets are scaled, and classes numbered, as in training.
+    /// Restores the model from a checkpoint, for the data of the run or for `other` data. `device`
+    /// overrides the device of the run. Targets are scaled and classes numbered as in training.
     ///
     /// # Errors
-    /// A configuration that this program cannot read, changed data, other data that do not fit the model.
+    /// A configuration that this program cannot read, changed data, or other data that do not fit
+    /// the model.
     pub fn open(
         checkpoint: &Checkpoint,
         other: Option<&OtherData>,
@@ -171,17 +172,17 @@ impl TrainedModel {
         self.graphs.level()
     }
 
-    /// What the data call the target.
+    /// Name of the target in the data.
     #[must_use]
     pub fn target(&self) -> &str {
         self.graphs.target.as_ref().map_or(&self.state.data.target, |target| &target.name)
     }
 
-    /// Predicts every graph of the chosen subset; without a `batcher`, in the batches of the run's own
-    /// evaluations.
+    /// Predicts every graph of the chosen subset; without a `batcher`, with the batcher of the
+    /// run's own evaluations.
     ///
     /// # Errors
-    /// A subset without graphs, a batcher that loses some or works on another kind of data.
+    /// A subset without graphs, or a batcher that loses graphs or works on another kind of data.
     pub fn evaluate(
         &mut self,
         choice: SubsetChoice,
@@ -279,8 +280,8 @@ impl TrainedModel {
     }
 }
 
-/// Gives members without a class some class, because a model takes no output without one. They are not
-/// evaluated.
+/// Assigns an arbitrary class to members without one, because a model cannot process outputs
+/// without a class. They are not evaluated.
 fn give_classes(target: &mut Target) {
     if matches!(target.kind, TargetKind::Classes { .. }) {
         let classes = target.training.iter_mut().zip(&target.value);
@@ -288,7 +289,8 @@ fn give_classes(target: &mut Target) {
     }
 }
 
-/// Other data, with the scale and the numbers of training, and which of their graphs can be predicted.
+/// Other data, with the scale and class numbers of training, and which of their graphs can be
+/// predicted.
 fn load_other(
     other: &OtherData,
     state: &RunState,

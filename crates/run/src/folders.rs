@@ -1,19 +1,19 @@
-//! Where relative paths of a configuration start.
+//! Base folders for relative paths of a configuration.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use batchlab_files::{MAX_TEXT, read_text};
 
-/// The configuration that is recorded with a run.
+/// The configuration recorded with a run.
 pub(crate) const CONFIG: &str = "config.toml";
 
-/// Begins the lines at the top of a recorded configuration that name these folders: it works from
-/// everywhere.
+/// Prefix of the lines at the top of a recorded configuration that list these folders, so that it
+/// works from anywhere.
 const LINE: &str = "#:paths-from ";
 
-/// Folders in which relative paths of a configuration are resolved: those that it was recorded with, else
-/// the working folder, then its own.
+/// Folders for resolving relative paths of a configuration: those it was recorded with, or else the
+/// working directory, then its own folder.
 #[must_use]
 pub fn search_folders(config: &Path) -> Vec<PathBuf> {
     let recorded = recorded(config);
@@ -24,14 +24,14 @@ pub fn search_folders(config: &Path) -> Vec<PathBuf> {
     std::iter::once(PathBuf::new()).chain(beside.map(Path::to_owned)).collect()
 }
 
-/// The folders that a recorded configuration names; none of any other.
+/// The folders listed in a recorded configuration; empty for any other.
 pub(crate) fn recorded(config: &Path) -> Vec<PathBuf> {
     let text = read_text(config, MAX_TEXT).unwrap_or_default();
     let lines = text.lines().map_while(|line| line.strip_prefix(LINE));
     lines.map(PathBuf::from).collect()
 }
 
-/// A configuration with the lines that name its folders, so that it can be recorded elsewhere.
+/// Adds the lines that list its folders to a configuration, so that it can be recorded elsewhere.
 pub(crate) fn with_folders(text: &str, config: &Path) -> String {
     let mut lines = String::new();
     for folder in search_folders(config) {
@@ -57,7 +57,7 @@ mod tests {
         let here = std::env::current_dir().unwrap();
         assert_eq!(search_folders(&recorded), [here, folder.path().join("a")]);
         assert!(text.ends_with("study = \"x\"\n"));
-        // Recorded again, it still does.
+        // Recording it again keeps them.
         assert_eq!(with_folders("study = \"x\"\n", &recorded), text);
     }
 }

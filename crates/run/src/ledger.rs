@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use batchlab_core::Shape;
 
-/// Distinct shapes beyond this number all count as new. Without padding nearly every batch has a shape
-/// of its own.
+/// Beyond this number of distinct shapes, every shape counts as new. Without padding nearly every
+/// batch has its own shape.
 const MAX_REMEMBERED: usize = 1 << 20;
 
-/// Numbers each distinct padded shape in the order of first appearance.
+/// Numbers the distinct padded shapes in order of first appearance.
 ///
-/// The number of shapes is the number of compilations of an engine that compiles per shape (nodes,
-/// edges and graphs), which is how arXiv 2502.00944 counts them.
+/// The number of shapes equals the number of compilations of an engine that compiles per shape
+/// (nodes, edges and graphs), as counted in arXiv 2502.00944.
 #[derive(Debug, Default)]
 pub struct ShapeLedger {
     id: HashMap<Shape, i64>,
@@ -20,13 +20,13 @@ pub struct ShapeLedger {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry {
-    /// Number of the shape, from 0.
+    /// Index of the shape, from 0.
     pub shape_id: i64,
     pub is_new: bool,
 }
 
 impl ShapeLedger {
-    /// Finds a shape, and adds it if it is new.
+    /// Looks up a shape, adding it if new.
     pub fn enter(&mut self, shape: Shape) -> Entry {
         if let Some(&shape_id) = self.id.get(&shape) {
             return Entry { shape_id, is_new: false };
@@ -39,15 +39,15 @@ impl ShapeLedger {
         Entry { shape_id, is_new: true }
     }
 
-    /// A ledger with these shapes, in the order of their first appearance. `n_shape` exceeds their
-    /// number only beyond `MAX_REMEMBERED`.
+    /// Restores a ledger from shapes in order of first appearance. `n_shape` exceeds their number
+    /// only beyond `MAX_REMEMBERED`.
     #[must_use]
     pub fn restore(shapes: &[Shape], n_shape: i64) -> Self {
         let id = shapes.iter().zip(0..).map(|(&shape, shape_id)| (shape, shape_id)).collect();
         Self { id, n_shape }
     }
 
-    /// The shapes in the order of their first appearance, as far as they are remembered.
+    /// The remembered shapes in order of first appearance.
     #[must_use]
     pub fn shapes(&self) -> Vec<Shape> {
         let mut shapes: Vec<(i64, Shape)> = self.id.iter().map(|(&s, &id)| (id, s)).collect();

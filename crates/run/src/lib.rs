@@ -1,14 +1,14 @@
 //! One run, from a checked configuration to published results.
 //!
-//! * [`run`] and [`resume`]: a run from top to bottom, and its parts: splitting, the pipeline that
-//!   prepares batches, training, evaluation, the shape ledger;
-//! * [`ActiveRun`]: a run that is trained in turns with others;
-//! * [`cache`]: loaded graphs, kept for the next start;
-//! * [`mod@checkpoint`]: what a run needs to continue exactly where it stopped;
-//! * [`TrainedModel`] and [`predictions`]: a checkpoint evaluated afterwards, its predictions and weights;
-//! * [`provenance`]: what a reader must know to trust a number.
+//! * [`run`] and [`resume`]: a complete run, and its parts: splitting, the pipeline that prepares
+//!   batches, training, evaluation, the shape ledger;
+//! * [`ActiveRun`]: a run trained alternately with others;
+//! * [`cache`]: cache of loaded graphs;
+//! * [`mod@checkpoint`]: the state that a run needs to continue exactly where it stopped;
+//! * [`TrainedModel`] and [`predictions`]: evaluation of a checkpoint, its predictions and weights;
+//! * [`provenance`]: the program and machine that produced a result.
 //!
-//! This crate names no plugin and does not know how files are published.
+//! This crate refers to no plugin by name and does not know how files are published.
 
 mod active_run;
 pub mod cache;
@@ -73,9 +73,9 @@ use training_data::check_takes;
 
 #[derive(Debug, Clone, Copy)]
 pub struct RunOptions<'a> {
-    /// Folder of the study; made if it does not exist.
+    /// Folder of the study; created if missing.
     pub out: &'a Path,
-    /// Set from outside to end the run after the current step.
+    /// Set externally to end the run after the current step.
     pub interrupted: &'a AtomicBool,
     pub n_thread: usize,
     pub cache: &'a Cache,
@@ -110,38 +110,38 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// All steps that were asked for are done.
+    /// All requested steps are done.
     pub const COMPLETED: Self = Self { status: Status::Completed, reason: None };
 
-    /// The run is not to go on.
+    /// The run must not continue.
     #[must_use]
     pub fn interrupted(reason: String) -> Self {
         Self { status: Status::Interrupted, reason: Some(reason) }
     }
 }
 
-/// What is known when training begins.
+/// Information available when training begins.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunHeader {
     pub run_id: String,
     pub dataset: String,
-    /// Target and its unit, `class` of classes.
+    /// Target and its unit; `class` for class targets.
     pub target: Option<(String, Option<String>)>,
-    /// What one output is: `graph` or `node`.
+    /// Kind of output: `graph` or `node`.
     pub output: &'static str,
     /// Number of outputs for training, validation and test.
     pub n_graph: [usize; 3],
     pub model: String,
     pub n_parameter: usize,
-    /// The program that computes the steps, if it is another than this one.
+    /// The program that computes the steps, if it is not this one.
     pub engine: Option<String>,
     pub batcher: String,
     pub batch_size: Option<u32>,
-    /// `None` where epochs are asked for.
+    /// `None` if the length is given in epochs.
     pub n_step: Option<u64>,
     pub n_epoch: Option<u64>,
     pub device: String,
-    /// Counts that the data set reports, such as skipped molecules.
+    /// Counts reported by the data set, such as skipped molecules.
     pub notes: Vec<(String, u64)>,
 }
 
@@ -150,15 +150,15 @@ pub struct FinishedRun {
     pub header: RunHeader,
     pub status: Status,
     pub summary: RunSummary,
-    /// Largest memory of the process, in bytes, which runs of a cell share.
+    /// Peak memory of the process in bytes, shared by the runs of a cell.
     pub peak_host_bytes: Option<i64>,
-    /// Steps in the tables, if an earlier attempt came further: its rows were left as they are.
+    /// Number of steps in the tables, if an earlier attempt got further and its rows were kept.
     pub n_step_kept: Option<i64>,
-    /// Why training ended before all that was asked for, if evaluations decided so.
+    /// Why evaluations ended training early, if they did.
     pub stopped_early: Option<String>,
-    /// The step of the best state, which early stopping keeps.
+    /// Step of the best state kept by early stopping.
     pub best_step: Option<u64>,
-    /// What was said before training.
+    /// Warnings issued before training.
     pub warnings: Vec<Warning>,
     pub out: PathBuf,
 }
@@ -166,8 +166,8 @@ pub struct FinishedRun {
 /// Loads, trains, evaluates and publishes.
 ///
 /// # Errors
-/// Whatever prevents the run from starting or continuing. A loss that is not finite and an interruption
-/// are not errors: their results are published too.
+/// Any failure to start or continue the run. A non-finite loss and an interruption are not errors;
+/// their results are published too.
 pub fn run(
     loaded: &LoadedConfig,
     options: RunOptions<'_>,
@@ -195,12 +195,12 @@ pub struct Data {
     /// Hash of everything in the graphs that training can see.
     hash: String,
     load_ns: i64,
-    /// What batchers have prepared, for every stream over these data.
+    /// Preparation cache, for every stream over these data.
     prepared: Arc<dyn ByteCache>,
 }
 
 impl Data {
-    /// Loads and splits.
+    /// Loads and splits the data.
     ///
     /// # Errors
     /// Data that cannot be loaded or split.
@@ -218,7 +218,7 @@ impl Data {
             ..LoadContext::new()
         };
         let mut graphs = cache.load(&*config.dataset, &ctx, Keep::WhenSlow)?.graphs;
-        // Of some data sets it is only known now which fields they have.
+        // For some data sets the fields are only known now.
         let (level, fields) = (graphs.level(), graphs.fields());
         check_takes(&*config.model, &Provides { level, fields, ..Provides::default() })?;
         let subsets = Subsets::new(&graphs, config.split, config.training.seeds.split)?;
@@ -232,7 +232,7 @@ impl Data {
         Ok(Self { graphs: Arc::new(graphs), subsets, hash, load_ns, prepared })
     }
 
-    /// What a checkpoint says of the data.
+    /// Description of the data for a checkpoint.
     fn trained_on(&self) -> Result<TrainingData, RunError> {
         let none = || RunError::config("the data set has no target to train on");
         TrainingData::of(&self.graphs).ok_or_else(none)

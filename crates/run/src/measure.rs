@@ -1,4 +1,5 @@
-//! A few unrecorded steps, to estimate how long whole runs take and how much their times scatter.
+//! Trains a few unrecorded steps to estimate the duration of whole runs and the variation of their
+//! times.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -16,18 +17,18 @@ use crate::{Observer, RunError};
 use batchlab_config::{Length, LoadedConfig};
 use batchlab_core::Level;
 
-/// Runs take turns, so that their times can be compared: in pairs of two turns, up to so many.
+/// Maximum number of pairs of turns. Runs take turns so that their times can be compared.
 const MAX_PAIRS: u32 = 4;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
     pub step_s: f64,
-    /// Steps that the configuration asks for, in epochs of as many steps as these outputs make.
+    /// Number of configured steps; for epochs, as implied by the measured outputs per step.
     pub n_step: u64,
-    /// All evaluations of the run, in seconds.
+    /// Time of all evaluations of the run, in seconds.
     pub evaluation_s: f64,
-    /// Seconds of training in each turn. The runs that could be measured have equally many; the second
-    /// turn mirrors the first one, the fourth the third.
+    /// Training time per turn, in seconds. All measurable runs have the same number of turns; the
+    /// second turn mirrors the first, the fourth the third.
     pub turns: Vec<TrialTurn>,
 }
 
@@ -38,10 +39,11 @@ pub struct TrialTurn {
     pub n_output: f64,
 }
 
-/// Measures runs that share their data, in turns of about `turn`, until a pair of turns ends after `most`.
+/// Measures runs that share their data, in turns of about `turn`, until a pair of turns ends after
+/// `most`.
 ///
 /// # Errors
-/// Data that cannot be loaded. The error of a single run stands in its place.
+/// Data that cannot be loaded. The error of a single run takes the place of its result.
 pub fn measure(
     runs: &[LoadedConfig],
     cache: &Cache,
@@ -93,12 +95,12 @@ impl<'a> Trial<'a> {
             .for_training(size, config.training.prefetch_depth());
         let pipeline = Pipeline::new(producer, config.training.prefetch_depth())?;
         let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
-        // The first step allocates what later ones reuse.
+        // The first step allocates memory that later steps reuse.
         training.unrecorded_step(1)?;
         Ok(Self { loaded, data, evaluator, training, n_step: 0, turns: Vec::new() })
     }
 
-    /// Trains for so long, and at least one step.
+    /// Trains for at least this long, and at least one step.
     fn turn(&mut self, least: Duration) -> Result<(), RunError> {
         let (start, before) = (Instant::now(), self.n_step);
         let mut n_output = 0;
@@ -114,8 +116,9 @@ impl<'a> Trial<'a> {
 
     fn end(mut self) -> Result<Measured, RunError> {
         let config = &self.loaded.config;
-        // The median: first turns find caches cold and memory not yet allocated, and other programs disturb
-        // some. A mean over less than a second would have that go on for hours.
+        // The median, because first turns suffer from cold caches and unallocated memory, and
+        // others from disturbances; in a mean over less than a second these would be extrapolated
+        // to hours.
         let mut steps: Vec<f64> =
             self.turns.iter().map(|turn| turn.seconds / turn.n_step as f64).collect();
         steps.sort_by(f64::total_cmp);
@@ -140,13 +143,13 @@ impl<'a> Trial<'a> {
         })
     }
 
-    /// One evaluation of all subsets. Many graphs take as long as those of a batch do, one by one; a part
-    /// of the nodes of one graph can take as long as all of them, so that this is tried.
+    /// Time of one evaluation of all subsets. For many graphs it is extrapolated from the batches;
+    /// part of the nodes of one graph can take as long as all of them, so this case is measured.
     fn evaluation_seconds(&mut self) -> Result<f64, RunError> {
         if self.data.graphs.level() == Level::Nodes {
             let (at, never) = (At { step: 0, train_ns: 0 }, AtomicBool::new(false));
             let mut seconds = 0.0;
-            // The first one allocates, and keeps batches, for all that follow.
+            // The first evaluation allocates and caches batches for all later ones.
             for _ in 0..2 {
                 let start = Instant::now();
                 self.evaluator.evaluate_all(&mut *self.training.trainer, at, &[], &never)?;

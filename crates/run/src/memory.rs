@@ -1,4 +1,4 @@
-//! How much memory this program may take, in one place for data and batches.
+//! The memory limit of this program, shared by data and batches.
 
 use std::path::Path;
 
@@ -7,14 +7,15 @@ pub use batchlab_core::memory::{VARIABLE, enough, readable};
 
 use crate::RunError;
 
-/// What is assumed of a machine that does not say how much memory it has.
+/// Assumed memory of a machine that does not report it.
 const UNKNOWN: u64 = 4 << 30;
 
-/// Bytes that data, or a step on a batch, may take: what `BATCHLAB_MEMORY` says, else three quarters of the
-/// memory of the machine, of its container or of what the shell allows (`ulimit -v`), whichever is least.
+/// Maximum bytes for data, or for a step on a batch: the value of `BATCHLAB_MEMORY`, or else three
+/// quarters of the memory of the machine, its container or the shell limit (`ulimit -v`), whichever
+/// is smallest.
 ///
 /// # Errors
-/// A value of `BATCHLAB_MEMORY` that is no size.
+/// A value of `BATCHLAB_MEMORY` that is not a size.
 pub fn limit() -> Result<u64, RunError> {
     let Some(value) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {
         return Ok(available() / 4 * 3);
@@ -28,10 +29,10 @@ pub fn limit() -> Result<u64, RunError> {
     })
 }
 
-/// The same, to be shared by everything that a data set reads.
+/// The same as a budget, shared by everything that a data set reads.
 ///
 /// # Errors
-/// As [`limit`].
+/// As for [`limit`].
 pub fn budget() -> Result<MemoryBudget, RunError> {
     limit().map(MemoryBudget::new)
 }
@@ -44,12 +45,13 @@ fn parse(text: &str) -> Option<u64> {
     (n_byte > 0).then_some(n_byte)
 }
 
-/// Memory that this process may use, in bytes: that of the machine, of its container, or of its own limits.
+/// Memory in bytes available to this process: that of the machine, its container, or its own
+/// limits.
 fn available() -> u64 {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     let available = match system.total_memory() {
-        // Without /proc, or a file to open for it.
+        // Without /proc, or without a free file descriptor to read it.
         0 => UNKNOWN,
         total => {
             let limits = system.cgroup_limits();
@@ -63,7 +65,7 @@ fn available() -> u64 {
     }
 }
 
-/// What the limits of a process on Linux leave of its address space; `None` where it has none.
+/// Remaining address space under the limits of a process on Linux; `None` without limits.
 fn left(limits: &str, status: &str) -> Option<u64> {
     let names = ["Max address space", "Max data size"];
     let of_line = |line: &str| {

@@ -1,4 +1,4 @@
-//! What a run reports, for example to a progress bar or a log.
+//! Observers of a run, such as a progress bar or a log.
 
 use std::sync::Arc;
 
@@ -7,16 +7,16 @@ use batchlab_core::record::EvalRecord;
 
 use crate::{RunHeader, Warning};
 
-/// Is told what happens during a run, outside of timed regions. `()` ignores everything.
+/// Receives the events of a run, outside of timed regions. `()` ignores everything.
 pub trait Observer {
-    /// Another observer that is told whatever this one does not handle itself.
+    /// A fallback observer for everything that this one does not handle.
     fn inner(&self) -> Option<&dyn Observer> {
         None
     }
     fn progress(&self) -> Arc<dyn Progress> {
         self.inner().map_or_else(|| Arc::new(()) as Arc<dyn Progress>, |inner| inner.progress())
     }
-    /// Something is probably not meant; training begins all the same.
+    /// Something is probably unintended; training starts anyway.
     fn warned(&self, warning: &Warning) {
         match self.inner() {
             Some(inner) => inner.warned(warning),

@@ -1,4 +1,4 @@
-//! Opens a model that fits into memory.
+//! Opens a model after checking that it fits into memory.
 
 use batchlab_config::LoadedConfig;
 use batchlab_core::Trainer;
@@ -8,11 +8,11 @@ use batchlab_core::model::{Loss, ModelContext, ModelSize};
 use crate::training_data::TrainingData;
 use crate::{RunError, memory, search_folders};
 
-/// The model of a configuration, opened, and how large it is.
+/// Opens the model of a configuration; also returns its size.
 ///
 /// # Errors
-/// A model that does not fit into memory, which is said before anything of it is made; one that cannot be
-/// opened.
+/// A model that does not fit into memory, which is detected before anything is allocated; a model
+/// that cannot be opened.
 pub(crate) fn open_model(
     loaded: &LoadedConfig,
     data: &TrainingData,
@@ -24,7 +24,7 @@ pub(crate) fn open_model(
     if size.n_byte() > limit.into() {
         return Err(RunError::config(format!(
             "the model \"{}\" has {} parameters, which take {} bytes ({}) with gradients and moments, \
-             and {} may be used; choose smaller widths or fewer layers, or set {}, for example to {}",
+             but only {} may be used; choose smaller widths or fewer layers, or set {}, for example to {}",
             model.typetag_name(),
             size.n_parameter,
             size.n_byte(),

@@ -1,4 +1,4 @@
-//! Prepares batches: plans and collates them, when they are asked for or ahead in another thread.
+//! Prepares batches: plans and collates them, either on request or ahead of time in another thread.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use batchlab_core::{
 use crate::RunError;
 use crate::memory;
 
-/// Batches of fixed composition are kept up to this much memory; others are collated each time.
+/// Memory limit for kept batches of fixed composition; beyond it, batches are collated each time.
 const MAX_KEPT_BYTES: usize = 2 << 30;
 
 #[derive(Default)]
@@ -37,10 +37,10 @@ impl Prepared {
     }
 }
 
-/// The stream of training, among the [keys](BatchKey) of a run; evaluations count from 1.
+/// Stream number of training among the [keys](BatchKey) of a run; evaluations count from 1.
 pub(crate) const TRAINING: u64 = 0;
 
-/// Copies a batch to the device, unless it is one that comes again and is there already.
+/// Copies a batch to the device, unless it recurs and is already there.
 pub(crate) fn upload(
     trainer: &mut dyn Trainer,
     slot: Slot,
@@ -60,10 +60,10 @@ pub(crate) enum Pipeline {
 }
 
 impl Pipeline {
-    /// `depth` is the number of batches prepared ahead; 0 means each when it is asked for.
+    /// `depth` is the number of prefetched batches; 0 means that each is prepared on request.
     ///
     /// # Errors
-    /// A system that gives no thread.
+    /// A failure to create a thread.
     pub(crate) fn new(producer: Producer, depth: u32) -> Result<Self, RunError> {
         Ok(match depth {
             0 => Self::OnDemand(Box::new(producer)),
@@ -71,7 +71,7 @@ impl Pipeline {
         })
     }
 
-    /// Puts the next batch into `prepared`, whose memory is used again. `Ok(false)`: the stream has
+    /// Puts the next batch into `prepared`, whose memory is reused. `Ok(false)`: the stream has
     /// ended.
     pub(crate) fn next(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
         match self {
@@ -80,15 +80,15 @@ impl Pipeline {
         }
     }
 
-    /// Lets the batches after this one be prepared, as many as are prepared ahead. Whatever comes before it,
-    /// such as an evaluation, has no hidden help for the steps after it.
+    /// Starts prefetching the batches after this one. Work before this call, such as an evaluation,
+    /// must not prefetch for later steps.
     pub(crate) fn go_on(&mut self) {
         if let Self::Prefetched(prefetcher) = self {
             prefetcher.go_on();
         }
     }
 
-    /// What was kept, for another stream of the same plans; nothing of a thread's.
+    /// The kept batches, for another stream of the same plans; empty if a thread has them.
     pub(crate) fn into_kept(self) -> KeptBatches {
         match self {
             Self::OnDemand(producer) => producer.kept,
@@ -97,11 +97,11 @@ impl Pipeline {
     }
 }
 
-/// Collated batches that come again, by their recipe.
+/// Collated batches that recur, by recipe.
 pub(crate) struct KeptBatches {
     batches: HashMap<u64, Arc<BatchBuffer>>,
     pub(crate) n_byte: usize,
-    /// Bytes from which on no more are kept.
+    /// Size in bytes beyond which no more batches are kept.
     limit: usize,
 }
 
@@ -123,11 +123,11 @@ pub(crate) struct Producer {
     needs: BatchFields,
     weighting: Weighting,
     kept: KeptBatches,
-    /// What the model keeps of a batch.
+    /// Size of the model and its activations.
     model: ModelSize,
-    /// Batches that there are at once: prepared ahead, being prepared, and on the device.
+    /// Number of simultaneously existing batches: prefetched, being prepared, and on the device.
     n_batch: u64,
-    /// Bytes that a step may take.
+    /// Maximum bytes of a step.
     limit: u64,
 }
 
@@ -150,12 +150,12 @@ impl Producer {
         })
     }
 
-    /// Takes over the batches that an earlier stream of the same plans has kept.
+    /// Takes over the batches kept by an earlier stream of the same plans.
     pub(crate) fn keeping(self, kept: KeptBatches) -> Self {
         Self { kept, ..self }
     }
 
-    /// For training a model that keeps so much of a batch, with so many batches prepared ahead.
+    /// For training a model of this size with this many prefetched batches.
     pub(crate) fn for_training(self, model: ModelSize, depth: u32) -> Self {
         Self { model, n_batch: 2 + u64::from(depth), ..self }
     }
@@ -198,7 +198,7 @@ impl Producer {
         Ok(())
     }
 
-    /// Refuses a step that this machine cannot hold, before the system kills the process for it.
+    /// Rejects a step that does not fit into memory, before the system kills the process.
     fn check_memory(&self, plan: &BatchPlan) -> Result<(), RunError> {
         let width = self.graphs.batch_feature_width(&self.needs);
         let own = self.graphs.own_footprint(&self.needs).n_byte(plan.shape);
@@ -213,7 +213,7 @@ impl Producer {
         }
         Err(RunError::config(format!(
             "a step on a batch of {} nodes and {} edges, padding included, takes about {needed} bytes \
-             ({}), and {} may be used; use a smaller batch_size, budget, padding or model, or \
+             ({}), but only {} may be used; use a smaller batch_size, budget, padding or model, or \
              set {}, for example to {}",
             plan.shape.n_node,
             plan.shape.n_edge,
@@ -225,14 +225,14 @@ impl Producer {
     }
 }
 
-/// A thread that prepares one batch for each buffer that it is given.
+/// A thread that prepares one batch for each buffer it receives.
 pub(crate) struct Prefetcher {
     /// Both are closed to end the thread.
     full: Option<Receiver<Result<Option<Prepared>, RunError>>>,
     empty: Option<Sender<Prepared>>,
     thread: Option<JoinHandle<()>>,
     depth: usize,
-    /// Batches that are asked for and were not taken.
+    /// Batches requested but not yet taken.
     n_ahead: usize,
     /// Buffers for reuse.
     spare: Vec<Prepared>,
@@ -246,7 +246,7 @@ impl Prefetcher {
             for mut prepared in receive_empty {
                 let result = producer.prepare(&mut prepared).map(|more| more.then_some(prepared));
                 let is_last = !matches!(result, Ok(Some(_)));
-                // The run may have ended meanwhile.
+                // The run may have ended in the meantime.
                 if send_full.send(result).is_err() || is_last {
                     return;
                 }
@@ -284,7 +284,7 @@ impl Prefetcher {
     fn ask(&mut self) {
         self.n_ahead += 1;
         if let Some(empty) = &self.empty {
-            // This fails only if the thread has ended after its last batch.
+            // Fails only if the thread has ended after its last batch.
             let _ = empty.send(self.spare.pop().unwrap_or_default());
         }
     }
@@ -299,7 +299,8 @@ impl Drop for Prefetcher {
     }
 }
 
-/// Opens a batcher's stream. The nanoseconds count preparation that the cache has spared, too.
+/// Opens a batcher's stream. The nanoseconds include the original cost of preparation served from
+/// the cache.
 pub(crate) fn open_timed(
     batcher: &dyn Batcher,
     view: View,
@@ -377,7 +378,7 @@ mod tests {
         Pipeline::new(producer, depth).unwrap()
     }
 
-    /// The next batches: their plans, and what they hold.
+    /// The next batches: their plans and contents.
     fn take(pipeline: &mut Pipeline, n: usize) -> Vec<(BatchPlan, Vec<u32>)> {
         let mut prepared = Prepared::default();
         let mut batch = || {
@@ -400,7 +401,7 @@ mod tests {
         }
     }
 
-    /// What counts is the cursor of the batch that was trained, not of those prepared after it.
+    /// The relevant cursor is that of the trained batch, not of batches prefetched after it.
     #[test]
     fn a_run_resumes_at_the_batch_it_trained_twice() {
         let every_epoch = Composition::EveryEpoch;
@@ -425,7 +426,7 @@ mod tests {
         }
     }
 
-    /// Counts the batches that were asked for.
+    /// Counts the requested batches.
     struct Counting(Arc<AtomicU64>);
 
     impl BatchStream for Counting {

@@ -1,4 +1,4 @@
-//! What can be written from a trained model: predictions as Parquet, weights as safetensors.
+//! Exports of a trained model: predictions as Parquet, weights as safetensors.
 
 use std::collections::HashMap;
 use std::fs;
@@ -21,15 +21,15 @@ use crate::checkpoint::file::array;
 use crate::checkpoint::{Checkpoint, RunState};
 use crate::safetensors_header;
 
-/// The entry of the metadata that says which version of the program wrote a file.
+/// Metadata key for the version of the program that wrote a file.
 const VERSION: &str = "batchlab_version";
 
-/// One row per graph as Parquet: `run_id`, `index` (position in the data set), `name` (in its source),
-/// `subset`, `target` and `prediction` in the target's unit, or as numbers of classes. The
-/// footer says the unit, if there is one, the names of the classes, the run, the step and the batcher.
+/// One row per graph as Parquet: `run_id`, `index` (position in the data set), `name` (in its
+/// source), `subset`, `target` and `prediction` in the target's unit, or as class numbers. The
+/// footer contains the unit, if any, the names of the classes, the run, the step and the batcher.
 ///
 /// # Errors
-/// Rows that cannot be encoded; a bug.
+/// Rows that cannot be encoded, which is a bug.
 pub fn encode_predictions(
     evaluation: &ModelEvaluation,
     state: &RunState,
@@ -88,11 +88,11 @@ fn pairs(evaluation: &ModelEvaluation, state: &RunState, dataset: &str) -> Vec<(
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// The parameters of a checkpoint as safetensors, under the names that the model gives them, and how many they
-/// are. The metadata say the run, the step, and the configuration. The same checkpoint gives the same bytes.
+/// The parameters of a checkpoint as safetensors, under the model's names, and their number. The
+/// metadata contain the run, the step, and the configuration. Equal checkpoints give equal bytes.
 ///
 /// # Errors
-/// Tensors that cannot be encoded; a bug.
+/// Tensors that cannot be encoded, which is a bug.
 pub fn encode_weights(checkpoint: &Checkpoint) -> Result<(usize, Vec<u8>), RunError> {
     let state = &checkpoint.state;
     let header = HashMap::from([
@@ -116,7 +116,7 @@ pub fn encode_weights(checkpoint: &Checkpoint) -> Result<(usize, Vec<u8>), RunEr
     encode().map_err(RunError::Encode)
 }
 
-/// Whether a file holds predictions, as [`encode_predictions`] makes them.
+/// Whether a file contains predictions from [`encode_predictions`].
 #[must_use]
 pub fn is_predictions(path: &Path) -> bool {
     let file = fs::canonicalize(path).ok().and_then(|path| TableFile::open(&path).ok());
@@ -124,7 +124,7 @@ pub fn is_predictions(path: &Path) -> bool {
     file.is_some_and(|file| file.metadata().iter().any(is_table))
 }
 
-/// Whether a file holds weights, as [`encode_weights`] makes them.
+/// Whether a file contains weights from [`encode_weights`].
 #[must_use]
 pub fn is_weights(path: &Path) -> bool {
     let header = open_data(path).ok().and_then(|mut file| safetensors_header::read(&mut file).ok());
@@ -132,7 +132,7 @@ pub fn is_weights(path: &Path) -> bool {
     entries.is_some_and(|entries| entries.contains_key(VERSION))
 }
 
-/// Sorts the entries of the metadata of a safetensors file, which come out of a hash map in any order.
+/// Sorts the metadata of a safetensors file, which come from a hash map in random order.
 fn sort_metadata(file: &mut [u8]) -> Result<(), serde_json::Error> {
     let (length, rest) = file.split_at_mut(8);
     let length = length.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
@@ -142,7 +142,7 @@ fn sort_metadata(file: &mut [u8]) -> Result<(), serde_json::Error> {
         metadata.sort_keys();
     }
     let sorted = serde_json::to_vec(&entries)?;
-    // The same entries are of the same length; the rest was padding.
+    // Sorting does not change the length; the rest was padding.
     header.fill(b' ');
     header[..sorted.len()].copy_from_slice(&sorted);
     Ok(())

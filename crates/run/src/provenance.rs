@@ -1,11 +1,11 @@
-//! Which program on which machine produced a result.
+//! The program and machine that produced a result.
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
     pub version: String,
     /// Commit from which it was built; `None` outside a repository.
     pub git_commit: Option<String>,
-    /// Whether files differed from that commit.
+    /// Whether the working tree differed from that commit.
     pub git_dirty: Option<bool>,
     pub rustc: String,
     /// `debug` or `release`.
@@ -13,7 +13,7 @@ pub struct Provenance {
     pub host: String,
     pub os: String,
     pub cpu_model: String,
-    /// Processors that the process may use.
+    /// CPUs that the process may use.
     pub cpu_count: usize,
 }
 
@@ -39,13 +39,13 @@ impl Provenance {
     }
 }
 
-/// Processors that this process may use.
+/// Number of CPUs that this process may use.
 #[must_use]
 pub fn n_processor() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The largest resident memory of this process so far, in bytes, where the system says so.
+/// Peak resident memory of this process in bytes, if the system reports it.
 #[must_use]
 pub fn peak_host_bytes() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

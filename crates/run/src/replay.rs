@@ -1,4 +1,4 @@
-//! What is needed to reproduce a loss that is not finite.
+//! Information to reproduce a non-finite loss.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 
 use super::folders::CONFIG;
 
-/// A message names at most this many members; the event names all of them.
+/// Maximum number of members named in a message; the event names all of them.
 const MAX_NAMED: usize = 8;
 
-/// The run's configuration. The order of the graphs, the initial parameters and every batch follow from
-/// its seeds, so that the same step gives the same loss.
+/// The run's configuration. Its seeds determine the order of the graphs, the initial parameters and
+/// every batch, so that the same step gives the same loss.
 pub(crate) struct Replay {
     pub(crate) config: Value,
     pub(crate) config_hash: String,
@@ -24,7 +24,7 @@ pub(crate) struct Replay {
 impl Replay {
     pub(crate) fn new(loaded: &LoadedConfig, out: &Path, run_id: &str) -> Self {
         let path = out.join("runs").join(run_id).join(CONFIG);
-        // The command works from any folder.
+        // An absolute path, so that the command works from any folder.
         let path = std::path::absolute(&path).unwrap_or(path);
         Self {
             config: serde_json::from_str(&loaded.to_json()).unwrap_or_default(),
@@ -36,7 +36,8 @@ impl Replay {
     /// The command that repeats the run up to a step.
     pub(crate) fn command(&self, step: u64) -> String {
         let path = shell_word(&self.path);
-        // Where epochs are asked for, the run comes to that step, and stops there, by itself.
+        // With a length in epochs, the run reaches that step and stops there without further
+        // options.
         if self.config["training"]["epochs"].is_null() {
             format!("batchlab run {path} training.steps={step}")
         } else {
@@ -44,8 +45,8 @@ impl Replay {
         }
     }
 
-    /// Details of a step whose loss is not finite. `before` is the cursor after the batch before:
-    /// a stream that seeks it gives this batch next.
+    /// Details of a step with a non-finite loss. `before` is the cursor after the previous batch: a
+    /// stream that seeks to it delivers this batch next.
     pub(crate) fn of_step(
         &self,
         step: u64,
@@ -65,7 +66,7 @@ impl Replay {
         })
     }
 
-    /// Details of an evaluation with outputs that are not finite.
+    /// Details of an evaluation with non-finite outputs.
     pub(crate) fn of_evaluation(&self, step: u64, members: &[u32], graphs: &Graphs) -> Value {
         json!({
             "step": step,
@@ -85,12 +86,12 @@ impl Replay {
     }
 }
 
-/// What the source calls the members, if it names them.
+/// The members' names in the source, if they have any.
 fn names<'a>(graphs: &'a Graphs, members: &[u32]) -> Option<Vec<&'a String>> {
     members.iter().map(|&member| graphs.name.get(member as usize)).collect()
 }
 
-/// For example `graphs 4, 17, 23`: at most [`MAX_NAMED`], as their source calls them.
+/// For example `graphs 4, 17, 23`: at most [`MAX_NAMED`], by their names in the source.
 pub(crate) fn name_members(graphs: &Graphs, members: &[u32]) -> String {
     let (what, plural) = (graphs.level().output(), if members.len() == 1 { "" } else { "s" });
     let named = members.iter().take(MAX_NAMED).map(|&member| graphs.name_of(member));

@@ -1,4 +1,4 @@
-//! Continues a run that ended early, from its newest checkpoint.
+//! Resumes a run that ended early from its newest checkpoint.
 
 use std::path::{Path, PathBuf};
 
@@ -22,17 +22,17 @@ use crate::{Observer, RunError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ResumeError {
-    #[error("there is no run \"{run_id}\" in {}; `ls {}` shows those that are there", out.display(), shell(&out.join("runs")))]
+    #[error("there is no run \"{run_id}\" in {}; `ls {}` lists the existing runs", out.display(), shell(&out.join("runs")))]
     NoRun { run_id: String, out: PathBuf },
-    #[error("run {run_id} has nothing left to do: it has ended, and its results are in {}; with more steps than it has done, such as training.steps=1000, a new run goes on from its last checkpoint", out.join("tables").display())]
+    #[error("run {run_id} has ended, and its results are in {}; to train further from its last checkpoint in a new run, request more steps than it has done, such as training.steps=1000", out.join("tables").display())]
     Ended { run_id: String, out: PathBuf },
     #[error(
-        "training.{what} = {asked}, and run {run_id} has done {done} {what}: give more, for example \
+        "training.{what} = {asked}, but run {run_id} has already done {done} {what}: request more, for example \
          training.{what}={}", done + asked.max(done)
     )]
     NoMore { run_id: String, what: &'static str, done: u64, asked: u64 },
     #[error(
-        "a run that goes on from run {run_id} is trained on the same data, with the same model and batches; \
+        "a run that extends run {run_id} must have the same data, model and batches; \
          these differ:\n{}\nrestore these values, or start a new run",
         differences.join("\n")
     )]
@@ -48,7 +48,7 @@ pub enum ResumeError {
     )]
     NoCheckpoint { run_id: String, out: PathBuf },
     #[error(
-        "the configuration {} is not the one of run {run_id}:\n{}\nrestore these values, or start a \
+        "the configuration {} differs from that of run {run_id}:\n{}\nrestore these values, or start a \
          new run",
         path.display(), differences.join("\n")
     )]
@@ -59,8 +59,8 @@ pub enum ResumeError {
         differences: Vec<String>,
     },
     #[error(
-        "the data set is not the one of run {run_id}:\n  dataset_hash: {before} in the checkpoint, \
-         {now} now\ngive the data that it was started with, or start a new run"
+        "the data set differs from that of run {run_id}:\n  dataset_hash: {before} in the checkpoint, \
+         {now} now\nuse the data that it was started with, or start a new run"
     )]
     Dataset { run_id: String, before: String, now: String },
     #[error(
@@ -68,15 +68,15 @@ pub enum ResumeError {
          resume {original}, or start a new run from the copy's config.toml"
     )]
     Copy { run_id: String, original: String },
-    #[error("{0}; no checkpoint before it can be used either")]
+    #[error("{0}; no earlier checkpoint can be used either")]
     Checkpoint(CheckpointError),
 }
 
-/// Continues run `run_id` of the study in `options.out`. The configuration is the run's own; one that
-/// is `given` is only compared with it.
+/// Resumes run `run_id` of the study in `options.out` with its own configuration; a `given`
+/// configuration is only compared with it.
 ///
 /// # Errors
-/// [`ResumeError`], and as [`run`](super::run).
+/// [`ResumeError`], and errors from [`run`](super::run).
 pub fn resume(
     run_id: &str,
     given: Option<&LoadedConfig>,
@@ -97,11 +97,12 @@ pub fn resume(
     run_from(&loaded, options, observer, Start::Resumed(point))
 }
 
-/// Begins a new run that goes on from the last checkpoint of run `parent` of the study in `options.out`.
-/// `loaded` is the parent's configuration with changes: more steps, another learning rate.
+/// Starts a new run from the last checkpoint of run `parent` of the study in `options.out`.
+/// `loaded` is the parent's configuration with changes, such as more steps or another learning
+/// rate.
 ///
 /// # Errors
-/// [`ResumeError`], and as [`run`](super::run).
+/// [`ResumeError`], and errors from [`run`](super::run).
 pub fn extend(
     parent: &str,
     loaded: &LoadedConfig,
@@ -138,7 +139,8 @@ pub fn extend(
     }
     let (what, done, asked) = match loaded.config.training.length() {
         Length::Steps(asked) => ("steps", checkpoint.state.step, asked),
-        // The epoch of the last batch counts from 0; that of a run that ended early may not be complete.
+        // The epoch of the last batch counts from 0; for a run that ended early it may be
+        // incomplete.
         Length::Epochs(asked) => {
             let epoch = checkpoint.state.cursor.epoch;
             ("epochs", epoch + u64::from(journal.is_none()), asked)
@@ -150,20 +152,20 @@ pub fn extend(
     run_from(loaded, options, observer, Start::Extends { parent: run_id, checkpoint })
 }
 
-/// Whether a run that goes on may differ from its parent in the key that a line begins with.
+/// Whether a run that extends its parent may change the key at the beginning of a line.
 fn may_change(line: &str) -> bool {
     let is_order = line.starts_with("training.seeds") || line.starts_with("training.loss:");
     let keys = ["training.", "evaluation.", "sink", "study:", "device:"];
     !is_order && keys.iter().any(|key| line.starts_with(key))
 }
 
-/// How a run begins.
+/// How a run starts.
 #[allow(clippy::large_enum_variant, reason = "there is one of them")]
 pub(crate) enum Start {
     Anew,
-    /// The same run goes on.
+    /// Resumes the same run.
     Resumed(ResumePoint),
-    /// A new run goes on where another one ended.
+    /// Starts a new run from the end of another one.
     Extends {
         parent: String,
         checkpoint: Checkpoint,
@@ -194,19 +196,19 @@ impl Start {
         }
     }
 
-    /// Steps that are done.
+    /// Number of steps already done.
     pub(crate) fn n_step(&self) -> u64 {
         self.checkpoint().map_or(0, |checkpoint| checkpoint.state.step)
     }
 
-    /// What to say if steps are computed in another way than those before.
+    /// A note if steps are computed differently from those before.
     pub(crate) fn other_arithmetic(&self, now: &str) -> Option<String> {
         let state = &self.checkpoint()?.state;
         let before = &state.arithmetic;
         (before != now).then(|| {
             format!(
-                "run {} was computed with {before} so far and goes on with {now}, which adds up in \
-                 another order: the last bits will not be those of a run that never stopped \
+                "run {} was computed with {before} so far and continues with {now}, which sums in \
+                 another order: the last bits will differ from those of an uninterrupted run \
                  (BATCHLAB_VECTORS, or another processor)",
                 state.run_id
             )
@@ -223,7 +225,7 @@ impl Start {
     }
 }
 
-/// Puts a stream behind the last batch that was trained before a checkpoint.
+/// Positions a stream after the last batch trained before a checkpoint.
 pub(crate) fn seek(checkpoint: &Checkpoint, stream: &mut dyn BatchStream) -> Result<(), RunError> {
     match checkpoint.state.step {
         0 => Ok(()),
@@ -231,7 +233,7 @@ pub(crate) fn seek(checkpoint: &Checkpoint, stream: &mut dyn BatchStream) -> Res
     }
 }
 
-/// Everything that a run has left, up to the checkpoint from which it continues.
+/// The persisted state of a run, up to the checkpoint from which it is resumed.
 pub(crate) struct ResumePoint {
     run_id: String,
     path: PathBuf,
@@ -264,7 +266,7 @@ impl ResumePoint {
                 // Its rows were published, but there is no checkpoint.
                 Some("crashed" | "failed" | "interrupted") => false,
                 Some(_) => true,
-                // Killed before anything was recorded, if it has published nothing at all.
+                // Killed before anything was recorded, unless it has published something.
                 None => Manifest::read(out, run_id)?.is_some(),
             };
             let (run_id, out) = run();
@@ -298,7 +300,7 @@ impl ResumePoint {
         Err(fault.map_or_else(none, ResumeError::Checkpoint).into())
     }
 
-    /// Adds the rows of a checkpoint, which end with an entry of the journal.
+    /// Adds the rows of a checkpoint, which end with a journal entry.
     fn with_rows(
         run_id: &str,
         path: PathBuf,
@@ -310,7 +312,7 @@ impl ResumePoint {
         let (mut steps, mut evals, mut started_at) = (Vec::new(), Vec::new(), None);
         let (mut n_attempt, mut of_study, mut parent) = (1, OfStudy::default(), None);
         let (mut end, mut saved) = (0, None);
-        // Damaged rows leave a gap, and a run does not continue after a gap.
+        // Damaged rows leave a gap, and a run cannot be resumed after a gap.
         let is_next = |entry: &Entry| entry.place.end <= checkpoint.state.journal_end;
         for entry in entries.take_while(is_next) {
             if entry.place.start != end {
@@ -355,7 +357,7 @@ impl ResumePoint {
                 journal.display()
             )));
         }
-        // A run that extends another one may not have made a step of its own.
+        // A run that extends another one may not have done any step itself.
         let step = checkpoint.state.step as i64;
         if saved != Some(step) || steps.last().is_some_and(|last: &StepRecord| last.step != step) {
             let (last, journal) = (steps.last().map_or(0, |last| last.step), journal.display());
@@ -387,7 +389,7 @@ impl ResumePoint {
         Err(ResumeError::Config { run_id, path, differences }.into())
     }
 
-    /// Opens the run again. What was recorded after the checkpoint is discarded.
+    /// Reopens the run. Records after the checkpoint are discarded.
     pub(crate) fn reopen(
         &self,
         out: &Path,
@@ -397,7 +399,7 @@ impl ResumePoint {
         let publisher = Publisher::reopen(out, &self.run_id)?;
         let state = &self.checkpoint.state;
         let mut recorder = Recorder::reopen(sinks, &publisher, metadata, state.journal_end)?;
-        // Later ones are damaged, or belong to rows that are gone now.
+        // Later checkpoints are damaged, or belong to discarded rows.
         let paths = checkpoint::list(&publisher.checkpoints());
         for later in paths.iter().rev().take_while(|&path| *path != self.path) {
             let aside = later.with_extension("damaged");
@@ -416,7 +418,7 @@ impl ResumePoint {
 /// One line per key in which a recorded configuration differs from this one.
 fn differences(recorded: &Value, loaded: &LoadedConfig) -> Vec<String> {
     let now = serde_json::from_str(&loaded.to_json()).unwrap_or_default();
-    // In the terms of this version: some keys and values were renamed.
+    // Converted to this version's format: some keys and values were renamed.
     let before = serde_json::from_value::<Config>(recorded.clone());
     let before = before.and_then(serde_json::to_value).unwrap_or_else(|_| recorded.clone());
     let mut differences = Vec::new();
@@ -424,7 +426,7 @@ fn differences(recorded: &Value, loaded: &LoadedConfig) -> Vec<String> {
     differences
 }
 
-/// One line per key whose values differ.
+/// One line per key with different values.
 pub(crate) fn differ(
     key: &str,
     before: Option<&Value>,

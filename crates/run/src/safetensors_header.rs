@@ -1,15 +1,16 @@
-//! The header of a safetensors file, before anything else of it is read.
+//! Reads the header of a safetensors file before any other part of it.
 
 use std::fs::File;
 use std::io::Read as _;
 
 use safetensors::tensor::Metadata;
 
-/// The limit that the format itself sets.
+/// Limit set by the format.
 const MAX_LEN: u64 = 100_000_000;
 
-/// Reads the header, and checks that the tensors it names fill the file: so nobody asks for more memory than the
-/// file is long, and a file that is long and empty is not read. Also where the first tensor begins.
+/// Reads the header and checks that its tensors fill the file, so that no more memory is allocated
+/// than the file is long, and a long, empty file is not read. Also returns the offset of the first
+/// tensor.
 ///
 /// # Errors
 /// What is wrong with the file.
@@ -24,12 +25,12 @@ pub(crate) fn read(file: &mut File) -> Result<(u64, Metadata), String> {
     }
     let mut text = vec![0; n_header as usize];
     file.read_exact(&mut text).map_err(|error| error.to_string())?;
-    // This also checks that the tensors lie one behind the other without gaps.
+    // Also checks that the tensors are contiguous.
     let metadata: Metadata =
         serde_json::from_slice(&text).map_err(|error| format!("its header is wrong ({error})"))?;
     let start = 8 + n_header;
     if start.checked_add(metadata.data_len() as u64) != Some(n_byte) {
-        return Err("its tensors do not fill it".to_owned());
+        return Err("its tensors do not fill the file".to_owned());
     }
     Ok((start, metadata))
 }

@@ -1,22 +1,21 @@
-//! What evaluations of the validation set decide: the learning rate, the best state, and the end.
+//! Decisions based on validation: learning rate, best state, and early stopping.
 
 use batchlab_config::{Criterion, Training};
 use batchlab_core::record::EvalRecord;
 use serde::{Deserialize, Serialize};
 
-/// What evaluations have decided so far. It is part of a checkpoint, so that a run that goes on decides the
-/// same.
+/// Decisions so far. They are part of a checkpoint, so that a resumed run makes the same decisions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// Product of all reductions of the learning rate.
+    /// Product of all learning rate reductions.
     factor: f64,
     lowest_loss: Option<f64>,
     n_not_lower: u32,
     n_cooldown: u32,
     best: Option<Best>,
     n_not_better: u32,
-    /// Step of the last evaluation that was taken into account: a run that goes on from a checkpoint
-    /// repeats that evaluation, which must not count twice.
+    /// Step of the last evaluation taken into account: a run that starts from a checkpoint repeats
+    /// that evaluation, which must not count twice.
     last_step: u64,
 }
 
@@ -29,7 +28,7 @@ struct Best {
     step: u64,
 }
 
-/// What an evaluation has brought.
+/// Effect of an evaluation.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Decision {
     /// The learning rate before and after a reduction.
@@ -52,7 +51,7 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// The step after which the best evaluation was made; `None` without early stopping.
+    /// Step of the best evaluation; `None` without early stopping.
     pub(crate) fn best_step(&self) -> Option<u64> {
         self.best.map(|best| best.step)
     }
@@ -63,7 +62,7 @@ impl Schedule {
         training.plateau.map_or(planned, |plateau| plateau.reduced(planned, self.factor))
     }
 
-    /// Takes an evaluation of the validation set into account, unless that was done before.
+    /// Takes an evaluation of the validation set into account, unless this has been done before.
     pub(crate) fn observe(&mut self, training: &Training, eval: &EvalRecord) -> Decision {
         let step = eval.step.unsigned_abs();
         let mut decision = Decision::default();
@@ -127,8 +126,8 @@ impl Schedule {
         })
     }
 
-    /// The step of the best evaluation that early stopping compares with in `training`. A score by another
-    /// criterion is forgotten.
+    /// Step of the best evaluation so far, for early stopping in `training`. A score by another
+    /// criterion is discarded.
     pub(crate) fn step_to_compare_with(&mut self, training: &Training) -> Option<u64> {
         training.early_stopping?;
         if self.best.is_some_and(|best| best.criterion != training.criterion()) {
@@ -137,12 +136,12 @@ impl Schedule {
         self.best.map(|best| best.step)
     }
 
-    /// The next evaluation is the best one.
+    /// Makes the next evaluation the best one.
     pub(crate) fn forget_best(&mut self) {
         (self.best, self.n_not_better) = (None, 0);
     }
 
-    /// What contradicts a state after `step`, if anything does.
+    /// Contradictions in a state after `step`, if any.
     pub(crate) fn contradiction(&self, step: u64) -> Option<String> {
         let best = self.best.map_or(0, |best| best.step);
         if self.last_step > step || best > self.last_step {
@@ -170,8 +169,8 @@ mod tests {
         EvalRecord { loss: Some(loss), accuracy: Some(accuracy), ..records::eval(step) }
     }
 
-    /// As `torch.optim.lr_scheduler.ReduceLROnPlateau` steps: after patience + 1 losses that are not
-    /// lower by the threshold, and none during the cooldown.
+    /// Like `torch.optim.lr_scheduler.ReduceLROnPlateau`: reduces after patience + 1 losses that
+    /// are not lower by the threshold, and not during the cooldown.
     #[test]
     fn the_learning_rate_falls_where_the_loss_no_longer_does() {
         let training = training(
@@ -203,12 +202,12 @@ mod tests {
         let accuracies = [0.2, 0.4, 0.4, 0.3, 0.4];
         let mut decisions = (1..).zip(accuracies).map(|(step, accuracy)| {
             let decision = schedule.observe(&training, &eval(step, 1.0, accuracy));
-            // A run that goes on from here evaluates again.
+            // A run resumed here evaluates again.
             assert_eq!(schedule.observe(&training, &eval(step, 1.0, 1.0)), Decision::default());
             (decision.is_best, schedule.is_over(&training, step.unsigned_abs()).is_some())
         });
         assert_eq!(decisions.by_ref().take(2).collect::<Vec<_>>(), [(true, false); 2]);
-        // The two after the best are there at epoch 4, but `min_epochs` is 5.
+        // The two after the best are reached at epoch 4, but `min_epochs` is 5.
         let rest: Vec<_> = decisions.collect();
         assert_eq!(rest, [(false, false), (false, false), (false, true)]);
     }

@@ -1,4 +1,4 @@
-//! Splits a data set into training, validation and test set.
+//! Splits a data set into training, validation and test sets.
 
 use batchlab_config::{PerClass, Split, Subset};
 use batchlab_core::graphs::{FixedSplit, Target, TargetKind};
@@ -6,7 +6,7 @@ use batchlab_core::{Graphs, random};
 
 use crate::RunError;
 
-/// Identifiers of the members of each subset, in a random but fixed order.
+/// Member identifiers of each subset, in a random but fixed order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subsets {
     pub train: Vec<u32>,
@@ -15,7 +15,7 @@ pub struct Subsets {
 }
 
 impl Subsets {
-    /// The published split, where there is one and it is wanted, else a random one.
+    /// The published split, if it exists and is requested; otherwise a random one.
     ///
     /// # Errors
     /// A training set without members.
@@ -63,8 +63,8 @@ impl Subsets {
         }
     }
 
-    /// Draws so many members of each class for training and validation; the others with a class are for
-    /// testing.
+    /// Draws this many members of each class for training and validation; the others with a class
+    /// are for testing.
     fn draw_per_class(graphs: &Graphs, per_class: PerClass, seed: u64) -> Result<Self, RunError> {
         let Some(Target { kind: TargetKind::Classes { name }, value, .. }) = &graphs.target else {
             return Err(RunError::config("split.per_class needs a target of classes"));
@@ -158,7 +158,7 @@ mod tests {
         let n_node = vec![1; 30];
         let many = ManyGraphs::new(&n_node, Edges::FullyConnected).unwrap();
         let mut graphs = Graphs::new("test", Topology::Many(many)).unwrap();
-        // Ten of class 0, nineteen of class 1, and one without.
+        // Ten of class 0, nineteen of class 1, and one without a class.
         let value = (0..30)
             .map(|i| {
                 if i < 10 {

@@ -1,11 +1,11 @@
-//! Threads that share processors.
+//! Oversubscription of CPUs.
 
 use batchlab_config::Config;
 
 use super::provenance::n_processor;
 
-/// Says so if the threads of a run are more than the processors. On a GPU the engine needs no threads to
-/// speak of.
+/// Warns about oversubscription by engine and prefetching threads. With a GPU the engine hardly
+/// uses threads.
 #[must_use]
 pub fn crowding(config: &Config, n_thread: usize) -> Option<String> {
     let depth = config.training.prefetch_depth();
@@ -26,8 +26,8 @@ fn message(n_thread: usize, depth: u32, n_processor: usize) -> Option<String> {
         n => format!(", --threads {} leaves it a processor", n - 1),
     };
     Some(format!(
-        "{} of the engine and the one that prepares batches ahead (training.prefetch = {depth}) share \
-         {n_processor} {processors} and take time from each other; training.prefetch=0 needs no \
+        "{} of the engine and the prefetching thread (training.prefetch = {depth}) share \
+         {n_processor} {processors} and slow each other down; training.prefetch=0 needs no \
          such thread{leave}",
         threads(n_thread)
     ))
@@ -43,9 +43,8 @@ mod tests {
         let said = message(4, 2, 4).unwrap();
         assert_eq!(
             said,
-            "4 threads of the engine and the one that prepares batches ahead (training.prefetch = 2) \
-             share 4 processors and take time from each other; training.prefetch=0 needs no such \
-             thread, --threads 3 leaves it a processor"
+            "4 threads of the engine and the prefetching thread (training.prefetch = 2) share 4 \
+             processors and slow each other down; training.prefetch=0 needs no such thread, --threads 3 leaves it a processor"
         );
         let said = message(1, 1, 1).unwrap();
         assert!(

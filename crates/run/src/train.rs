@@ -21,18 +21,18 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::schedule::Schedule;
 use crate::{Observer, RunError};
 
-/// At most this many new shapes are reported as events; without padding nearly every step has one.
+/// Maximum number of new shapes reported as events; without padding nearly every step has one.
 /// `steps.is_new_shape` marks all of them.
 const MAX_SHAPE_EVENTS: i64 = 1000;
 
-/// The warm-up lasts at most this many times as long as the configuration says.
+/// Maximum length of the warm-up as a multiple of its configured length.
 const MAX_WARM_UP: u64 = 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Turn {
-    /// Number of the block; in each block every run has one turn.
+    /// Index of the block; in each block every run has one turn.
     pub block: i64,
-    /// Number of the turn, in the order of training.
+    /// Index of the turn, in training order.
     pub turn: i64,
 }
 
@@ -40,33 +40,34 @@ pub(crate) struct TrainingLoop<'a> {
     pub(crate) training: &'a Training,
     pub(crate) trainer: Box<dyn Trainer + 'a>,
     pub(crate) ledger: ShapeLedger,
-    /// Events about recorded steps.
+    /// Number of events about recorded steps.
     n_recording: i64,
     pub(crate) n_step: u64,
-    /// Steps after which all that was asked for is done; known from the beginning unless epochs are.
+    /// Number of the last requested step; known in advance unless the length is in epochs.
     pub(crate) last: Option<u64>,
-    /// Whether the next step begins an epoch, so that so many are complete; known only for epochs.
+    /// Number of complete epochs, if the next step begins an epoch; known only for lengths in
+    /// epochs.
     pub(crate) n_epoch: Option<u64>,
     pub(crate) schedule: Schedule,
     /// Why training ended early, if it did.
     pub(crate) over: Option<String>,
-    /// Step of the state that was last kept as the best one by this process.
+    /// Step of the state last saved as the best one by this process.
     kept_best: Option<u64>,
     pub(crate) sums: StepSums,
     /// `None` in some tests.
     pub(crate) checkpoints: Option<Checkpoints>,
-    /// Where the steps belong, if runs are trained in turns.
+    /// Block and turn of the steps, if runs are trained in turns.
     turn: Option<Turn>,
-    /// Times of the steps of this turn, in nanoseconds.
+    /// Step times of this turn, in nanoseconds.
     turn_ns: Vec<i64>,
     is_warm: bool,
     pipeline: Pipeline,
     prepared: Prepared,
-    /// How long fetching the prepared batch took, if it is not trained yet: it was the first of an epoch,
-    /// and the evaluation came before.
+    /// Time spent fetching the prepared batch, if it is not trained yet: it was the first of an
+    /// epoch, and the evaluation came first.
     pending: Option<Duration>,
     before: Cursor,
-    /// What the weights of an output are divided by; see `batchlab_core::weighting`.
+    /// Divisor of output weights; see `batchlab_core::weighting`.
     constant: f64,
 }
 
@@ -118,7 +119,7 @@ impl<'a> TrainingLoop<'a> {
         self.n_step = state.step;
         self.prepared.plan.cursor.clone_from(&state.cursor);
         self.schedule.clone_from(&state.schedule);
-        // Known again when the next batch is fetched.
+        // Determined again when the next batch is fetched.
         self.n_epoch = self.n_epoch.filter(|_| self.n_step == 0);
         for step in steps {
             self.sums.add(step);
@@ -127,8 +128,8 @@ impl<'a> TrainingLoop<'a> {
         Ok(())
     }
 
-    /// Takes over the best state of a run that this one extends, from its folder of checkpoints. Gives
-    /// the reason if there is one that cannot be read; then the next evaluation is the best so far.
+    /// Takes over the best state of a run that this one extends, from its checkpoint folder.
+    /// Returns the reason if it cannot be read; the next evaluation is then the best so far.
     pub(crate) fn inherit_best(&mut self, folder: &Path) -> Result<Option<String>, RunError> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(None) };
         let Some(step) = self.schedule.step_to_compare_with(self.training) else { return Ok(None) };
@@ -153,9 +154,9 @@ impl<'a> TrainingLoop<'a> {
             format!("saved the state after step {step}"),
             None,
         );
-        // The rows first: a checkpoint without them would leave a gap.
+        // Rows first: a checkpoint without its rows would leave a gap.
         let journal_end = recorder.sync()?;
-        // A batch that was only fetched is fetched again.
+        // A batch that was fetched but not trained is fetched again.
         let cursor = match self.pending {
             Some(_) => &self.before,
             None => &self.prepared.plan.cursor,
@@ -164,8 +165,8 @@ impl<'a> TrainingLoop<'a> {
         checkpoints.save(step, cursor, decided, self.trainer.state()?, journal_end)
     }
 
-    /// Keeps the state after the last step as the best one, in place of that of `schedule` unless it is to
-    /// stay for runs that extend this one.
+    /// Saves the state after the last step as the best one, replacing that of `schedule` unless it
+    /// must be kept for runs that extend this one.
     pub(crate) fn save_best(&mut self, keeps_other: bool) -> Result<(), RunError> {
         let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
         self.kept_best = Some(self.n_step);
@@ -178,17 +179,17 @@ impl<'a> TrainingLoop<'a> {
         checkpoints.save_best(self.n_step, cursor, decided, self.trainer.state()?, keep)
     }
 
-    /// Step of the state that is kept as the best one; `None` without early stopping.
+    /// Step of the saved best state; `None` without early stopping.
     pub(crate) fn best_step(&self) -> Option<u64> {
         self.kept_best.or_else(|| self.schedule.best_step())
     }
 
-    /// Complete epochs, for decisions: those before the epoch of the last batch.
+    /// Number of complete epochs, for decisions: those before the epoch of the last batch.
     pub(crate) fn n_epoch_complete(&self) -> u64 {
         self.n_epoch.unwrap_or(self.prepared.plan.cursor.epoch)
     }
 
-    /// Finds out whether the next batch begins an epoch, after resuming.
+    /// Determines whether the next batch begins an epoch, after resuming.
     pub(crate) fn look_ahead(&mut self) -> Result<(), RunError> {
         if self.last.is_none() && self.n_step > 0 && self.pending.is_none() {
             self.fetch(Instant::now())?;
@@ -196,7 +197,7 @@ impl<'a> TrainingLoop<'a> {
         Ok(())
     }
 
-    /// Fetches the next batch, unless it is there already; whether it is the first of a further epoch.
+    /// Fetches the next batch unless already fetched; returns whether it begins a new epoch.
     fn fetch(&mut self, start: Instant) -> Result<bool, RunError> {
         if self.pending.is_some() {
             return Ok(false);
@@ -215,13 +216,13 @@ impl<'a> TrainingLoop<'a> {
         self.turn_ns.clear();
     }
 
-    /// Whether a step comes after those that the configuration asks for.
+    /// Whether a step is beyond the configured number.
     fn is_timing_only(&self, step: u64) -> bool {
         self.last.is_some_and(|last| step > last)
     }
 
-    /// Trains until `last` steps are done, or an epoch is complete where epochs are asked for. `None`:
-    /// nothing has ended training before.
+    /// Trains until `last` steps are done, or until the end of an epoch if the length is in epochs.
+    /// `None`: training has not ended before.
     pub(crate) fn run_to(
         &mut self,
         last: u64,
@@ -243,8 +244,8 @@ impl<'a> TrainingLoop<'a> {
                 !is_timing_only && self.checkpoints.as_ref().is_some_and(|c| c.is_due(step));
             let start = Instant::now();
             if self.fetch(start)? && self.last.is_none() {
-                // What a GPU has still to do is counted in the next step, as always, and not in the
-                // evaluation between them.
+                // Pending GPU work counts towards the next step, as always, and not towards the
+                // evaluation in between.
                 self.trainer.synchronise()?;
                 self.pending = Some(start.elapsed());
                 return Ok(None);
@@ -286,10 +287,10 @@ impl<'a> TrainingLoop<'a> {
         Ok(None)
     }
 
-    /// One step. A loss that is not finite stops it before the parameters change.
+    /// One step. A non-finite loss stops it before the parameters change.
     ///
-    /// The loss is always waited for. Work of a GPU after that overlaps with preparing and uploading the
-    /// next batch, and is waited for if `end`.
+    /// The step always waits for the loss. Later GPU work overlaps with preparing and uploading the
+    /// next batch, unless `end` is set.
     fn step(
         &mut self,
         step: u64,
@@ -325,13 +326,13 @@ impl<'a> TrainingLoop<'a> {
         Ok((StepTimes { whole: nanoseconds(start, Instant::now()), wait, device }, loss))
     }
 
-    /// Outputs of the step.
+    /// Returns the number of outputs in the step.
     pub(crate) fn unrecorded_step(&mut self, step: u64) -> Result<u32, RunError> {
         self.step(step, Instant::now(), true)?;
         Ok(self.prepared.plan.real.n_output)
     }
 
-    /// Time of predicting one graph of the last batch, in seconds.
+    /// Time to predict one graph of the last batch, in seconds.
     pub(crate) fn predict_seconds(&mut self) -> Result<f64, RunError> {
         let batch = self.prepared.batch();
         let mut prediction = Vec::new();
@@ -347,22 +348,22 @@ impl<'a> TrainingLoop<'a> {
         Ok(seconds / f64::from(self.prepared.plan.real.n_graph.max(1)))
     }
 
-    /// Median time of a step of this turn, in seconds.
+    /// Median step time of this turn, in seconds.
     pub(crate) fn step_seconds(&self) -> f64 {
         let mut times = self.turn_ns.clone();
         times.sort_unstable();
         times.get(times.len() / 2).map_or(0.0, |&time| time as f64 / 1e9)
     }
 
-    /// Steps for timing alone have the learning rate of the last one before them.
+    /// Steps for timing only use the learning rate of the last requested step.
     pub(crate) fn learning_rate_at(&self, step: u64) -> f64 {
         let step = step.min(self.last.unwrap_or(step));
         self.schedule.learning_rate_at(self.training, step)
     }
 
-    /// Whether a step belongs to the warm-up. In a cell that is block 0, equally long for all of its
-    /// runs. Otherwise it is the steps that the configuration names, and those after them as long as
-    /// each has a new shape, up to [`MAX_WARM_UP`] times as many.
+    /// Whether a step belongs to the warm-up. In a cell this is block 0, which is equally long for
+    /// all runs. Otherwise it consists of the configured number of steps, extended while each step
+    /// has a new shape, up to [`MAX_WARM_UP`] times as many.
     fn is_warmup(&mut self, step: u64, is_new_shape: bool) -> bool {
         if let Some(turn) = self.turn {
             self.is_warm = turn.block != 0;
@@ -386,7 +387,7 @@ impl<'a> TrainingLoop<'a> {
         let batch: PaddedBatch<'_> = self.prepared.batch();
         let device = |stage: usize| times.device.map(|times| times[stage]);
         StepRecord {
-            // The recorder fills it in.
+            // Filled in by the recorder.
             run_id: String::new(),
             step: step as i64,
             epoch: self.prepared.plan.cursor.epoch as i64,
@@ -429,17 +430,17 @@ impl<'a> TrainingLoop<'a> {
         recorder.event(Some(self.n_step), "new_shape", message, Some(payload));
     }
 
-    /// A step was recorded on a GPU: the counterpart of compiling its shape.
+    /// A step was recorded on a GPU, the counterpart of compiling for its shape.
     fn recorded(&self, shape_id: i64, ns: u64, recorder: &mut Recorder) {
-        let message = format!("the step on shape {shape_id} was recorded, to be repeated");
+        let message = format!("the step on shape {shape_id} was recorded for replay");
         let payload = json!({ "shape_id": shape_id, "recording_ns": ns });
         recorder.event(Some(self.n_step), "recorded_step", message, Some(payload));
     }
 
-    /// Saves the state, so that the run can be resumed.
+    /// Saves the state so that the run can be resumed.
     pub(crate) fn interrupted(&mut self, recorder: &mut Recorder) -> Result<Ending, RunError> {
         let reason = format!("interrupted after {} steps", self.n_step);
-        // A checkpoint that was already saved after this step does not contain the interruption.
+        // A checkpoint already saved after this step does not contain the interruption.
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.saved = None;
         }
@@ -452,8 +453,8 @@ impl<'a> TrainingLoop<'a> {
     pub(crate) fn timing_ended(&self, reason: &str, recorder: &mut Recorder) -> Ending {
         let (step, asked) = (self.n_step, self.last.unwrap_or(self.n_step));
         let message = format!(
-            "steps for timing alone ended after step {step}, because {reason}; all {asked} steps that \
-             were asked for are done"
+            "steps for timing only ended after step {step}, because {reason}; all {asked} requested \
+             steps are done"
         );
         recorder.event(Some(step), "timing_ended", message, None);
         Ending::COMPLETED
@@ -486,11 +487,11 @@ impl<'a> TrainingLoop<'a> {
     }
 }
 
-/// What to try where a loss is not finite after so many steps.
+/// Remedies for a non-finite loss after this many steps.
 pub(crate) fn remedy(n_step: u64, learning_rate: f64) -> String {
     if n_step == 0 {
-        return "The parameters are still the initial ones, so that the learning rate is not the cause: look \
-                at the values of the data, and at training.precision."
+        return "The parameters are still the initial ones, so the learning rate is not the cause: check \
+                the values of the data, and training.precision."
             .to_owned();
     }
     format!("The learning rate is {learning_rate:e}: try a lower training.learning_rate.")
@@ -499,22 +500,22 @@ pub(crate) fn remedy(n_step: u64, learning_rate: f64) -> String {
 /// Times of one step, in nanoseconds.
 struct StepTimes {
     whole: i64,
-    /// Waiting for a batch that another thread prepares.
+    /// Waiting for a batch prepared by another thread.
     wait: Option<i64>,
-    /// Upload, forward, backward and update; `None` unless each is waited for.
+    /// Upload, forward, backward and update; `None` unless each is synchronised.
     device: Option<[i64; 4]>,
 }
 
-/// What can end training early, and what its message needs.
+/// What can end training early, and the information for its message.
 pub(crate) struct StopContext<'a> {
-    /// Set from outside to end the run after the current step.
+    /// Set externally to end the run after the current step.
     pub(crate) interrupted: &'a AtomicBool,
     pub(crate) replay: &'a Replay,
     pub(crate) graphs: &'a Graphs,
 }
 
-/// A step with the times of upload, forward, backward and update in nanoseconds, each waited for. The upload
-/// began at `begin`.
+/// A step with the times in nanoseconds of upload, forward, backward and update, each synchronised.
+/// The upload began at `begin`.
 fn staged(
     trainer: &mut dyn Trainer,
     slot: Slot,
@@ -540,7 +541,7 @@ fn staged(
     Ok((loss, Some(times)))
 }
 
-/// When the device has finished what it was given.
+/// The time at which the device has finished all queued work.
 fn finished(trainer: &mut dyn Trainer) -> Result<Instant, RunError> {
     trainer.synchronise()?;
     Ok(Instant::now())

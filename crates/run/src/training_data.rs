@@ -1,4 +1,4 @@
-//! What a model was trained on, as far as it must be known to apply the model to other data.
+//! Description of the training data, as needed to apply the model to other data.
 
 use batchlab_core::graphs::{
     NodeClass, NodeFeature, Number, OwnField, OwnShape, Per, Standardisation, Target, TargetKind,
@@ -12,7 +12,7 @@ use crate::RunError;
 use crate::evaluate::largest;
 use crate::resume::differ;
 
-/// The names of inputs and outputs, and the scale of the target. It is part of a checkpoint.
+/// Names of inputs and outputs, and the scale of the target. Part of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingData {
     pub target: String,
@@ -21,15 +21,15 @@ pub struct TrainingData {
     /// In the order of their numbers; empty without node classes.
     node_class: Vec<String>,
     node_feature_width: usize,
-    /// Own fields that the data set had.
+    /// Custom fields of the data set.
     own: Vec<OwnShape>,
 }
 
-/// In what other data may differ from those of training.
+/// Treatment of differences between other data and the training data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mismatch {
     Refused,
-    /// With a warning.
+    /// Allowed, with a warning.
     Allowed,
 }
 
@@ -51,9 +51,9 @@ impl Mismatch {
     }
 }
 
-/// Other data, as the model takes them.
+/// Other data, adapted to the model.
 pub(crate) struct Fitted {
-    /// Whether a graph has only node classes that the model knows.
+    /// Whether a graph has only node classes known to the model.
     pub(crate) is_known: Vec<bool>,
     pub(crate) warnings: Vec<String>,
 }
@@ -72,7 +72,7 @@ impl TrainingData {
         })
     }
 
-    /// What a model's outputs mean: a value in the target's unit, or the number of a class.
+    /// Interprets a model's outputs: a value in the target's unit, or a class number.
     pub(crate) fn predicted(&self, output: &[f32]) -> f64 {
         match self.kind {
             TargetKind::Classes { .. } => largest(output) as f64,
@@ -91,16 +91,16 @@ impl TrainingData {
         self.node_feature_width
     }
 
-    /// What the own fields that a model asks for are; all of them are there.
+    /// Shapes of the custom fields that a model requests; all of them exist.
     pub(crate) fn own_of(&self, needs: &BatchFields) -> Vec<OwnShape> {
         let of = |name: &String| self.own.iter().find(|own| own.name == *name).cloned();
         needs.own.iter().filter_map(of).collect()
     }
 
-    /// Gives other data the scale of the target and the numbers of the classes of training.
+    /// Gives other data the target scale and class numbers of training.
     ///
     /// # Errors
-    /// Data that the model cannot take, and, unless it is allowed, those that were made in another way.
+    /// Data that the model cannot process, and, unless allowed, data that were built differently.
     pub(crate) fn fit(
         &self,
         graphs: &mut Graphs,
@@ -114,7 +114,7 @@ impl TrainingData {
         check_takes(model, &Provides { level, fields, ..Provides::default() })?;
         if needs.node_feature && width(graphs) != self.node_feature_width {
             let (now, before) = (width(graphs), self.node_feature_width);
-            return fail(format!("the nodes have {now} features, those of training {before}"));
+            return fail(format!("the nodes have {now} features, but {before} in training"));
         }
         let mut fitted = Fitted { is_known: vec![true; graphs.n_member()], warnings: Vec::new() };
         if needs.node_class {
@@ -124,8 +124,8 @@ impl TrainingData {
         Ok(fitted)
     }
 
-    /// Own fields of floats that no graph has, such as the forces of structures that are yet to be computed, are NaN, as
-    /// a target is that is not there. All others must be what they were in training.
+    /// Missing custom float fields, such as the forces of structures yet to be computed, become
+    /// NaN, like a missing target. All others must match training.
     fn fit_own(&self, graphs: &mut Graphs, needs: &BatchFields) -> Result<(), RunError> {
         for before in self.own_of(needs) {
             let now = graphs.own.iter().map(OwnField::shape).find(|now| now.name == before.name);
@@ -151,7 +151,7 @@ impl TrainingData {
         Ok(())
     }
 
-    /// Graphs with a class that training did not have cannot be predicted; they are left out if that is
+    /// Graphs with a class that is unknown from training cannot be predicted; they are left out if
     /// allowed.
     fn fit_node_classes(
         &self,
@@ -173,7 +173,7 @@ impl TrainingData {
         unknown.sort_unstable();
         unknown.dedup();
         let message = format!(
-            "nodes have classes that the training data did not have: {}; known are {}",
+            "nodes have classes that do not occur in the training data: {}; known classes: {}",
             unknown.join(", "),
             self.node_class.join(", ")
         );
@@ -200,7 +200,7 @@ impl TrainingData {
         mismatch.found(message, remedy, &mut fitted.warnings)
     }
 
-    /// Data without a target get one without values, so that predictions have its scale in any case.
+    /// Data without a target get one without values, so that predictions always have its scale.
     fn fit_target(
         &self,
         graphs: &mut Graphs,
@@ -222,7 +222,7 @@ impl TrainingData {
             }
             value = known.iter().map(|value| value.unwrap_or(f64::NAN)).collect();
             match (&target.kind, &self.kind) {
-                // A unit or classes that were given, and that nothing has.
+                // A unit or classes without any values.
                 (now, before) if !has_values => {
                     if now != before && *now != (TargetKind::Regression { unit: None }) {
                         warnings.push(format!(
@@ -238,7 +238,7 @@ impl TrainingData {
                 {
                     let [now, before] = [&target.kind, &self.kind].map(meaning);
                     let message =
-                        format!("values of the target are {now}, those of training {before}");
+                        format!("values of the target are {now}, but {before} in training");
                     let remedy = "; name their unit, convert them, or compare them as they are with \
                                   --allow-mismatch";
                     mismatch.found(message, remedy, warnings)?;
@@ -250,8 +250,8 @@ impl TrainingData {
                         let class = *value as usize;
                         *value = f64::from(new[class].ok_or_else(|| {
                             RunError::config(format!(
-                                "the target has the class \"{}\", which training did not have; known \
-                                 are {}",
+                                "the target has the class \"{}\", which does not occur in training; \
+                                 known classes: {}",
                                 now[class],
                                 name.join(", ")
                             ))
@@ -262,7 +262,7 @@ impl TrainingData {
                 _ => {
                     let [now, before] = [&target.kind, &self.kind].map(meaning);
                     let message =
-                        format!("values of the target are {now}, those of training {before}");
+                        format!("values of the target are {now}, but {before} in training");
                     return Err(RunError::config(message));
                 }
             }
@@ -282,7 +282,7 @@ impl TrainingData {
     }
 }
 
-/// Refuses data of which a model lacks something.
+/// Rejects data that lack something the model needs.
 pub(crate) fn check_takes(model: &dyn Model, data: &Provides) -> Result<(), RunError> {
     let (name, level) = (model.typetag_name(), data.level);
     if !model.accepts(level) {
@@ -298,7 +298,7 @@ pub(crate) fn check_takes(model: &dyn Model, data: &Provides) -> Result<(), RunE
     })
 }
 
-/// What values are, in a sentence.
+/// The meaning of values, as part of a sentence.
 fn meaning(kind: &TargetKind) -> String {
     match kind {
         TargetKind::Regression { unit: Some(unit) } => format!("in {unit}"),
@@ -307,7 +307,7 @@ fn meaning(kind: &TargetKind) -> String {
     }
 }
 
-/// What an own field has, in a sentence.
+/// The layout of a custom field, as part of a sentence.
 fn row(own: &OwnShape) -> String {
     let OwnShape { per, number, width, .. } = own;
     format!("{width} numbers of type {number} per {per}")
@@ -321,14 +321,14 @@ fn width(graphs: &Graphs) -> usize {
     graphs.node_feature.as_ref().map_or(0, NodeFeature::width)
 }
 
-/// For each name its number among others, if it is one of them.
+/// For each name its index in `among`, if present.
 fn renumbered(names: &[String], among: &[String]) -> Vec<Option<u32>> {
     let place = |name: &String| among.iter().position(|known| known == name);
     names.iter().map(|name| place(name).map(|place| place as u32)).collect()
 }
 
-/// Refuses, or warns of, a description by which graphs are made in another way than those of training:
-/// with other edges, another unit, features scaled otherwise.
+/// Rejects, or warns about, a description that builds graphs differently from those of training:
+/// with other edges, another unit, or differently scaled features.
 pub(crate) fn check_description(
     trained: &dyn Dataset,
     other: &dyn Dataset,
@@ -336,7 +336,7 @@ pub(crate) fn check_description(
     warnings: &mut Vec<String>,
 ) -> Result<(), RunError> {
     let is_same = trained.typetag_name() == other.typetag_name();
-    // Another name of the target is told where the target has values.
+    // A different target name is reported where the target has values.
     let is_free = |key: &str| {
         ["name", "target"].contains(&key)
             || [trained, other].iter().any(|of| of.source_keys().contains(&key))
@@ -361,9 +361,9 @@ pub(crate) fn check_description(
         return Ok(());
     }
     let message =
-        format!("the data are made in another way than in training:\n{}", lines.join("\n"));
+        format!("the data are built differently from those of training:\n{}", lines.join("\n"));
     let remedy =
-        "\nleave these keys out to have them as in training, or accept them with --allow-mismatch";
+        "\nomit these keys to use the values of training, or accept them with --allow-mismatch";
     mismatch.found(message, remedy, warnings)
 }
 

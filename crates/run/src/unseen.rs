@@ -1,4 +1,4 @@
-//! Node classes that occur in an evaluated subset, but not in the training set.
+//! Node classes that occur in an evaluated subset but not in the training set.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,8 @@ impl Unseen {
     }
 }
 
-/// The unseen classes of each evaluated subset; none for one graph, whose nodes are all in its batches.
+/// The unseen classes of each evaluated subset; empty for one graph, whose batches contain all of
+/// its nodes.
 pub(crate) fn find(graphs: &Graphs, subsets: &Subsets, evaluated: &[Subset]) -> Vec<Unseen> {
     let (Topology::Many(_), Some(class)) = (&graphs.topology, &graphs.node_class) else {
         return Vec::new();

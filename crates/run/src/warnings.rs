@@ -1,5 +1,5 @@
-//! What is probably not meant, found before training: data and batches that teach little. All such checks
-//! are here.
+//! Warnings before training about probable mistakes: data and batches that teach little. All such
+//! checks are here.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{Subsets, unseen};
 
-/// Said before training and after it, and recorded as an event.
+/// Shown before and after training, and recorded as an event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Warning {
     /// Kind of the event.
@@ -43,20 +43,20 @@ pub(crate) fn find(
     found
 }
 
-/// Timing by stages, of a model whose step has none.
+/// Timing by stages for a model whose step has no stages.
 pub(crate) fn stages_not_timed(config: &Config, trainer: &dyn Trainer) -> Option<Warning> {
     if config.training.timing != Timing::Stages || !trainer.is_one_call() {
         return None;
     }
     let message = format!(
-        "training.timing = \"stages\" cannot tell upload, forward, backward and optimiser apart for the model \
+        "training.timing = \"stages\" cannot time upload, forward, backward and optimiser separately for the model \
          \"{}\", which computes a step in one call: only planning, collation and the whole step are timed",
         config.model.typetag_name()
     );
     Some(Warning { kind: "stages_not_timed", message, payload: Value::Null })
 }
 
-/// Subsets that the split was to make, and that have no members.
+/// Subsets requested in the split that have no members.
 fn empty_subsets(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     let split = &config.split;
     let is_published = split.published && graphs.split.is_some();
@@ -83,14 +83,14 @@ fn empty_subsets(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Option<
     Some(Warning {
         kind: "empty_subset",
         message: format!(
-            "there are no {output}s for {}: {reason}, so that nothing is evaluated on them; {remedy}",
+            "there are no {output}s for {}: {reason}, so there is no evaluation; {remedy}",
             names.join(" and ")
         ),
         payload: json!({ "subsets": names, "n_member": graphs.n_member() }),
     })
 }
 
-/// A target that says nothing, because it is the same for all that is trained on.
+/// A useless target: it is constant over the training set.
 fn constant_target(graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     let (target, train) = (graphs.target.as_ref()?, &subsets.train);
     if !target.is_constant(train) {
@@ -112,7 +112,7 @@ fn constant_target(graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     Some(Warning {
         kind: "constant_target",
         message: format!(
-            "{all}, \"{}\" = {shown}: there is nothing to learn but this; choose another target, another split, or \
+            "{all}, \"{}\" = {shown}: there is nothing else to learn; choose another target, another split, or \
              more data",
             target.name
         ),
@@ -120,7 +120,7 @@ fn constant_target(graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     })
 }
 
-/// Classes of the target that are evaluated, but not trained.
+/// Target classes that are evaluated but not trained.
 fn untrained_class(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     let target = graphs.target.as_ref()?;
     let TargetKind::Classes { name } = &target.kind else { return None };
@@ -157,7 +157,7 @@ fn edges_without_weights(config: &Config, graphs: &Graphs) -> Option<Warning> {
     is_plain.then(|| Warning {
         kind: "edges_without_weights",
         message: format!(
-            "the edges have no weights, so \"{}\" adds up what a node receives, however many edges it has; \
+            "the edges have no weights, so \"{}\" sums over the incoming edges of a node without normalisation; \
              dataset.edge_weight = \"symmetric\" or \"row\" is usual",
             config.model.typetag_name()
         ),
@@ -165,7 +165,7 @@ fn edges_without_weights(config: &Config, graphs: &Graphs) -> Option<Warning> {
     })
 }
 
-/// Node classes that are evaluated, but not trained.
+/// Node classes that are evaluated but not trained.
 fn unseen_classes(config: &Config, graphs: &Graphs, subsets: &Subsets) -> Vec<Warning> {
     if !config.model.needs().node_class {
         return Vec::new();
@@ -187,7 +187,7 @@ fn oversize(batcher: &str, train: &[GraphSize], events: &[BatchEvent]) -> Option
     is_most(n, train).then(|| Warning {
         kind: "mostly_oversize",
         message: format!(
-            "{} of {} training graphs are larger than a batch of \"{batcher}\" may be; of each, {done}. Give a \
+            "{} of {} training graphs are larger than a batch of \"{batcher}\" allows; for each of them, {done}. Use a \
              larger batcher.batch_size or batcher.budget",
             grouped(n as u64),
             grouped(train.len() as u64)
@@ -201,8 +201,8 @@ fn small_training_set(batch_size: Option<u32>, train: &[GraphSize]) -> Option<Wa
     (train.len() < most as usize).then(|| Warning {
         kind: "small_training_set",
         message: format!(
-            "a batch has room for {} graphs, and there are {} to train on: every batch is a whole epoch or more; \
-             give a smaller batcher.batch_size, or more data",
+            "a batch has room for {} graphs, but there are only {} to train on: every batch covers a whole epoch or more; \
+             use a smaller batcher.batch_size, or more data",
             grouped(u64::from(most)),
             grouped(train.len() as u64)
         ),
@@ -215,7 +215,7 @@ fn without_edges(train: &[GraphSize]) -> Option<Warning> {
     is_most(n, train).then(|| Warning {
         kind: "mostly_without_edges",
         message: format!(
-            "{} of {} training graphs have no edge, and a model sees nothing but edges between atoms: give a larger \
+            "{} of {} training graphs have no edge, but a model sees atoms only through edges: use a larger \
              radius in dataset.edges, or check the unit of the positions",
             grouped(n as u64),
             grouped(train.len() as u64)
@@ -254,7 +254,7 @@ mod tests {
         );
         let found = small_training_set(Some(2001), &three).unwrap();
         assert!(
-            found.message.starts_with("a batch has room for 2,000 graphs, and there are 3"),
+            found.message.starts_with("a batch has room for 2,000 graphs, but there are only 3"),
             "{found:?}"
         );
     }

@@ -6,20 +6,20 @@ use batchlab_core::random::permutation;
 use crate::Cell;
 use crate::look::LOOKS;
 
-/// When a cell is measured enough. All planned steps are trained in any case.
+/// Stopping rule of a cell. All planned steps are trained in any case.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Enough {
     /// After the planned steps.
     Planned,
-    /// After so many mirrored pairs.
+    /// After this many mirrored pairs.
     Pairs(u64),
-    /// When intervals are that narrow, as a share of the time of the best: looked at after
+    /// When all intervals are this narrow, relative to the time of the best strategy; checked after
     /// [`LOOKS`] pairs.
     Width(f64),
 }
 
 impl Enough {
-    /// Where nothing is compared, nothing is trained for timing alone.
+    /// Without a comparison, nothing is trained for timing only.
     #[must_use]
     pub fn of(cell: &Cell, blocks: &Blocks, until_width: Option<f64>) -> Self {
         match until_width {
@@ -30,7 +30,7 @@ impl Enough {
         }
     }
 
-    /// Pairs after which this may be so for the first time.
+    /// Minimum number of pairs before the rule can be satisfied.
     #[must_use]
     pub fn least_pairs(self) -> u64 {
         match self {
@@ -51,7 +51,7 @@ pub fn first_block(cell: &Cell, blocks: &Blocks, enough: Enough) -> u64 {
     }
 }
 
-/// Least number of steps in a block, if those of the fastest run take `step_s` seconds each.
+/// Minimum number of steps in a block, if the fastest run takes `step_s` seconds per step.
 #[must_use]
 pub fn least_steps(blocks: &Blocks, step_s: f64) -> u64 {
     let by_time = f64::from(blocks.seconds) / step_s.max(1e-9);
@@ -60,25 +60,27 @@ pub fn least_steps(blocks: &Blocks, step_s: f64) -> u64 {
     by_time.max(blocks.steps.get())
 }
 
-/// Where there would be more blocks, they are longer.
+/// Maximum number of blocks; beyond it, blocks become longer.
 const MOST_BLOCKS: u64 = 1 << 16;
 
-/// Lengths of mirrored pairs of blocks, at least `n_pair`, which together have `n_step` planned steps or
-/// more. If these are enough for all pairs, the blocks have exactly these and are as equal as can be.
+/// Lengths of mirrored pairs of blocks, at least `n_pair`, with at least `n_step` planned steps in
+/// total. If `n_step` is enough for all pairs, the total is exactly `n_step` and the blocks are as
+/// equal as possible.
 #[must_use]
 pub fn later_blocks(n_step: u64, n_pair: u64, least_steps: u64) -> Vec<u64> {
     let planned = n_step / (2 * least_steps);
     if planned < n_pair {
         return vec![least_steps; 2 * n_pair as usize];
     }
-    // What is too short for a pair is one all the same, if it can be divided.
+    // Steps that are too few for a pair still form one, if they can be divided.
     let n_block = (2 * planned.max(1)).min(n_step).min(MOST_BLOCKS);
     let until = |block: u64| u128::from(n_step) * u128::from(block) / u128::from(n_block);
     (0..n_block).map(|block| (until(block + 1) - until(block)) as u64).collect()
 }
 
-/// How many mirrored pairs there are to be after `n_pair` of them, of which so many were disturbed, if `n_asked`
-/// are asked for: each disturbed one is repeated, but no more than a third of those that are asked for.
+/// Required number of mirrored pairs after `n_pair` pairs, of which `n_disturbed` were disturbed,
+/// if `n_asked` were requested: each disturbed pair is repeated, up to a third of the requested
+/// pairs.
 #[must_use]
 pub fn with_repeated(n_asked: u64, n_pair: u64, n_disturbed: u64) -> Option<u64> {
     let goal = n_asked + n_disturbed.min((n_asked / 3).max(1));
@@ -88,8 +90,9 @@ pub fn with_repeated(n_asked: u64, n_pair: u64, n_disturbed: u64) -> Option<u64>
 /// The order in which `n` runs train in a block.
 #[must_use]
 pub fn order(seed: u64, block: u64, n: usize) -> Vec<usize> {
-    // Block 0 has an order of its own; then 1 and 2, 3 and 4, ... mirror each other, and so do 1 and 3, 5
-    // and 7, ...: what comes back with every pair would else favour the same strategy each time.
+    // Block 0 has an order of its own; then 1 and 2, 3 and 4, ... mirror each other, and so do 1
+    // and 3, 5 and 7, ...: otherwise a disturbance that recurs with every pair would always favour
+    // the same strategy.
     let two_pairs = block.div_ceil(4);
     let mut order: Vec<usize> =
         permutation(seed, "turns", two_pairs, n).into_iter().map(|run| run as usize).collect();
@@ -107,7 +110,7 @@ mod tests {
     fn blocks_are_long_enough_in_steps_and_in_time() {
         let blocks = Blocks::default();
         assert_eq!(least_steps(&blocks, 0.004), 250);
-        // A slow step: at least 50 of them.
+        // Slow steps: at least 50 of them.
         assert_eq!(least_steps(&blocks, 1.0), 50);
     }
 
@@ -116,7 +119,7 @@ mod tests {
         assert_eq!(later_blocks(1000, 0, 200), [250; 4]);
         assert_eq!(later_blocks(1000, 2, 200), [250; 4]);
         assert_eq!(later_blocks(950, 0, 200), [237, 238, 237, 238]);
-        // What is too short for a pair is one all the same.
+        // Steps that are too few for a pair still form one.
         assert_eq!(later_blocks(100, 0, 50), [50, 50]);
         assert_eq!(later_blocks(11, 0, 50), [5, 6]);
         assert_eq!(later_blocks(1, 0, 50), [1]);

@@ -1,4 +1,4 @@
-//! Which cells are waiting, running, and done.
+//! The state of the cells: waiting, running, or done.
 //!
 //! ```text
 //! <out>/cells/<hardware>/cells.json                        all cells of the study as it was last swept
@@ -6,8 +6,8 @@
 //! <out>/cells/<hardware>/<cell>/done.<round>/done.json     made when all runs of the cell are published
 //! ```
 //!
-//! A cell that is not done waits again when its process ends, however it ends: see `claims`.
-//! The files have checksums. One that is damaged is a matter of its cell alone.
+//! A cell that is not done becomes waiting again when its process ends for any reason; see
+//! `claims`. The files have checksums. A damaged file affects only its own cell.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -44,15 +44,15 @@ pub struct Cells {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum CellState {
-    /// Not begun, or abandoned by a process that has ended.
+    /// Not started, or abandoned by a process that has ended.
     Waiting {
-        /// The progress of that process; the cell begins again from its start.
+        /// Progress of that process; the cell starts again from the beginning.
         abandoned: Option<Progress>,
-        /// Why that cannot be read, or what is gone of the results of a cell that was done.
+        /// Why the progress cannot be read, or which results of a finished cell are missing.
         #[serde(skip_serializing_if = "Option::is_none")]
         fault: Option<String>,
     },
-    /// A process has it, or one of another machine had when it was last heard of.
+    /// A process is working on it, or was when last heard of if on another machine.
     #[serde(rename = "at-work")]
     Running {
         progress: Option<Progress>,
@@ -62,14 +62,14 @@ pub enum CellState {
         fault: Option<String>,
     },
     Done(Box<DoneCell>),
-    /// Nobody can say what has come out of it, nor whether that was enough.
+    /// Its outcome, and whether it is sufficient, cannot be determined.
     Unreadable {
         /// Which file, why, and what to do.
         reason: String,
     },
 }
 
-/// The list of a sweep.
+/// The cell list of a sweep.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List<C> {
@@ -79,14 +79,14 @@ struct List<C> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Progress {
-    /// When it began, in RFC 3339.
+    /// Start time, in RFC 3339.
     pub started_at: String,
     pub block: u64,
-    /// Number of blocks, once it is known.
+    /// Number of blocks, once known.
     pub n_block: Option<u64>,
     /// Steps done by all runs together.
     pub n_step: u64,
-    /// Steps that they will have done together, as far as that is known.
+    /// Total steps of all runs, as far as known.
     pub n_step_all: Option<u64>,
     /// The runs that could be opened.
     pub run_ids: Vec<String>,
@@ -95,31 +95,31 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DoneCell {
-    /// The name of the cell in results (`runs.cell`), which is that of the claim too: runs that another
-    /// claim has published do not count.
+    /// Name of the cell in results (`runs.cell`), which is also the name of the claim: runs
+    /// published by another claim do not count.
     pub cell: String,
-    /// When it began, in RFC 3339.
+    /// Start time, in RFC 3339.
     pub started_at: String,
-    /// When it ended, in RFC 3339.
+    /// End time, in RFC 3339.
     pub finished_at: String,
-    /// Steps of each run in the blocks, beginning with block 0.
+    /// Steps of each run per block, starting with block 0.
     pub blocks: Vec<u64>,
     pub runs: Vec<DoneRun>,
     pub reason: Option<String>,
-    /// The half width of intervals that it was asked for; it may have ended without.
+    /// The requested half width of intervals, which it may not have reached.
     pub until_width: Option<f64>,
 }
 
 impl DoneCell {
-    /// Whether there is nothing left to do: it need not be tried again, and was asked for intervals that
-    /// were at least as narrow.
+    /// Whether nothing is left to do: it need not be retried, and the intervals requested then were
+    /// at least as narrow.
     #[must_use]
     pub fn is_enough(&self, retry: bool, until_width: Option<f64>) -> bool {
         let is_narrow = |width| self.until_width.is_some_and(|asked| asked <= width);
         !(retry && self.has_failed()) && until_width.is_none_or(is_narrow)
     }
 
-    /// Mirrored pairs of blocks.
+    /// Number of mirrored pairs of blocks.
     #[must_use]
     pub fn n_pair(&self) -> usize {
         self.blocks.len().saturating_sub(1) / 2
@@ -146,11 +146,11 @@ pub struct DoneRun {
     pub status: Status,
     pub reason: Option<String>,
     pub n_step: u64,
-    /// Median time of a step, in nanoseconds; none if all steps were warm-up.
+    /// Median step time in nanoseconds; `None` if all steps were warm-up.
     pub median_step_ns: Option<f64>,
     /// Outputs per second: graphs, or nodes of one large graph.
     pub outputs_per_second: Option<f64>,
-    /// What an output is, as in the table of runs.
+    /// Kind of output, as in the `runs` table.
     pub output: Option<String>,
 }
 
@@ -158,13 +158,14 @@ pub struct DoneRun {
 #[derive(Debug)]
 pub(super) struct Claim {
     claim: claims::Claim<LocalDisk>,
-    /// What is gone of the results that the cell had, if that is why it is trained.
+    /// Which results of the cell are missing, if that is why it is trained again.
     pub(super) gone: Option<String>,
 }
 
 pub(super) enum Claimed {
     Mine(Claim),
-    /// Another process has it; `false`: it was not watched for long enough to know whether it lives.
+    /// Another process has it; `false`: it was not watched for long enough to know whether it is
+    /// alive.
     Taken {
         is_alive: bool,
     },
@@ -172,13 +173,13 @@ pub(super) enum Claimed {
     Unreadable(String),
 }
 
-/// What has come out of a cell.
+/// Outcome of a cell.
 enum Outcome {
     None,
     Done(Box<DoneCell>),
-    /// Its results are gone; why.
+    /// Its results are missing, with the reason.
     Gone(String),
-    /// Why, and what to do.
+    /// The reason, and what to do.
     Unreadable(String),
 }
 
@@ -198,8 +199,8 @@ impl Cells {
             .write_synced(&self.folder.join(LIST), &encode(&List::<&CellInfo> { cells }))?)
     }
 
-    /// Claims a cell, unless it is done and that is enough, or another process has it. With `retry`, a
-    /// cell of which nobody can read what has come out is trained again.
+    /// Claims a cell, unless its outcome is sufficient or another process has it. With `retry`, a
+    /// cell with an unreadable outcome is trained again.
     pub(super) fn claim(
         &self,
         cell: &CellInfo,
@@ -222,7 +223,7 @@ impl Cells {
                     return Ok(Claimed::Taken { is_alive: life == Life::Alive });
                 }
             };
-            // Another process may have finished the cell just before.
+            // Another process may just have finished the cell.
             if self.claims.round(&folder)? == round {
                 return Ok(Claimed::Mine(Claim { claim, gone }));
             }
@@ -230,8 +231,8 @@ impl Cells {
         }
     }
 
-    /// Marks the cell as failed that a process of this machine was training when it ended; its name, if
-    /// there is one.
+    /// Marks as failed the cell that a process of this machine was training when it ended. Returns
+    /// its name, if there is one.
     ///
     /// # Errors
     /// Files that cannot be read or written.
@@ -260,12 +261,12 @@ impl Cells {
         Ok(None)
     }
 
-    /// How often claims of others are to be looked at.
+    /// Interval for checking the claims of others.
     pub(super) fn pause(&self) -> std::time::Duration {
         self.claims.settings().beat / 4
     }
 
-    /// Whether a cell could be claimed, as far as one can tell without doing so.
+    /// Whether a cell could probably be claimed.
     pub(super) fn is_waiting(
         &self,
         cell: &CellInfo,
@@ -278,7 +279,7 @@ impl Cells {
         }
     }
 
-    /// All cells, in the order of the study.
+    /// All cells, in study order.
     ///
     /// # Errors
     /// Files that cannot be read.
@@ -287,7 +288,7 @@ impl Cells {
         list.into_iter().map(|info| self.state(&info).map(|state| (info, state))).collect()
     }
 
-    /// The last round that was published, and what has come out of it.
+    /// The last published round, and its outcome.
     fn outcome(&self, folder: &Path) -> Result<(u64, Outcome), StudyError> {
         let round = self.claims.round(folder)?;
         if round == 0 {
@@ -309,7 +310,7 @@ impl Cells {
         Ok((round, outcome))
     }
 
-    /// What is gone of the runs that a cell has come to: it is done only with their results.
+    /// Missing results of the runs of a cell, which is done only as long as they exist.
     fn gone(&self, done: &DoneCell) -> Option<String> {
         let mut run_ids = done.runs.iter().filter_map(|run| run.run_id.as_deref());
         let missing = |run_id| match manifest::missing(&self.out, run_id) {
@@ -337,8 +338,8 @@ impl Cells {
         }
     }
 
-    /// How many cells are done here that are not among those of the last sweep: of the same study with
-    /// other choices, or before its file was changed.
+    /// Number of finished cells that are not in the list of the last sweep: from the same study
+    /// with other options, or before its file was changed.
     ///
     /// # Errors
     /// Files that cannot be read.
@@ -378,12 +379,12 @@ impl Cells {
         let (progress, fault) = match read::<Progress>(&path)?.transpose() {
             Ok(progress) => (progress, None),
             Err(reason) => {
-                let harmless = "this is shown and nothing else; the next attempt begins anew";
+                let harmless = "the progress is only informational; the next attempt starts again";
                 (None, Some(format!("{} is damaged ({reason}): {harmless}", path.display())))
             }
         };
         Ok(match self.claims.life(&folder, last, round)? {
-            // The progress of the process that finished the cell is of no interest.
+            // The progress of a process that finished the cell is irrelevant.
             Life::Ended if gone.is_some() => CellState::Waiting { abandoned: None, fault: gone },
             Life::Ended => CellState::Waiting { abandoned: progress, fault },
             Life::Alive | Life::Unknown => {
@@ -391,8 +392,8 @@ impl Cells {
                 let unknown = || {
                     let path = claim_folder(&folder, last).join("owner.json");
                     format!(
-                        "{} cannot be read: only a sweep that watches the cell for a while sees whether \
-                         its process lives",
+                        "{} cannot be read: only a sweep that watches the cell for a while can tell \
+                         whether its process is alive",
                         path.display()
                     )
                 };
@@ -403,7 +404,7 @@ impl Cells {
     }
 }
 
-/// Names of the hardware for which a folder of results has cells.
+/// Names of the hardware for which a results folder has cells.
 ///
 /// # Errors
 /// A folder that cannot be read.
@@ -421,7 +422,7 @@ pub fn hardware(out: &Path) -> Result<Vec<String>, ResultsError> {
     Ok(names)
 }
 
-/// The name of this machine's hardware: what times depend on.
+/// Name of this machine's hardware, which determines times.
 #[must_use]
 pub fn hardware_name(device: &str, n_thread: usize) -> String {
     let host = sysinfo::System::host_name().unwrap_or_else(|| "unknown".to_owned());
@@ -430,7 +431,7 @@ pub fn hardware_name(device: &str, n_thread: usize) -> String {
 }
 
 impl Claim {
-    /// Whether no other process has taken over.
+    /// Checks that no other process has taken over.
     pub(super) fn check(&self) -> Result<(), ClaimError> {
         self.claim.check()
     }
@@ -443,7 +444,7 @@ impl Claim {
         self.claim.publish(DONE, &encode(done))
     }
 
-    /// As if the process were stopped.
+    /// As if the process were suspended.
     #[cfg(test)]
     fn without_beat(mut self) -> Self {
         self.claim.stop_beating();
@@ -459,7 +460,7 @@ fn make(folder: &Path) -> Result<(), ResultsError> {
     make_folder(folder).map_err(|source| ResultsError::Write { path: folder.to_owned(), source })
 }
 
-/// `None`: there is no file. What is in it may be damaged.
+/// `None`: there is no file. The content may be damaged.
 fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<Result<T, String>>, ResultsError> {
     match batchlab_files::read(path, MAX_TEXT) {
         Ok(bytes) => Ok(Some(decode(&String::from_utf8_lossy(&bytes)))),
@@ -571,7 +572,7 @@ mod tests {
         assert!(matches!(try_claim(&cells, true), Claimed::Done(_)));
     }
 
-    /// On another node, nobody sees the lock of a file.
+    /// File locks are not visible on another node.
     #[test]
     fn a_claim_of_another_node_is_over_when_nothing_is_heard_of_it() {
         use std::time::Duration;
@@ -585,12 +586,12 @@ mod tests {
         assert!(matches!(try_claim(&there, false), Claimed::Taken { is_alive: false }));
         std::thread::sleep(Duration::from_millis(100));
         assert!(matches!(try_claim(&there, false), Claimed::Taken { is_alive: true }));
-        // A clock that was set has nothing to do with it.
+        // Setting the clock has no effect.
         let beat = out.path().join("cells/here/a/claim.1/beat");
         let hour = std::time::SystemTime::now() - Duration::from_secs(3600);
         let _ = fs::File::options().append(true).open(&beat).unwrap().set_modified(hour);
         assert!(matches!(try_claim(&there, false), Claimed::Taken { is_alive: true }));
-        // As if its process were stopped: nothing beats, and it does not know.
+        // As if its process were suspended: no heartbeat, and it does not notice.
         let stopped = first.without_beat();
         assert!(matches!(try_claim(&there, false), Claimed::Taken { .. }));
         std::thread::sleep(Duration::from_millis(500));

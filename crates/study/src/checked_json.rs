@@ -1,4 +1,4 @@
-//! JSON that says whether it is still what was written: its last key is a checksum of all others.
+//! JSON with a checksum: its last key is a checksum of all others.
 
 use batchlab_core::hash::sha256;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde_json::Value;
 const CHECKSUM: &str = "sha256";
 
 /// # Panics
-/// Never for what this crate writes: structures whose keys are texts.
+/// Never for the types of this crate, whose keys are strings.
 pub(crate) fn encode(content: &impl Serialize) -> String {
     let mut value = serde_json::to_value(content).expect("keys are texts");
     let checksum = sha256(value.to_string().as_bytes());
@@ -23,7 +23,7 @@ pub(crate) fn decode<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let mut value: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let checksum = value.as_object_mut().and_then(|entries| entries.shift_remove(CHECKSUM));
     if checksum.is_none_or(|checksum| checksum != sha256(value.to_string().as_bytes())) {
-        return Err("its checksum is not that of its content".to_owned());
+        return Err("its checksum does not match its content".to_owned());
     }
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
@@ -50,7 +50,7 @@ mod tests {
             let mut bytes = text.clone().into_bytes();
             bytes[bit / 8] ^= 1 << (bit % 8);
             match decode::<Progress>(&String::from_utf8_lossy(&bytes)) {
-                // Between the words, or two ways to write one letter.
+                // White space, or an alternative escape of the same character.
                 Ok(read) => assert_eq!(read, progress, "bit {bit}"),
                 Err(_) => n_found += 1,
             }

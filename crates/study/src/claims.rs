@@ -1,24 +1,26 @@
-//! Who works on a cell, where machines share a folder.
+//! Claims on cells, for machines that share a folder.
 //!
 //! ```text
-//! <cell>/claim.<number>/owner.json   who has made it; written by renaming
-//! <cell>/claim.<number>/beat         a counter that its process writes anew as long as it lives
-//! <cell>/claim.<number>/lock         locked by the process, for others on the same node
-//! <cell>/claim.<number>/ended        it was given back, or the cell is done
-//! <cell>/done.<round>/               what is published; `claim` in it names the claim that did
+//! <cell>/claim.<number>/owner.json   its owner; written by renaming
+//! <cell>/claim.<number>/beat         a counter that the owner increments while it is alive
+//! <cell>/claim.<number>/lock         locked by the owner, for processes on the same node
+//! <cell>/claim.<number>/ended        the claim was returned, or the cell is done
+//! <cell>/done.<round>/               the published result; `claim` in it names the claim that did
 //! ```
 //!
-//! Locks of files are not safe between nodes. What every shared file system does is to make a folder for
-//! one of many who ask, and to rename one folder onto a name that only one can have. So a claim is a folder
-//! with the next number, and publishing is to rename a complete folder to `done.<round>`, which
-//! fails if there is one: whatever else goes wrong, one claim publishes a round, and readers count that one.
+//! File locks are not reliable between nodes. However, on every shared file system creating a
+//! folder succeeds for only one of many processes, and so does renaming a folder to a name that
+//! must not exist. A claim is therefore a folder with the next number, and publishing is renaming a
+//! complete folder to `done.<round>`, which fails if it exists: whatever else goes wrong, exactly
+//! one claim publishes a round, and readers count that one.
 //!
-//! Everything else keeps work from being wasted. A claim is over when its counter has not changed for a while
-//! *on the clock of the reader*: no two clocks are compared, and what a folder says may be old. A process
-//! that was stopped for longer finds a claim with a higher number, and does not publish. On its own node, a
-//! lock says at once that a process has ended.
+//! Everything else only avoids wasted work. A claim has expired when its counter has not changed
+//! for a while *by the reader's clock*: clocks are never compared, and a folder listing may be
+//! stale. A process that was suspended for longer finds a claim with a higher number and does not
+//! publish. On the same node, the lock shows immediately that a process has ended.
 //!
-//! Numbers and rounds are never used again, so that a name which was seen late cannot mean another claim.
+//! Numbers and rounds are never reused, so that a name that was read late cannot refer to another
+//! claim.
 
 mod beat;
 mod disk;
@@ -41,12 +43,12 @@ const DONE: &str = "done.";
 const OWNER: &str = "owner.json";
 const COUNTER: &str = "beat";
 const ENDED: &str = "ended";
-/// Complete before it is renamed to `done.<round>`.
+/// Completed before it is renamed to `done.<round>`.
 const PREPARED: &str = "publish";
-/// In `done.<round>`: the number of the claim that has published it.
+/// In `done.<round>`: the number of the claim that published it.
 const BY: &str = "claim";
 
-/// Folders with higher numbers are not this program's.
+/// Folders with higher numbers do not belong to this program.
 const MAX_NUMBER: u64 = 1 << 60;
 
 #[derive(Debug, thiserror::Error)]
@@ -56,21 +58,21 @@ pub enum ClaimError {
     #[error("another process has taken over {}: it has {by}", cell.display())]
     Superseded {
         cell: PathBuf,
-        /// The claim that came after, or what it has published.
+        /// The later claim, or the round that was published.
         by: String,
     },
     #[error("{variable}={value}: {reason}")]
     Setting { variable: &'static str, value: String, reason: String },
 }
 
-/// How claims show that they live.
+/// Heartbeat settings of claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimSettings {
-    /// Pause between two beats of a claim.
+    /// Interval between two heartbeats of a claim.
     pub beat: Duration,
-    /// A claim is over if its counter has not changed for so long.
+    /// A claim has expired if its counter has not changed for this long.
     pub stale: Duration,
-    /// Processes of one node see each other's locks of files.
+    /// Processes on one node see each other's file locks.
     pub node: String,
 }
 
@@ -86,10 +88,12 @@ impl ClaimSettings {
     const STALE: &'static str = "BATCHLAB_STALE";
     const NODE: &'static str = "BATCHLAB_NODE";
 
-    /// The defaults, or what `BATCHLAB_BEAT`, `BATCHLAB_STALE` (such as `30s`) and `BATCHLAB_NODE` say.
+    /// The defaults, or the values of `BATCHLAB_BEAT`, `BATCHLAB_STALE` (such as `30s`) and
+    /// `BATCHLAB_NODE`.
     ///
     /// # Errors
-    /// No duration, or so few beats before a claim is over that one late beat would end it.
+    /// An invalid duration, or so few heartbeats before expiry that one late heartbeat would end a
+    /// claim.
     pub fn from_environment() -> Result<Self, ClaimError> {
         let mut settings = Self::default();
         let text = |variable| std::env::var(variable).ok().filter(|text| !text.is_empty());
@@ -116,23 +120,23 @@ impl ClaimSettings {
     }
 }
 
-/// Who has made a claim.
+/// Owner of a claim.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Owner {
     pub host: String,
     pub process: u32,
-    /// In RFC 3339, by the clock of its machine: for people, nothing is decided by it.
+    /// In RFC 3339, by the clock of its machine; informational only.
     pub started_at: String,
-    /// Where its lock of a file can be seen.
+    /// Node on which its file lock is visible.
     pub node: String,
 }
 
-/// What is known of a claim.
+/// Known state of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Life {
     Ended,
-    /// It has beaten while it was watched, or its process lives on this node.
+    /// Its counter changed while it was watched, or its process is alive on this node.
     Alive,
     /// It was not watched for long enough.
     Unknown,
@@ -150,7 +154,7 @@ pub(crate) struct Claims<D> {
     disk: D,
     settings: ClaimSettings,
     owner: Owner,
-    /// Counters of other claims, with the time of this reader at which each was first seen.
+    /// Counters of other claims, with the time by this reader's clock at which each was first seen.
     seen: Mutex<BTreeMap<PathBuf, Seen>>,
 }
 
@@ -188,10 +192,10 @@ impl<D: Disk + Clone> Claims<D> {
         }
         let folder = claim_folder(cell, number);
         if !self.disk.make(&folder)? {
-            // Someone was quicker, or this reader's view of the folder is old.
+            // Another process was faster, or this reader's view of the folder is stale.
             return Ok(Taken::Other(Life::Unknown));
         }
-        // Before others of this node can read that it is one of theirs.
+        // Before other processes of this node can read that the owner is on their node.
         let lock = self.disk.lock(&folder)?;
         self.disk.write(&folder.join(OWNER), &checked_json::encode(&self.owner))?;
         let beat = self.disk.beat(&folder.join(COUNTER), self.settings.beat)?;
@@ -199,17 +203,17 @@ impl<D: Disk + Clone> Claims<D> {
         Ok(Taken::Mine(Claim { disk, cell, folder, number, round, beat: Some(beat), lock }))
     }
 
-    /// The number of the newest claim; 0: there is none.
+    /// The number of the newest claim; 0 if there is none.
     pub(crate) fn last(&self, cell: &Path) -> Result<u64, ClaimError> {
         Ok(highest(&self.disk.names(cell)?, CLAIM))
     }
 
-    /// The last round that was published; 0: none.
+    /// The last published round; 0 if there is none.
     pub(crate) fn round(&self, cell: &Path) -> Result<u64, ClaimError> {
         Ok(highest(&self.disk.names(cell)?, DONE))
     }
 
-    /// Who has made a claim, as far as that can be read.
+    /// Owner of a claim, if readable.
     pub(crate) fn owner(&self, cell: &Path, number: u64) -> Result<Option<Owner>, ClaimError> {
         let path = claim_folder(cell, number).join(OWNER);
         let text = self.disk.read(&path)?;
@@ -244,16 +248,16 @@ impl<D: Disk + Clone> Claims<D> {
     }
 }
 
-/// A cell that this process works on. If it is dropped, the process is taken to have died.
+/// A cell that this process works on. If dropped, the process is considered dead.
 #[derive(Debug)]
 pub(crate) struct Claim<D: Disk> {
     disk: D,
     cell: PathBuf,
     folder: PathBuf,
     number: u64,
-    /// The last round that was published when it was made.
+    /// The last published round when the claim was made.
     round: u64,
-    /// Until the claim is ended.
+    /// Runs until the claim is ended.
     beat: Option<D::Beat>,
     lock: D::Lock,
 }
@@ -268,7 +272,7 @@ impl<D: Disk + Clone> Claim<D> {
         &self.folder
     }
 
-    /// Whether no other process has taken over.
+    /// Checks that no other process has taken over.
     pub(crate) fn check(&self) -> Result<(), ClaimError> {
         let names = self.disk.names(&self.cell)?;
         let superseded = |by: String| ClaimError::Superseded { cell: self.cell.clone(), by };
@@ -289,7 +293,7 @@ impl<D: Disk + Clone> Claim<D> {
         let round = self.round + 1;
         let done = done_folder(&self.cell, round);
         let renamed = self.disk.rename(&prepared, &done);
-        // A file system of the network may have done it and lost the answer.
+        // A network file system may have renamed the folder but lost the reply.
         if !matches!(renamed, Ok(true))
             && publisher(&self.disk, &self.cell, round)? != Some(self.number)
         {
@@ -328,9 +332,9 @@ fn publisher(disk: &impl Disk, cell: &Path, round: u64) -> Result<Option<u64>, C
     Ok(text.and_then(|text| text.trim().parse().ok()))
 }
 
-/// The highest number behind a prefix; 0: there is none.
+/// The highest number after a prefix; 0 if there is none.
 fn highest(names: &[String], prefix: &str) -> u64 {
-    // As this program writes numbers: not `007`, which would be taken for another folder.
+    // Only as this program writes numbers: `007` would be taken for another folder.
     let number = |name: &String| {
         let text = name.strip_prefix(prefix)?;
         text.parse().ok().filter(|number: &u64| *number < MAX_NUMBER && number.to_string() == text)

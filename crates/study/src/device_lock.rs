@@ -1,4 +1,4 @@
-//! Keeps a device for one timing study at a time, on this machine.
+//! Reserves a device for one timing study at a time, on this machine.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -10,8 +10,8 @@ use crate::StudyError;
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{}: two at a time would slow each other, and \
-     their times would mean nothing. `sweep --wait` waits for it. Where only errors are of interest, set \
+    "{}: two at a time would slow each other down, and \
+     their times would be meaningless. `sweep --wait` waits for it. If only errors matter, set \
      blocks.exclusive=false for both; then no report uses the times", who(.device, .process)
 )]
 pub struct DeviceBusy {
@@ -29,16 +29,16 @@ impl DeviceBusy {
     }
 }
 
-/// A locked file in the machine's folder for temporary files, or in that of `BATCHLAB_LOCKS`. The
-/// system releases it when the process ends, however it ends. The file is never written: it may be
-/// another user's.
+/// A locked file in the machine's folder for temporary files, or in `BATCHLAB_LOCKS`. The system
+/// releases the lock when the process ends for any reason. The file is never written, because it
+/// may belong to another user.
 #[derive(Debug)]
 pub(super) struct DeviceLock {
     _file: File,
 }
 
 impl DeviceLock {
-    /// Locks the device for this process alone, or together with others that measure no times.
+    /// Locks the device exclusively, or shared with other processes that do not measure times.
     pub(super) fn take(device: &str, is_exclusive: bool) -> Result<Self, StudyError> {
         let name: String =
             device.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -48,7 +48,7 @@ impl DeviceLock {
         match if is_exclusive { file.try_lock() } else { file.try_lock_shared() } {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => {
-                let process = holders(&file).unwrap_or_else(|| "which one is not known".to_owned());
+                let process = holders(&file).unwrap_or_else(|| "unknown process".to_owned());
                 Err(DeviceBusy { device: device.to_owned(), process }.into())
             }
             Err(TryLockError::Error(source)) => Err(failed(path, source).into()),
@@ -56,7 +56,7 @@ impl DeviceLock {
     }
 }
 
-/// The processes that have a lock on a file, as the system lists them.
+/// The processes that hold a lock on a file, as listed by the system.
 #[cfg(target_os = "linux")]
 fn holders(file: &File) -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;
@@ -105,7 +105,7 @@ mod tests {
         assert!(made.success());
         DeviceLock::take(&device, true).unwrap_err();
         std::fs::remove_file(&path).unwrap();
-        // A file of anyone is locked as it is.
+        // Another user's file can be locked without writing to it.
         std::fs::write(&path, "of another user").unwrap();
         let lock = DeviceLock::take(&device, true).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"of another user");

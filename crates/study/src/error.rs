@@ -1,4 +1,4 @@
-//! Why a study could not be done.
+//! Why a study failed.
 
 use batchlab_config::Diagnostic;
 use batchlab_results::ResultsError;

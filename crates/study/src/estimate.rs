@@ -1,5 +1,5 @@
-//! The time and disk space that a study will take, and what it will show: measured with a few steps of
-//! every kind of run.
+//! Estimates the time, disk space and detectable difference of a study from a few steps of every
+//! kind of run.
 
 use std::time::Duration;
 
@@ -10,27 +10,29 @@ use super::blocks::{Enough, first_block, later_blocks, least_steps};
 use super::look::Scatter;
 use super::{Cell, Study};
 
-/// A kind of run is measured in turns of this time, of a step at least, and for `TRIAL` in all.
+/// A kind of run is measured in turns of this length (at least one step), for `TRIAL` in total.
 const TURN: Duration = Duration::from_millis(50);
 const TRIAL: Duration = Duration::from_millis(400);
-/// Turns are shorter in a study with many kinds of runs, which together take about this time.
+/// In a study with many kinds of runs, turns are shortened so that one turn of all kinds takes
+/// about this time.
 const TURNS: Duration = Duration::from_millis(125);
 
-/// Bytes of a row of the table `steps` in Parquet: 15 to 30 were measured.
+/// Bytes per row of the `steps` table in Parquet: 15 to 30 were measured.
 const STEP_BYTES: u64 = 30;
-/// Bytes of the six files of a run without their rows, and of its configuration.
+/// Bytes of a run's six files without rows, and of its configuration.
 const RUN_BYTES: u64 = 60_000;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellEstimate {
-    /// For each run its batcher, and what was measured or why it could not be.
+    /// For each run its batcher and its measurement, or the error.
     pub runs: Vec<(String, Result<Estimated, String>)>,
-    /// Mirrored pairs of blocks.
+    /// Number of mirrored pairs of blocks.
     pub n_pair: u64,
-    /// The difference between two strategies, as a share, that these pairs show with 80 % power. `None`:
-    /// there is nothing to compare, or steps are too slow to tell from a few of them.
+    /// The relative difference between two strategies that these pairs detect with 80 % power.
+    /// `None`: there is nothing to compare, or steps are too slow to estimate it from a few of
+    /// them.
     pub difference: Option<f64>,
-    /// Seconds of training and evaluation of the runs that could be measured.
+    /// Training and evaluation time in seconds of the runs that could be measured.
     pub seconds: f64,
     pub n_byte: u64,
 }
@@ -39,12 +41,12 @@ pub struct CellEstimate {
 pub struct Estimated {
     pub step_s: f64,
     pub n_step: u64,
-    /// Time of the whole run with its evaluations, in seconds.
+    /// Time of the whole run including evaluations, in seconds.
     pub run_s: f64,
 }
 
-/// Estimates the cells that wait, in the order of the study; `None` for the others. Repetitions are taken
-/// to last as long as each other.
+/// Estimates the waiting cells, in study order; `None` for the others. All repetitions are assumed
+/// to take equally long.
 #[must_use]
 pub fn estimate(
     study: &Study,
@@ -68,7 +70,7 @@ pub fn estimate(
     study.cells.iter().zip(is_waiting).enumerate().map(estimate).collect()
 }
 
-/// The cells that are measured: of those that wait, the first repetition.
+/// The cells to measure: of the waiting cells, those of the first repetition.
 fn waiting<'a>(study: &'a Study, is_waiting: &'a [bool]) -> impl Iterator<Item = &'a Cell> {
     let cells = study.cells.iter().zip(is_waiting);
     cells.filter(|(cell, is_waiting)| cell.info.repeat == 0 && **is_waiting).map(|(cell, _)| cell)
@@ -90,7 +92,7 @@ fn of_cell(
         };
     let enough = Enough::of(cell, blocks, until_width);
     let Course { n_step, n_pair, difference } = Course::of(cell, blocks, enough, &measured);
-    // Epochs that nothing follows have as many steps as each strategy makes of them.
+    // Without steps beyond them, epochs have a different number of steps for each strategy.
     let is_own_epochs = enough == Enough::Planned && cell.info.n_step == 0;
     let run = |measured: Result<Measured, String>| {
         measured.map(|Measured { step_s, evaluation_s, n_step: own, .. }| {
@@ -116,7 +118,7 @@ fn of_cell(
 
 /// How long the runs of a cell train.
 struct Course {
-    /// Steps of each run, those for timing alone included.
+    /// Steps of each run, including those for timing only.
     n_step: u64,
     n_pair: u64,
     difference: Option<f64>,
@@ -133,7 +135,7 @@ impl Course {
         let Some(step_s) = measured.iter().map(|run| run.step_s).min_by(f64::total_cmp) else {
             return Self { n_step: cell.info.n_step, n_pair: 0, difference: None };
         };
-        // Of epochs, the strategy that makes the most steps of one.
+        // For epochs, the number for the strategy with the most steps per epoch.
         let n_step = match cell.info.n_step {
             0 => measured.iter().map(|run| run.n_step).max().unwrap_or(0),
             n_step => n_step,
@@ -155,8 +157,8 @@ impl Course {
     }
 }
 
-/// How much pairs of turns of the trial scatter. Those of longer blocks would scatter less if neighbouring
-/// steps were independent, but what disturbs a machine lasts for seconds.
+/// Variation between pairs of turns in the trial. Pairs of longer blocks would vary less if
+/// neighbouring steps were independent, but disturbances of a machine last for seconds.
 fn scatter(measured: &[&Measured]) -> Option<Scatter> {
     let n_turn = measured.iter().map(|run| run.turns.len()).min()?;
     let log = |run: &Measured, turn: usize| {

@@ -1,20 +1,20 @@
-//! Many runs that are compared: read from one file, trained in turns, cell by cell.
+//! Comparisons of many runs: read from one file, trained in turns, cell by cell.
 //!
 //! ```text
 //! study file ── read ──> cells ── claim ──> train in turns ──> tables, cell marked as done
 //! ```
 //!
-//! A *cell* is one data set, one model, one batch size, one repetition and one variant on one machine,
-//! **with all batchers**: they are trained in one process, block by block in turns, so that
-//! disturbances of the machine affect all of them alike. A cell is claimed by one process at a time and
-//! never resumed in its middle: times of a cell never come from two processes.
+//! A *cell* is one data set, one model, one batch size, one repetition and one variant on one
+//! machine, **with all batchers**: they are trained in turns, block by block in one process, so
+//! that disturbances of the machine affect all of them equally. A cell is claimed by one process at
+//! a time and never resumed midway: the times of a cell never come from two processes.
 //!
-//! * `batchlab_config`: what a study file says;
-//! * `read`: which cells that makes;
+//! * `batchlab_config`: the content of a study file;
+//! * `read`: the resulting cells;
 //! * [`blocks`]: how the runs of a cell take turns, and for how long;
-//! * [`look`]: what mirrored pairs of blocks show;
-//! * [`cells`]: which cells are waiting, running, done;
-//! * `claims`: who works on a cell, where machines share a folder;
+//! * [`look`]: interim analyses of the mirrored pairs of blocks;
+//! * [`cells`]: which cells are waiting, running, or done;
+//! * `claims`: claims on cells, for machines that share a folder;
 //! * [`sweep()`]: trains them;
 //! * [`estimate`]: how long that will take.
 
@@ -43,14 +43,14 @@ pub use error::StudyError;
 pub use sweep::{Sweep, SweepObserver, SweepOptions, sweep};
 pub use turns::{CellObserver, Outlook, Place};
 
-/// A study whose every run has passed the checks that need no data.
+/// A study in which every run has passed all checks that do not need data.
 #[derive(Debug)]
 pub struct Study {
-    /// Name, also that of its folder.
+    /// Name of the study and of its folder.
     pub name: String,
     pub path: PathBuf,
     pub blocks: Blocks,
-    /// In the order in which they are trained.
+    /// In training order.
     pub cells: Vec<Cell>,
 }
 
@@ -75,7 +75,7 @@ impl Study {
 #[derive(Debug)]
 pub struct Cell {
     pub info: CellInfo,
-    /// How many repetitions of it the study asks for.
+    /// Number of repetitions requested by the study.
     pub n_repeat: u32,
     /// One run per batcher.
     pub runs: Vec<LoadedConfig>,
@@ -84,24 +84,24 @@ pub struct Cell {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CellInfo {
-    /// Identifier: a name that people can read, and a hash of all its configurations.
+    /// Identifier: a readable name, and a hash of all its configurations.
     pub id: String,
     pub dataset: String,
     pub model: String,
-    /// The study's B; none if no batcher has one.
+    /// The study's B; `None` if no batcher has one.
     pub batch_size: Option<u32>,
-    /// Number of the repetition, from 0.
+    /// Index of the repetition, from 0.
     pub repeat: u32,
-    /// What is different from other variants, such as `training.prefetch=0`; empty without variants.
+    /// The difference from other variants, such as `training.prefetch=0`; empty without variants.
     pub variant: String,
     pub batchers: Vec<String>,
-    /// Steps of each run; 0 where epochs are asked for.
+    /// Steps of each run; 0 if the length is given in epochs.
     pub n_step: u64,
     pub device: String,
 }
 
 impl CellInfo {
-    /// Everything but the batchers, in words.
+    /// Description of everything except the batchers.
     #[must_use]
     pub fn title(&self) -> String {
         let size = self.batch_size.map(|size| format!(" B={size}")).unwrap_or_default();
@@ -111,7 +111,7 @@ impl CellInfo {
     }
 }
 
-/// The time, in RFC 3339.
+/// Current time, in RFC 3339.
 #[must_use]
 pub fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string()

@@ -1,37 +1,37 @@
-//! What the mirrored pairs so far say, and how many more are needed.
+//! Interim analyses: what the mirrored pairs so far show, and how many more are needed.
 
 use batchlab_stats::{compare_with_best, detectable, pairs_needed};
 use serde::Serialize;
 
-/// A cell that goes on until intervals are narrow is looked at after so many pairs, and only then: who
-/// looks after every pair finds differences that are not there.
+/// Numbers of pairs after which a cell with a width-based stopping rule is analysed. It is analysed
+/// at no other time, because testing after every pair finds differences that do not exist.
 pub const LOOKS: [u64; 6] = [5, 10, 20, 40, 80, 160];
 
-/// Probability that a statement about a cell is wrong.
+/// Significance level: probability that a statement about a cell is wrong.
 const LEVEL: f64 = 0.05;
 
-/// The scatter of so many pairs says something.
+/// Minimum number of pairs from which the variation can be estimated.
 pub(crate) const FEWEST: u64 = 3;
 
-/// The next number of pairs at which there is a look.
+/// The next number of pairs with an interim analysis.
 #[must_use]
 pub fn next_look(n_pair: u64) -> Option<u64> {
     LOOKS.into_iter().find(|&look| look > n_pair)
 }
 
-/// What is seen at a look.
+/// Result of an interim analysis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Look {
     pub n_pair: u64,
     /// Columns of the strategies that may still be the fastest.
     pub best: Vec<usize>,
-    /// Half width of the widest of their intervals, as a share of the time of the best.
+    /// Half width of the widest of their intervals, relative to the time of the best.
     pub half_width: f64,
 }
 
-/// `rows` are mirrored pairs in the order of time, with the logarithm of the time per output of every
-/// strategy. Each of the looks has its share of the level, so that all of them together keep it.
-/// `None`: these pairs say nothing.
+/// `rows` are mirrored pairs in chronological order, with the logarithm of the time per output of
+/// every strategy. Each interim analysis uses its share of the significance level, so that the
+/// overall level holds. `None`: no statement is possible from these pairs.
 pub(crate) fn look(rows: &[Vec<f64>]) -> Option<Look> {
     let compared = compare_with_best(rows, level_of_a_look()).ok()?;
     let standings = compared.strategies.iter().enumerate();
@@ -48,7 +48,7 @@ fn level_of_a_look() -> f64 {
     LEVEL / LOOKS.len() as f64
 }
 
-/// How much the logarithms of times scatter.
+/// Variation of the logarithms of times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scatter {
     n_strategy: usize,
@@ -57,22 +57,22 @@ pub struct Scatter {
 }
 
 impl Scatter {
-    /// `None`: these pairs say nothing.
+    /// `None`: no statement is possible from these pairs.
     #[must_use]
     pub fn of(rows: &[Vec<f64>]) -> Option<Self> {
         let sd = compare_with_best(rows, LEVEL).ok()?.sd;
         Some(Self { n_strategy: rows[0].len(), n_pair: rows.len(), sd })
     }
 
-    /// The difference, as a share, that so many pairs show with 80 % power.
+    /// The relative difference that this many pairs detect with 80 % power.
     #[must_use]
     pub fn detectable(self, n_pair: u64, has_looks: bool) -> Option<f64> {
         let level = if has_looks { level_of_a_look() } else { LEVEL };
         detectable(self.n_strategy, n_pair, self.sd, level).map(f64::exp_m1)
     }
 
-    /// The look at which intervals are likely to be that narrow. As an interval reaches from 1 to its
-    /// end, this is where differences of twice the half width are seen.
+    /// The interim analysis at which intervals are likely to be this narrow. Since an interval
+    /// extends from 1 to its end, this is where differences of twice the half width are detected.
     #[must_use]
     pub fn look_for(self, half_width: f64) -> u64 {
         let difference = (2.0 * half_width).ln_1p();
@@ -87,7 +87,7 @@ impl Scatter {
 mod tests {
     use super::*;
 
-    /// Two strategies that differ by so much, with scatter of 0.01.
+    /// Two strategies that differ by this much, with variation 0.01.
     fn rows(n: u64, difference: f64) -> Vec<Vec<f64>> {
         let scatter = |i: u64| 0.01 * (f64::from((i * 7 % 11) as u32) - 5.0) / 3.0;
         (0..n).map(|i| vec![scatter(i), difference + scatter(i + 5)]).collect()

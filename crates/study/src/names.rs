@@ -1,4 +1,4 @@
-//! Names of data sets and models in a study, with what tells namesakes apart.
+//! Names of data sets and models in a study, made unique.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{Cell, CellInfo};
 
-/// Adds to each name the options in which it differs from others of this name: `qm9 target=gap`.
+/// Adds to each name the options that distinguish it from others of the same name: `qm9
+/// target=gap`.
 pub(super) fn tell_apart(cells: &mut [Cell]) {
     tell(cells, "dataset", |config| config.dataset.typetag_name(), |info| &mut info.dataset);
     tell(cells, "model", |config| config.model.typetag_name(), |info| &mut info.model);
@@ -24,12 +25,12 @@ fn tell(
     for Cell { info, runs, .. } in &mut *cells {
         let config = &runs[0].config;
         if name(info).is_empty() {
-            // It is from the command line.
+            // Given on the command line.
             component(config).clone_into(name(info));
         }
         let options = serde_json::to_value(config).map(|mut config| config[key].take());
         let options = options.map(|options| leaves("", &options)).unwrap_or_default();
-        // A variant says itself in what it differs.
+        // A variant already states its differences.
         let namesakes = (name(info).clone(), info.variant.clone());
         common
             .entry(namesakes.clone())
@@ -46,7 +47,7 @@ fn tell(
     }
 }
 
-/// `a.b=1` for every value that is set.
+/// `a.b=1` for every leaf value.
 fn leaves(prefix: &str, value: &Value) -> BTreeSet<String> {
     let leaf = |text: &str| BTreeSet::from([format!("{prefix}={text}")]);
     match value {

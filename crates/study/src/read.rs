@@ -1,4 +1,4 @@
-//! From a study file to cells of checked configurations.
+//! Expands a study file to cells of checked configurations.
 
 use std::collections::HashSet;
 use std::num::NonZeroU64;
@@ -13,10 +13,10 @@ use crate::{StudyError, names};
 impl Study {
     /// All cells of a study, or of a run's configuration, which is a study of one cell.
     ///
-    /// Every combination is checked before this returns.
+    /// All combinations are checked before this returns.
     ///
     /// # Errors
-    /// [`StudyError::Run`] with a diagnostic for the first mistake.
+    /// [`StudyError::Run`] with a diagnostic for the first error.
     pub fn of(file: &StudyFile) -> Result<Self, StudyError> {
         let mut cells: Vec<Cell> = Vec::new();
         let mut ids = HashSet::new();
@@ -65,7 +65,7 @@ fn cell(file: &StudyFile, setting: Setting) -> Result<Cell, StudyError> {
     Ok(Cell { info, n_repeat: file.repeats.get(), runs })
 }
 
-/// For the name of a folder.
+/// Makes text suitable for a folder name.
 fn plain(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.^".contains(c);
     text.chars().map(|c| if is_plain(c) { c } else { '-' }).collect()

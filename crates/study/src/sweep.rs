@@ -20,29 +20,30 @@ use crate::{StudyError, now};
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command")]
 pub struct SweepOptions<'a> {
     pub run: RunOptions<'a>,
-    /// Cells that were done on other hardware are done again on this one.
+    /// Cells done on other hardware are trained again on this one.
     pub hardware: &'a str,
     pub claims: ClaimSettings,
-    /// Cells that have failed are trained again.
+    /// Train failed cells again.
     pub retry: bool,
-    /// Of these only cells that had ended before this time, in RFC 3339.
+    /// Restrict this to cells that ended before this time, in RFC 3339.
     pub since: Option<&'a str>,
-    /// Cells go on until the intervals of all strategies that may be the fastest have this half width, as
-    /// a share of the time of the best. Cells that were not asked for as much are trained again.
+    /// Continue cells until the intervals of all strategies that may be the fastest have this half
+    /// width, relative to the time of the best. Cells that were trained with a wider target are
+    /// trained again.
     pub until_width: Option<f64>,
-    /// No cell begins after this time, and no pair of blocks for timing alone; the cells that wait have
-    /// equal shares of it.
+    /// Time limit for starting cells and pairs of blocks for timing only; waiting cells get equal
+    /// shares of it.
     pub at_most: Option<Duration>,
-    /// The sweep ends after a cell of several runs whose times are compared, if others may wait: each such cell
-    /// is then trained in a process of its own.
+    /// End the sweep after a cell of several runs with compared times, if others may be waiting:
+    /// each such cell is then trained in its own process.
     pub is_one_cell: bool,
     /// Whether this process is the first one of the sweep.
     pub is_first_process: bool,
-    /// A device that another sweep has is waited for.
+    /// Wait for a device in use by another sweep.
     pub wait: bool,
 }
 
-/// How often a device that another sweep has is asked for.
+/// Polling interval for a device in use by another sweep.
 const DEVICE_PAUSE: Duration = Duration::from_millis(500);
 
 pub trait SweepObserver: CellObserver {
@@ -59,20 +60,20 @@ impl SweepObserver for () {}
 pub struct Sweep {
     pub n_done: usize,
     pub n_done_before: usize,
-    /// Cells that other processes work on.
+    /// Cells being trained by other processes.
     pub n_taken: usize,
-    /// Of cells that nobody can say whether they are done: which file, why, and what to do.
+    /// Cells with unknown state: which file, why, and what to do.
     pub unreadable: Vec<String>,
-    /// Cells, of those that are done, with a run that has failed.
+    /// Finished cells with a failed run.
     pub failed: Vec<String>,
-    /// Cells, of those that are done, with a run whose loss was not finite.
+    /// Finished cells with a non-finite loss in a run.
     pub diverged: Vec<String>,
     pub is_interrupted: bool,
-    /// Whether cells wait because there was no time left for them.
+    /// Whether cells are waiting because time ran out.
     pub is_time_up: bool,
-    /// Whether the next process is to look for cells that wait.
+    /// Whether the next process should look for waiting cells.
     pub is_for_next_process: bool,
-    /// Whether cells wait because this process can no longer use the device.
+    /// Whether cells are waiting because this process can no longer use the device.
     pub is_device_lost: bool,
 }
 
@@ -85,18 +86,18 @@ impl Sweep {
 }
 
 impl SweepOptions<'_> {
-    /// Whether a cell that has ended need not be trained again.
+    /// Whether a finished cell need not be trained again.
     fn is_enough(&self, done: &DoneCell) -> bool {
         let is_old = self.since.is_none_or(|since| done.finished_at.as_str() < since);
         done.is_enough(self.retry && is_old, self.until_width)
     }
 }
 
-/// Trains every cell of a study that is neither done nor taken by another process. Several processes may
-/// share a study: one per device where times matter, any number where they do not.
+/// Trains every cell of a study that is neither done nor taken by another process. Several
+/// processes may share a study: one per device if times matter, otherwise any number.
 ///
 /// # Errors
-/// A device that another study has locked, and results that cannot be stored. Failures within a cell are
+/// A device locked by another study, or results that cannot be stored. Failures within a cell are
 /// recorded with the cell.
 pub fn sweep(
     study: &Study,
@@ -171,7 +172,7 @@ pub fn sweep(
                     sweep.note(cell, &done);
                 }
                 Err(error @ ClaimError::Superseded { .. }) => {
-                    observer.progress().note(&format!("note: {error}; what it publishes counts"));
+                    observer.progress().note(&format!("note: {error}; its results count"));
                     taken.push((n, cell));
                 }
                 Err(error) => return Err(error.into()),
@@ -187,12 +188,13 @@ pub fn sweep(
         }
         sweep.n_taken = taken.len();
         let has_progress = taken.len() < n_pending;
-        // Where nobody can know yet whether the processes of cells live, they are watched.
+        // As long as it is unknown whether the processes of other cells are alive, they are
+        // watched.
         if taken.is_empty() || !has_progress && all_live {
             return Ok(sweep);
         }
         if !has_progress {
-            // A process that has begun just now is there at the second look.
+            // A process that has just started is visible at the second look.
             if pause == cells.pause() && !has_said {
                 has_said = true;
                 note_waiting(taken.len(), options, observer);
@@ -207,7 +209,7 @@ pub fn sweep(
     }
 }
 
-/// Says why a cell that was done is trained again.
+/// Reports why a finished cell is trained again.
 fn note_gone(gone: Option<&str>, cell: &Cell, observer: &dyn SweepObserver) {
     if let Some(gone) = gone {
         observer.progress().note(&format!("note: {}: {gone}", cell.info.title()));
@@ -217,8 +219,8 @@ fn note_gone(gone: Option<&str>, cell: &Cell, observer: &dyn SweepObserver) {
 fn note_waiting(n_cell: usize, options: &SweepOptions<'_>, observer: &dyn SweepObserver) {
     let stale = humantime::format_duration(options.claims.stale);
     observer.progress().note(&format!(
-        "note: {n_cell} cells are claimed on other machines; waiting until their processes are \
-         heard of, at most {stale}"
+        "note: {n_cell} cells are claimed on other machines; waiting for signs of life of their \
+         processes, at most {stale}"
     ));
 }
 
@@ -229,7 +231,7 @@ fn wait(pause: Duration, interrupted: &AtomicBool) {
     }
 }
 
-/// Once for all runs, though several variants may say different things.
+/// Once for all runs, even if messages differ between variants.
 fn note_crowding(study: &Study, n_thread: usize, observer: &dyn SweepObserver) {
     let runs = study.cells.iter().flat_map(|cell| &cell.runs);
     let mut notes: Vec<String> = runs.filter_map(|run| crowding(&run.config, n_thread)).collect();
@@ -240,8 +242,8 @@ fn note_crowding(study: &Study, n_thread: usize, observer: &dyn SweepObserver) {
     }
 }
 
-/// Exclusively where times matter; otherwise together with others of which none measures times. `None`: it
-/// was interrupted while it waited.
+/// Locks exclusively if times matter, otherwise shared with others that do not measure times.
+/// `None`: interrupted while waiting.
 fn lock_devices(
     study: &Study,
     options: &SweepOptions<'_>,
@@ -252,7 +254,7 @@ fn lock_devices(
     devices.dedup();
     let is_exclusive = study.blocks.exclusive;
     let mut locks = Vec::new();
-    // All sweeps take them in this order, so that no two wait for each other.
+    // All sweeps lock devices in the same order, to avoid deadlocks.
     for device in devices {
         let mut has_said = false;
         locks.push(loop {
@@ -292,7 +294,7 @@ fn train(
     let label = label(&cell.info, options.hardware);
     let superseded = || match claim.check() {
         Err(error @ ClaimError::Superseded { .. }) => Some(error.to_string()),
-        // A folder that cannot be read now is seen when the cell is published.
+        // An unreadable folder is reported when the cell is published.
         _ => None,
     };
     let end = train_in_turns(cell, &label, length, options.run, &superseded, &recording);
@@ -339,7 +341,7 @@ fn train(
     Ok(Trained::Done { done, is_device_lost })
 }
 
-/// The name of a cell in results. It differs between processes, so that runs of two processes are never
+/// Name of a cell in results. It differs between processes, so that runs of two processes are never
 /// taken for runs of one cell.
 pub(crate) fn label(cell: &CellInfo, hardware: &str) -> String {
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -369,7 +371,8 @@ impl<'a> RecordingProgress<'a> {
     fn change(&self, change: impl FnOnce(&mut Progress)) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut progress);
-        // Only `status` reads it; a full disk is noticed with the records.
+        // Errors are ignored, because only `status` reads it; a full disk is noticed when writing
+        // records.
         let _ = self.claim.progress(&progress);
     }
 }

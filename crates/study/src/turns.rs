@@ -18,42 +18,42 @@ use crate::look::{FEWEST, LOOKS, Look, Scatter, look, next_look};
 pub trait CellObserver: Observer {
     /// A run of the cell begins its turn.
     fn turn(&self, _run: &RunHeader, _at: &Place) {}
-    /// A few pairs are measured, and show how much times scatter.
+    /// A few pairs have been measured, from which the variation of times is known.
     fn scattered(&self, _outlook: &Outlook) {}
-    /// The pairs so far were looked at, and the cell goes on or not. `batchers` are those of the look's
-    /// columns.
+    /// The pairs so far have been analysed to decide whether the cell continues. `batchers` belong
+    /// to the columns of `look`.
     fn looked(&self, _look: &Look, _batchers: &[&str]) {}
 }
 
-/// How far a cell is.
+/// Progress of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub block: u64,
-    /// Known from block 1 on; it can grow if the cell goes on until intervals are narrow.
+    /// Known from block 1 on; it can grow under a width-based stopping rule.
     pub n_block: Option<u64>,
-    /// What all runs of the cell have done together.
+    /// Steps done by all runs of the cell together.
     pub n_step: u64,
-    /// What they will have done together after these blocks.
+    /// Steps that they will have done together after these blocks.
     pub n_step_all: u64,
 }
 
-/// What the pairs of a cell will show.
+/// Expected result of a cell's pairs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outlook {
-    /// Pairs that there will be; about so many if the cell goes on until intervals are narrow.
+    /// Final number of pairs; approximate under a width-based stopping rule.
     pub n_pair: u64,
-    /// Whether it does so.
+    /// Whether the stopping rule is width-based.
     pub is_until_width: bool,
-    /// Steps of a run in a block.
+    /// Steps of a run per block.
     pub n_step: u64,
-    /// The difference, as a share, that they show with 80 % power.
+    /// The relative difference that they detect with 80 % power.
     pub difference: f64,
 }
 
 pub(crate) struct CellEnd {
-    /// Steps in the blocks, beginning with block 0.
+    /// Steps per block, starting with block 0.
     pub(crate) blocks: Vec<u64>,
-    /// Batcher and outcome of every run, in the order of the study.
+    /// Batcher and outcome of every run, in study order.
     pub(crate) runs: Vec<(String, Outcome)>,
     pub(crate) is_interrupted: bool,
 }
@@ -69,13 +69,13 @@ pub(crate) struct Outcome {
 pub(crate) struct Length<'a> {
     pub(crate) blocks: &'a Blocks,
     pub(crate) enough: Enough,
-    /// No pair begins for timing alone after this.
+    /// No pair for timing only begins after this time.
     pub(crate) deadline: Option<Instant>,
 }
 
-/// Trains the runs of a cell, block by block, and records them under a label. The others
-/// continue when one fails. If `superseded` says in the end that another process has taken over, the
-/// runs are recorded as interrupted.
+/// Trains the runs of a cell, block by block, and records them under a label. If one fails, the
+/// others continue. If `superseded` finally reports that another process has taken over, the runs
+/// are recorded as interrupted.
 ///
 /// # Errors
 /// Data that cannot be loaded, and results that cannot be stored.
@@ -140,9 +140,9 @@ pub(crate) fn train_in_turns(
     })
 }
 
-/// A mirrored pair that no comparison uses.
+/// A mirrored pair excluded from comparisons.
 struct Disturbed {
-    /// From 1.
+    /// Index, from 1.
     pair: u64,
     reason: String,
 }
@@ -155,7 +155,7 @@ struct Turns<'a, 'b> {
     /// Steps of each run in the blocks so far.
     done: Vec<u64>,
     n_turn: i64,
-    /// Whether runs go on for timing alone when all that was asked for is done.
+    /// Whether runs continue for timing only when all requested steps are done.
     is_timed_beyond: bool,
     options: RunOptions<'b>,
     observer: &'b dyn CellObserver,
@@ -164,14 +164,15 @@ struct Turns<'a, 'b> {
 impl Turns<'_, '_> {
     fn train(&mut self, Length { blocks, enough, deadline }: Length<'_>) -> Result<(), RunError> {
         self.block(&[first_block(self.cell, blocks, enough)], None)?;
-        // The warm-up has the first steps of all; the first pair knows better how long steps take.
+        // The warm-up contains the very first steps; the first pair estimates step times better.
         let mut least = least_steps(blocks, self.fastest_step());
         let mut n_pair = enough.least_pairs();
         while self.open.iter().any(Option::is_some) {
             let n_left = if self.open.iter().flatten().all(ActiveRun::is_complete) {
                 0
             } else if self.cell.info.n_step == 0 {
-                // Epochs, of as many steps as each strategy makes of them: pair by pair until all are done.
+                // Epochs with a different number of steps for each strategy: pair by pair until all
+                // are done.
                 2 * least
             } else {
                 self.cell.info.n_step.saturating_sub(self.n_step())
@@ -223,12 +224,12 @@ impl Turns<'_, '_> {
         ended.into_iter().try_for_each(|(run, outcome)| self.finish(run, outcome))
     }
 
-    /// Publishes the runs that have done all that they were asked for.
+    /// Publishes the runs that have done everything requested.
     fn complete(&mut self) -> Result<(), RunError> {
         (0..self.open.len()).try_for_each(|run| self.finish(run, Ok(Ending::COMPLETED)))
     }
 
-    /// Publishes the runs as those of a cell that another process has.
+    /// Publishes the runs as interrupted because another process has taken over the cell.
     fn give_up(&mut self, reason: &str) -> Result<(), RunError> {
         let ending = || Ending::interrupted(reason.to_owned());
         (0..self.open.len()).try_for_each(|run| self.finish(run, Ok(ending())))
@@ -255,13 +256,13 @@ impl Turns<'_, '_> {
         self.done.len().saturating_sub(1) as u64 / 2
     }
 
-    /// Time of a step of the fastest run in its last turn, in seconds.
+    /// Step time of the fastest run in its last turn, in seconds.
     fn fastest_step(&self) -> f64 {
         let runs = self.open.iter().flatten();
         runs.map(ActiveRun::step_seconds).min_by(f64::total_cmp).unwrap_or(0.0)
     }
 
-    /// How many pairs there are to be, if those that were asked for are not enough.
+    /// The new number of pairs, if the requested ones are not enough.
     fn next_goal(&self, enough: Enough) -> Option<u64> {
         let n_pair = self.n_pair();
         let width = match enough {
@@ -308,7 +309,7 @@ impl Turns<'_, '_> {
         }
     }
 
-    /// Mirrored pairs in the order of time that nothing disturbed: for each run that goes on, the mean of two
+    /// Undisturbed mirrored pairs in chronological order: for each active run, the mean of two
     /// logarithms of the time per output.
     fn rows(&self) -> Vec<Vec<f64>> {
         let disturbed = self.disturbed();
@@ -319,8 +320,8 @@ impl Turns<'_, '_> {
         pairs.map(|(_, row)| row.into_iter().map(mean).collect()).collect()
     }
 
-    /// The logarithms of something of both blocks of every pair, for each run that goes on, by the number of the
-    /// pair, from 1.
+    /// For each active run, the logarithms of a quantity in both blocks of every pair, with the
+    /// pair's index, from 1.
     fn pairs(&self, of: fn(&Block) -> f64) -> Vec<(u64, Vec<[f64; 2]>)> {
         let log = |run: &ActiveRun<'_>, block: u64| Some(of(&run.block(block as i64)?).ln());
         let both = |pair: u64, run| Some([log(run, 2 * pair - 1)?, log(run, 2 * pair)?]);
@@ -348,7 +349,7 @@ impl Turns<'_, '_> {
         found.collect()
     }
 
-    /// Where nothing is compared, nothing is left out.
+    /// Without a comparison, no pairs are excluded.
     fn record_disturbed(&mut self) {
         if !self.is_timed_beyond {
             return;
@@ -359,7 +360,7 @@ impl Turns<'_, '_> {
     }
 }
 
-/// Every cell has its own orders, and the same ones again if it is trained again.
+/// Every cell has its own orders, which are the same if it is trained again.
 fn seed(cell: &Cell) -> u64 {
     let hash = cell.info.id.rsplit('-').next().unwrap_or_default();
     u64::from_str_radix(hash, 16).unwrap_or_default()

@@ -1,14 +1,15 @@
-//! What every batcher on many graphs promises, on graphs that the caller chooses.
+//! Checks the contract of batchers on many graphs, on graphs chosen by the caller.
 //!
-//! The whole of it, on graphs that the kit chooses, is [`conformance`](mod@crate::conformance).
+//! The complete checks, on graphs chosen by the kit, are in
+//! [`conformance`](mod@crate::conformance).
 
 use batchlab_core::{BatchContext, BatchPlan, Batcher, GraphSize, Purpose, View};
 use proptest::prelude::*;
 
 use crate::conformance::{Trial, promises};
 
-/// A view of graphs with these nodes and edges. Identifiers differ from positions, so that a
-/// batcher which confuses the two fails.
+/// A view of graphs with these nodes and edges. Identifiers differ from positions, to detect
+/// batchers that confuse the two.
 #[must_use]
 pub fn view(sizes: &[[u32; 2]]) -> View {
     let graph = |(i, &[n_node, n_edge]): (usize, &[u32; 2])| GraphSize {
@@ -31,7 +32,7 @@ pub fn sizes() -> impl Strategy<Value = Vec<[u32; 2]>> {
     prop::collection::vec(graph, 1..60)
 }
 
-/// Every rule of padding, as a configuration has it.
+/// All padding rules, as written in a configuration.
 pub fn padding() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec![
         "\"none\"",
@@ -43,13 +44,13 @@ pub fn padding() -> impl Strategy<Value = &'static str> {
     ])
 }
 
-/// Every choice of composition.
+/// All compositions.
 pub fn composition() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["every-epoch", "fixed"])
 }
 
-/// Lines of a configuration with the options that every batcher on groups of graphs has, the batch
-/// size aside.
+/// Configuration lines with the options shared by all batchers on groups of graphs, except the
+/// batch size.
 pub fn group_options() -> impl Strategy<Value = String> {
     let boundary = prop::sample::select(vec!["carry-over", "emit-partial"]);
     (padding(), composition(), boundary).prop_map(|(padding, composition, boundary)| {
@@ -83,11 +84,11 @@ pub fn train(batcher: &dyn Batcher, view: &View, seed: u64, n_plan: usize) -> Ve
     (0..n_plan).map(|_| next()).collect()
 }
 
-/// Checks a batcher that loses nothing, on these graphs.
+/// Checks a batcher that loses no graphs, on these graphs.
 ///
-/// One evaluation names every graph once; every epoch of training names every graph once; batches
-/// respect `batch_size` and shapes have room; the same seed gives the same plans; and a stream that
-/// seeks to any cursor goes on as if it had never stopped.
+/// An evaluation and every training epoch contain every graph once; batches respect `batch_size`
+/// and shapes have enough room; the same seed gives the same plans; and a stream that seeks to any
+/// cursor continues as if it had never stopped.
 pub fn check(batcher: &dyn Batcher, sizes: &[[u32; 2]]) {
     let trial = Trial { batcher, sizes, identifier: &identifier };
     if let Err(found) = promises(&trial) {

@@ -1,16 +1,16 @@
-//! Checks of a contract: a table of promises, and what is reported when one is broken.
+//! Contract checks: a table of promises, and reports of broken ones.
 
 use std::any::Any;
 use std::fmt;
 
-/// Nothing, or a description of what is wrong.
+/// Success, or a description of the problem.
 pub(crate) type Outcome = Result<(), String>;
 
 #[derive(Debug)]
 pub struct Failure {
     pub check: &'static str,
     pub promise: &'static str,
-    /// What happened instead, and on which input.
+    /// What happened instead, and for which input.
     pub found: String,
 }
 
@@ -34,19 +34,19 @@ pub(crate) fn message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
 }
 
-/// Writes `Check` and `CHECKS` for one kind of component.
+/// Defines `Check` and `CHECKS` for one kind of component.
 macro_rules! checks {
     ($kind:literal, $subject:ty; $($name:ident: $run:path, $promise:literal;)*) => {
         /// One promise of the contract.
         pub struct Check {
-            /// As the test is called.
+            /// Name, which is also that of the test.
             pub name: &'static str,
-            /// What a component promises, in one sentence.
+            /// The promise, in one sentence.
             pub promise: &'static str,
             run: fn($subject) -> Outcome,
         }
 
-        /// Every check, in the order in which a failure is best looked at.
+        /// All checks, in the order in which failures are best investigated.
         pub const CHECKS: &[Check] =
             &[$(Check { name: stringify!($name), promise: $promise, run: $run }),*];
 
@@ -56,7 +56,7 @@ macro_rules! checks {
                 CHECKS.iter().find(|check| check.name == name)
             }
 
-            /// Runs the check. A panic of the component breaks the promise as well.
+            /// Runs the check. A panic of the component also breaks the promise.
             pub fn run(&self, subject: $subject) -> Result<(), $crate::check::Failure> {
                 let run = std::panic::AssertUnwindSafe(|| (self.run)(subject));
                 let outcome = std::panic::catch_unwind(run).unwrap_or_else(|panic| {

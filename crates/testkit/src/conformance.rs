@@ -1,15 +1,16 @@
-//! The conformance kit: one line gives a batcher on many graphs the property tests of the contract.
+//! Conformance kit: adds the property tests of the contract to a batcher on many graphs in one
+//! line.
 //!
 //! ```ignore
 //! batchlab_testkit::conformance!(|batch_size| MyBatcher { batch_size, window: 64 });
 //! ```
 //!
-//! This writes a module of tests, one for each [`Check`], so that a failure names the promise that
-//! was broken. A check varies one thing and passes where another check has to fail, so a batcher
-//! with one mistake fails one check (`tests/it/broken` holds one such batcher per check). What each
-//! means, and how to read its failure: docs/conformance.md.
+//! This generates a module with one test per [`Check`], so that a failure names the broken promise.
+//! A check varies one thing and passes wherever another check is meant to fail, so that a batcher
+//! with one mistake fails one check (`tests/it/broken` has one such batcher per check). For the
+//! meaning of each check, and of its failures, see docs/conformance.md.
 //!
-//! Random input is shrunk to a smallest failing one. The cases are the same in every run.
+//! Failing random input is shrunk to a minimal case. The cases are the same in every run.
 
 mod collated;
 mod composition;
@@ -30,7 +31,7 @@ pub use crate::check::Failure;
 use crate::check::{Outcome, checks};
 pub(crate) use trial::Trial;
 
-/// Makes the batcher under test for a batch size; a batcher without the notion ignores it.
+/// Creates the batcher under test for a batch size; batchers without one ignore it.
 pub type Make<'a> = &'a dyn Fn(BatchSize) -> Box<dyn Batcher>;
 
 checks! {
@@ -85,7 +86,7 @@ checks! {
         "the options survive their way through TOML";
 }
 
-/// The promises that can be checked on any one batcher and any graphs.
+/// The promises that can be checked for any batcher and any graphs.
 pub(crate) fn promises(trial: &Trial<'_>) -> Outcome {
     corners::sound(trial)?;
     let plans = trial.train_or_stop(7)?;
@@ -94,21 +95,22 @@ pub(crate) fn promises(trial: &Trial<'_>) -> Outcome {
     resume::resumes_where(trial, |_| true).map(drop)
 }
 
-/// Runs one check by name and panics if it fails; what the tests written by
-/// [`conformance!`](crate::conformance!) call.
+/// Runs one check by name and panics on failure; called by the tests of
+/// [`conformance!`](crate::conformance!).
 pub fn check(name: &str, make: impl Fn(BatchSize) -> Box<dyn Batcher>) {
     Check::run_named(name, &make);
 }
 
-/// Runs every check and panics with all that fail; for batchers that are known only at run time.
+/// Runs every check and panics with all failures; for batchers that are known only at run time.
 pub fn check_all(name: &str, make: impl Fn(BatchSize) -> Box<dyn Batcher>) {
     Check::run_all(name, &make);
 }
 
-/// Writes the property tests for a batcher on many graphs; see [`conformance`](mod@crate::conformance).
+/// Generates the property tests for a batcher on many graphs; see
+/// [`conformance`](mod@crate::conformance).
 ///
-/// The expression makes the batcher for a [`BatchSize`]. With a name before it, for several
-/// settings of one batcher, the tests lie in a module of that name, else in `conformance`.
+/// The expression creates the batcher for a [`BatchSize`]. To test several settings of one batcher,
+/// put a name before it: the tests are placed in a module of that name, by default `conformance`.
 #[macro_export]
 macro_rules! conformance {
     (|$batch_size:pat_param| $make:expr) => {
@@ -132,7 +134,7 @@ macro_rules! conformance {
                 Box::new($make)
             }
 
-            /// Names of the tests, to be compared with `CHECKS`.
+            /// Names of the tests, to compare with `CHECKS`.
             #[allow(dead_code, reason = "only the kit's own tests ask")]
             pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
 

@@ -1,7 +1,7 @@
-//! Files with bytes changed, moved and lost: a loader must read them or refuse them, never panic.
+//! Files with bytes changed, moved and removed: a loader must read or reject them, but never panic.
 //!
-//! `PROPTEST_CASES=100000 cargo test -p <the loader> damaged` tries more than every test run does;
-//! a limit on memory (`ulimit -v`) shows memory that is allocated for a size before it is checked.
+//! `PROPTEST_CASES=100000 cargo test -p <the loader> damaged` tries more cases than a normal test
+//! run; a memory limit (`ulimit -v`) reveals allocations for sizes that are not checked first.
 
 use std::fs;
 use std::path::Path;
@@ -11,24 +11,24 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// One change of a file. Places count from its beginning, and again when it ends.
+/// One change to a file. Positions wrap around at the end of the file.
 #[derive(Debug, Clone)]
 pub enum Damage {
-    /// Another byte.
+    /// Replaces a byte.
     Byte(usize, u8),
-    /// The file ends there.
+    /// Truncates the file.
     Cut(usize),
-    /// Bytes from a place on are lost.
+    /// Removes bytes from a position on.
     Remove(usize, usize),
-    /// Bytes from a place on occur several times.
+    /// Repeats bytes from a position on.
     Repeat(usize, usize, usize),
-    /// One of `TOKENS` is inserted.
+    /// Inserts one of `TOKENS`.
     Insert(usize, &'static str),
-    /// The number at or after a place becomes as large as its digits allow.
+    /// Makes the number at or after a position as large as its digits allow.
     Digits(usize),
 }
 
-/// Words and numbers that readers have to treat specially.
+/// Words and numbers that readers must treat specially.
 const TOKENS: &[&str] = &[
     "-1",
     "999999999999999999999",
@@ -105,14 +105,14 @@ impl Damage {
     }
 }
 
-/// Loads a data set from a file that may be damaged: what it returns is consistent, and an error
-/// fits on a few lines and names the file with its folder.
+/// Loads a data set from a possibly damaged file: a successful result must be consistent, and an
+/// error must fit on a few lines and name the file with its folder.
 pub fn loads_or_refuses(dataset: &dyn Dataset, path: &Path, bytes: &[u8]) -> Result<(), String> {
     loads_or_refuses_in(path.parent().unwrap_or(path), dataset, path, bytes)
 }
 
-/// The same for a data set of several files: the error names one of those in `folder`, since what a
-/// damaged file says may not fit another.
+/// The same for a data set of several files: the error must name a file in `folder`, not
+/// necessarily the damaged one, since a damaged file may be inconsistent with another.
 pub fn loads_or_refuses_in(
     folder: &Path,
     dataset: &dyn Dataset,

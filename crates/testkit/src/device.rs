@@ -1,19 +1,19 @@
-//! The device that models are tested on.
+//! The device for model tests.
 
 use batchlab_core::ModelContext;
 use batchlab_core::model::{Loss, Precision};
 
-/// Names the device; `cpu` without it. An emulated GPU, for example, is `cuda:0` in a build with the
-/// feature `cuda-check`.
+/// Environment variable for the device; the default is `cpu`. An emulated GPU, for example, is
+/// `cuda:0` in a build with the feature `cuda-check`.
 pub const VARIABLE: &str = "BATCHLAB_TEST_DEVICE";
 
-/// The device that models are tested on, as a configuration names it.
+/// The device for model tests, as named in a configuration.
 #[must_use]
 pub fn under_test() -> String {
     std::env::var(VARIABLE).unwrap_or_else(|_| "cpu".into())
 }
 
-/// For a regression of one number on data with these node classes and no features.
+/// A context for the regression of one number on data with these node classes and no features.
 #[must_use]
 pub fn context(n_node_class: usize) -> ModelContext {
     ModelContext {

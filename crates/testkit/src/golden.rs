@@ -1,4 +1,4 @@
-//! Golden numbers of the reference programs; `golden/README.md` says what made them.
+//! Golden values of the reference programs; see `golden/README.md` for their origin.
 
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use serde::Deserialize;
 /// The data sets of golden files: `<what>_<data set>.<suffix>`.
 pub const DATA: [&str; 2] = ["qm9", "aflow"];
 
-/// The same for models of the nodes of one graph: all of it, and a part of it.
+/// The same for models of the nodes of one graph: the whole graph, and a part of it.
 pub const NODE_DATA: [&str; 2] = ["cora_full", "cora_sub"];
 
-/// A golden file such as `schnet_qm9.safetensors`, unpacked.
+/// A golden file such as `schnet_qm9.safetensors`, decompressed.
 ///
-/// It lies in this crate, or in the folder that `BATCHLAB_GOLDEN` names; there it may be packed too,
-/// as `schnet_qm9.safetensors.xz`.
+/// It is in this crate, or in the folder named by `BATCHLAB_GOLDEN`, where it may also be
+/// compressed, as `schnet_qm9.safetensors.xz`.
 ///
 /// # Panics
-/// The file is absent or damaged: a comparison with nothing would pass.
+/// If the file is missing or damaged, because a comparison with nothing would pass.
 #[must_use]
 pub fn open(name: &str) -> Vec<u8> {
     let ours = || Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
@@ -43,7 +43,7 @@ fn read(folder: &Path, name: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// `batchers_*.json`: what the reference program does with one stream of graphs.
+/// `batchers_*.json`: results of the reference program for one stream of graphs.
 #[derive(Debug, Deserialize)]
 pub struct BatcherGolden {
     /// Nodes and edges of each graph, in the order of the stream.

@@ -1,10 +1,11 @@
-//! Compares a model with numbers in double precision: predictions, loss, every gradient, and the loss
-//! along ten steps of Adam. For models of molecules and crystals the public program of arXiv 2502.00944
-//! computed them, for models of the nodes of one graph a program of our own (`golden/README.md`).
+//! Compares a model with values in double precision: predictions, loss, all gradients, and the loss
+//! over ten steps of Adam. Those for models of molecules and crystals were computed by the public
+//! program of arXiv 2502.00944, those for models of the nodes of one graph by a separate program of
+//! this project (`golden/README.md`).
 //!
-//! A model plugin says which files are its own, which options a file stands for and what its
-//! parameters are called ([`GoldenModel`]); everything else is the same for all models. Files may
-//! hold any widths and any graphs.
+//! A model plugin specifies its files, the options for a file, and the names of its parameters
+//! ([`GoldenModel`]); everything else is the same for all models. Files may contain any widths and
+//! any graphs.
 
 mod batch;
 mod file;
@@ -18,8 +19,8 @@ use batchlab_core::{BatchBuffer, BatchFields, Model, ModelContext, Trainer};
 pub use self::file::GoldenFile;
 use crate::golden;
 
-/// How far off numbers may be: predictions and losses relative to the largest, gradients relative to their
-/// tensor's norm.
+/// Tolerances: predictions and losses relative to the largest, gradients relative to their tensor's
+/// norm.
 #[derive(Clone, Copy)]
 struct Tolerance {
     prediction: f64,
@@ -39,16 +40,16 @@ impl Tolerance {
 
 #[derive(Clone, Copy)]
 pub struct GoldenModel {
-    /// Files are called `<name>_<data set>.safetensors`.
+    /// Files are named `<name>_<data set>.safetensors`.
     pub name: &'static str,
-    /// The model with the sizes of a file.
+    /// Creates the model with the sizes of a file.
     pub open: fn(&GoldenFile<'_>) -> Result<Box<dyn Model>, String>,
-    /// The name of a parameter here, from its name in the file without `param.`, such as
-    /// `node_update_1/~/node_update/~/linear_0.w`; none for a name that is not known.
+    /// Translates a parameter name in the file, without `param.`, such as
+    /// `node_update_1/~/node_update/~/linear_0.w`; `None` for unknown names.
     pub parameter: fn(&str) -> Option<String>,
 }
 
-/// How far off a group of tensors is, and how far it may be.
+/// Error of a group of tensors, and its tolerance.
 #[derive(Debug, Clone, PartialEq)]
 struct Deviation {
     group: String,
@@ -62,8 +63,8 @@ pub fn check(model: &GoldenModel) {
     check_files(model, files(model, &golden::DATA), Setting::default());
 }
 
-/// The same with products by tensor cores, if the model is tested on a GPU: each precision on one data set,
-/// because an emulated GPU takes long.
+/// The same with tensor-core products, if the model is tested on a GPU. Each precision is tried on one data
+/// set, because an emulated GPU is slow.
 pub fn check_on_tensor_cores(model: &GoldenModel) {
     if crate::device::under_test() == "cpu" {
         return;
@@ -79,8 +80,8 @@ pub fn check_nodes(model: &GoldenModel) {
     check_files(model, files(model, node_data()), Setting::default());
 }
 
-/// The same where batches hold the features that are 0 too, on a part of the graph. They take long on
-/// an emulated GPU.
+/// The same with dense features, on a part of the graph, because this takes long on an emulated
+/// GPU.
 pub fn check_dense_nodes(model: &GoldenModel) {
     if crate::device::under_test() == "cpu" {
         let setting = Setting { dense_features: true, ..Setting::default() };
@@ -88,10 +89,10 @@ pub fn check_dense_nodes(model: &GoldenModel) {
     }
 }
 
-/// How a model is run.
+/// Variants of the comparison.
 #[derive(Clone, Copy, Default)]
 struct Setting {
-    /// Whether a batch holds the features that are 0 too.
+    /// Whether batches contain dense features.
     dense_features: bool,
     precision: Precision,
 }
@@ -103,7 +104,7 @@ fn check_files(model: &GoldenModel, files: impl Iterator<Item = String>, setting
             .unwrap_or_else(|error| panic!("{file}: {error}"));
         for deviation in deviations {
             match worst.get(&deviation.group) {
-                // NaN is the largest of all.
+                // NaN counts as the largest error.
                 Some((known, _)) if known.error.is_nan() || deviation.error <= known.error => {}
                 _ => {
                     worst.insert(deviation.group.clone(), (deviation, file.clone()));
@@ -124,7 +125,7 @@ fn check_files(model: &GoldenModel, files: impl Iterator<Item = String>, setting
     }
 }
 
-/// Checks that [`check`] would notice a tensor that a file lacks, and one that the model lacks.
+/// Checks that [`check`] detects a tensor missing from a file, and one missing from the model.
 /// `parameter` is the name of any parameter in the files, without `param.`.
 pub fn check_gaps_are_noticed(model: &GoldenModel, parameter: &str) {
     let inputs = ["input.distance", "input.vec"];
@@ -213,7 +214,7 @@ fn compare(model: &GoldenModel, bytes: &[u8], setting: Setting) -> Result<Vec<De
     Ok(deviations)
 }
 
-/// The model, with as many parameters as the file says.
+/// Opens the model and checks its number of parameters against the file.
 fn open(
     file: &GoldenFile<'_>,
     model: &dyn Model,
@@ -239,7 +240,7 @@ fn open(
     }
 }
 
-/// Module, step and layer of a weight: `["node_update", "1", "0"]` of
+/// Module, step and layer of a weight: `["node_update", "1", "0"]` for
 /// `node_update_1/~/node_update/~/linear_0.w`. The first step has no number in the file.
 #[must_use]
 pub fn split_layer_name(name: &str) -> Option<[&str; 3]> {
@@ -251,7 +252,7 @@ pub fn split_layer_name(name: &str) -> Option<[&str; 3]> {
     }
 }
 
-/// The name of a parameter here. Unknown names stay as they are, so that the trainer refuses them.
+/// The model's name for a parameter. Unknown names are unchanged, so that the trainer rejects them.
 fn our_name(model: &GoldenModel, parameter: &str) -> String {
     (model.parameter)(parameter).unwrap_or_else(|| parameter.to_owned())
 }
@@ -282,7 +283,7 @@ fn of_predictions(
     trainer.predict(Slot::A, &mut prediction).map_err(text)?;
     let expected = file.numbers("output.prediction")?;
     if file.has("input.output_row") {
-        // What lies behind are predictions of the padding.
+        // The remaining values are predictions of padding.
         prediction.truncate(expected.len());
     }
     let largest =

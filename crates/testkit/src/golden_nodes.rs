@@ -1,5 +1,5 @@
-//! `ibmb_cora.json`: personalised `PageRank`, groups of outputs, orders of batches and samplers on
-//! Cora and on two tiny graphs; `golden/README.md` says what each value means.
+//! `ibmb_cora.json`: personalised `PageRank`, output groups, batch orders and samplers on Cora and
+//! on two tiny graphs; see `golden/README.md` for the meaning of each value.
 
 use std::collections::BTreeMap;
 
@@ -229,7 +229,7 @@ impl NodeGolden {
 }
 
 impl PathGraph {
-    /// The path, with a self loop at every node.
+    /// The path, with a self-loop at every node.
     #[must_use]
     pub fn graph(&self) -> OneGraph {
         let n_node = 1 + self.undirected_edges.iter().flatten().max().expect("edges");
@@ -246,7 +246,8 @@ impl PathGraph {
 }
 
 impl Tiny {
-    /// The small graph with an isolated node and self loops; weights are 1 / degree of the receiver.
+    /// The small graph with an isolated node and self-loops; weights are 1 / degree of the
+    /// receiver.
     #[must_use]
     pub fn graph(&self) -> OneGraph {
         OneGraph {

@@ -1,4 +1,4 @@
-//! Labels that tell apart what differs.
+//! Checks that labels are unique.
 
 use batchlab_core::Batcher;
 use batchlab_core::registry::Registration;
@@ -11,12 +11,12 @@ type Table = Map<String, Value>;
 /// Pairs of configurations per batcher.
 const N_PAIR: u32 = 1000;
 
-/// Checks that two configurations of a batcher have the same label only if they are the same, the
-/// batch size aside where it has a column of its own. The options are read off the JSON schema, so
-/// that none can be forgotten.
+/// Checks that two configurations of a batcher have the same label only if they are equal, ignoring
+/// the batch size if it has its own column. The options are derived from the JSON schema, so that
+/// none can be forgotten.
 ///
 /// # Panics
-/// With the pair of configurations that cannot be told apart.
+/// With the pair of configurations that have the same label.
 pub fn check(batcher: &Registration) {
     let config = Config { cases: N_PAIR, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
@@ -42,7 +42,7 @@ fn open(table: Table) -> Option<Box<dyn Batcher>> {
     serde_json::from_value(Value::Object(table)).ok()
 }
 
-/// All options with their defaults, without the batch size where results have it elsewhere.
+/// All options with their defaults, without the batch size if results have it elsewhere.
 fn identity(batcher: &dyn Batcher) -> Value {
     let mut options = serde_json::to_value(batcher).expect("options are plain values");
     if batcher.batch_size().is_some() {
@@ -51,7 +51,7 @@ fn identity(batcher: &dyn Batcher) -> Value {
     options
 }
 
-/// A configuration, and the same with some options changed.
+/// A configuration, and a copy with some options changed.
 fn pairs(batcher: &Registration) -> impl Strategy<Value = (Table, Table)> {
     let Value::Object(example) = (batcher.example)() else { panic!("an example is a table") };
     (changes(batcher, &example), changes(batcher, &example)).prop_map(move |(some, more)| {
@@ -81,7 +81,7 @@ fn changes(batcher: &Registration, example: &Table) -> BoxedStrategy<Vec<(String
     all.prop_map(|changes| changes.into_iter().flatten().collect()).boxed()
 }
 
-/// Values that a JSON schema describes, and few others.
+/// Values described by a JSON schema, and few others.
 fn values(schema: &Value, root: &Value) -> BoxedStrategy<Value> {
     if let Some(constant) = schema.get("const") {
         return Just(constant.clone()).boxed();

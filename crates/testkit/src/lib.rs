@@ -1,6 +1,6 @@
 //! Contract checks, strategies for random input, golden files, and real files for readers.
 //!
-//! Only ever a dev-dependency: a plugin's tests write one line and learn whether it keeps the
+//! Only for use as a dev-dependency: with one line in its tests, a plugin is checked against the
 //! contract ([`conformance`](mod@conformance) for batchers, [`model`](mod@model) for models).
 
 #![allow(clippy::print_stderr, reason = "measured errors are seen in the test log")]
@@ -24,7 +24,7 @@ pub mod records;
 pub mod rows;
 pub mod two_nodes;
 
-/// A real file for tests of readers; `fixtures/README.md` names them.
+/// A real file for tests of readers, listed in `fixtures/README.md`.
 #[must_use]
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)

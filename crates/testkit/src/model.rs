@@ -1,17 +1,17 @@
-//! The conformance kit for models: one line tests what every model promises.
+//! Conformance kit for models: tests the contract of every model in one line.
 //!
 //! ```ignore
 //! batchlab_testkit::model_conformance!(MyModel::default());
 //! ```
 //!
-//! A model of the nodes of one graph is checked on the same graphs as parts of one that no edge
-//! connects, each with one output.
+//! A model of the nodes of one graph is tested on the same graphs as disconnected parts of a single
+//! graph, each with one output.
 //!
-//! This writes a module of tests, one for each [`Check`], so that a failure names the promise that
-//! was broken. Checks ask for nothing but the traits `Model` and `Trainer`, so they hold for any
-//! engine. The kit's graphs carry what the model [needs](batchlab_core::Model::needs). A model with
-//! one mistake fails one check (`tests/it/broken_models` holds one such model per check). What each
-//! means, and how to read its failure: docs/conformance.md.
+//! This generates a module with one test per [`Check`], so that a failure names the broken promise.
+//! Checks only use the traits `Model` and `Trainer`, so they work for any engine. The kit's graphs
+//! provide what the model [needs](batchlab_core::Model::needs). A model with one mistake fails one
+//! check (`tests/it/broken_models` has one such model per check). For the meaning of each check,
+//! and of its failures, see docs/conformance.md.
 
 mod alter;
 mod companions;
@@ -85,29 +85,29 @@ checks! {
         "the options survive their way through TOML";
 }
 
-/// Runs one check by name and panics if it fails; what the tests written by
-/// [`model_conformance!`](crate::model_conformance!) call.
+/// Runs one check by name and panics on failure; called by the tests of
+/// [`model_conformance!`](crate::model_conformance!).
 pub fn check(name: &str, model: &dyn Model) {
     Check::run_named(name, model);
 }
 
-/// Runs every check and panics with all that fail; for models that are known only at run time.
+/// Runs every check and panics with all failures; for models that are known only at run time.
 pub fn check_all(name: &str, model: &dyn Model) {
     Check::run_all(name, model);
 }
 
-/// Checks that two settings of one model, which takes classes, compute the same: predictions, and in
-/// training losses and gradients, with the same numbers dropped.
+/// Checks that two settings of one model, which accepts classes, compute the same: predictions, and
+/// in training losses and gradients, with the same dropout.
 pub fn check_equal(one: &dyn Model, other: &dyn Model) {
     if let Err(found) = settings::equal(one, other) {
         panic!("two settings do not compute the same: {found}");
     }
 }
 
-/// Writes the tests of the contract for a model; see [`model`](mod@crate::model).
+/// Generates the contract tests for a model; see [`model`](mod@crate::model).
 ///
-/// With a name before it, for several settings of one model, the tests lie in a module of that
-/// name, else in `conformance`.
+/// To test several settings of one model, put a name before it: the tests are placed in a module of
+/// that name, by default `conformance`.
 #[macro_export]
 macro_rules! model_conformance {
     ($make:expr) => {
@@ -125,7 +125,7 @@ macro_rules! model_conformance {
             #[allow(unused_imports, reason = "the expression may name anything of its file")]
             use super::*;
 
-            /// Names of the tests, to be compared with `CHECKS`.
+            /// Names of the tests, to compare with `CHECKS`.
             #[allow(dead_code, reason = "only the kit's own tests ask")]
             pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
 

@@ -1,13 +1,14 @@
-//! The conformance kit for batchers on the nodes of one graph.
+//! Conformance kit for batchers on the nodes of one graph.
 //!
 //! ```ignore
 //! batchlab_testkit::node_conformance!(MyBatcher { n_output: 16 });
 //! batchlab_testkit::node_conformance!(sampled: MySampler { n_root: 16 });
 //! ```
 //!
-//! This writes a module of tests, one for each [`Check`]. A batcher with one mistake fails one check
-//! (`tests/it/broken_nodes` holds one such batcher per check). What each means: docs/conformance.md.
-//! The kit's graphs have 64 to 90 nodes, of which a third to two thirds are outputs.
+//! This generates a module with one test per [`Check`]. A batcher with one mistake fails one check
+//! (`tests/it/broken_nodes` has one such batcher per check). For the meaning of each check see
+//! docs/conformance.md. The kit's graphs have 64 to 90 nodes, of which a third to two thirds are
+//! outputs.
 
 mod graphs;
 mod plans;
@@ -25,7 +26,7 @@ use plans::{evaluate, foreign, open, resumes, same, sound, times_named, train};
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
     pub make: &'a dyn Fn() -> Box<dyn Batcher>,
-    /// Whether an epoch of training may name an output several times, and another one never.
+    /// Whether a training epoch may contain an output several times, or never.
     pub sampled: bool,
 }
 
@@ -91,7 +92,7 @@ fn output_evaluation(subject: Subject<'_>) -> Outcome {
     })
 }
 
-/// Nodes that are no outputs are left to `foreign_outputs`.
+/// Nodes that are not outputs are checked by `foreign_outputs`.
 fn once(case: &Case, plans: &[BatchPlan], what: &str, at_most: bool) -> Outcome {
     let named = times_named(plans);
     for output in &case.output {
@@ -123,7 +124,7 @@ fn foreign_labels(subject: Subject<'_>) -> Outcome {
         );
         let what = "other classes of nodes that are no outputs";
         let plans = train(batcher, case)?;
-        // Plans that differ anyway are left to `node_resume`.
+        // Plans that are not reproducible are reported by `node_resume`.
         if plans == train(batcher, case)? {
             same(&plans, &train(batcher, &other)?, what)?;
         }
@@ -140,7 +141,7 @@ fn node_resume(subject: Subject<'_>) -> Outcome {
 }
 
 fn isolated_nodes(subject: Subject<'_>) -> Outcome {
-    // What fails on ordinary graphs too is left to these checks.
+    // Failures on ordinary graphs are reported by these checks.
     if [node_batches, output_permutation, output_evaluation].iter().any(|c| c(subject).is_err()) {
         return Ok(());
     }
@@ -189,21 +190,21 @@ fn hub_node(subject: Subject<'_>) -> Outcome {
     sound(&case, &plans)
 }
 
-/// Runs one check by name and panics if it fails.
+/// Runs one check by name and panics on failure.
 pub fn check(name: &str, sampled: bool, make: impl Fn() -> Box<dyn Batcher>) {
     Check::run_named(name, Subject { make: &make, sampled });
 }
 
-/// Runs every check and panics with all that fail; for batchers that are known only at run time.
+/// Runs every check and panics with all failures; for batchers that are known only at run time.
 pub fn check_all(name: &str, sampled: bool, make: impl Fn() -> Box<dyn Batcher>) {
     Check::run_all(name, Subject { make: &make, sampled });
 }
 
-/// Writes the tests for a batcher on the nodes of one graph; see
+/// Generates the tests for a batcher on the nodes of one graph; see
 /// [`node_conformance`](mod@crate::node_conformance).
 ///
-/// With a name before the expression, for several settings of one batcher, the tests lie in a module
-/// of that name, else in `conformance`.
+/// To test several settings of one batcher, put a name before the expression: the tests are placed
+/// in a module of that name, by default `conformance`.
 #[macro_export]
 macro_rules! node_conformance {
     (sampled: $make:expr) => {
@@ -226,7 +227,7 @@ macro_rules! node_conformance {
             #[allow(unused_imports, reason = "the expression may name anything of its file")]
             use super::*;
 
-            /// Names of the tests, to be compared with `CHECKS`.
+            /// Names of the tests, to compare with `CHECKS`.
             #[allow(dead_code, reason = "only the kit's own tests ask")]
             pub(super) const TESTED: &[&str] = &[$(stringify!($check)),*];
 

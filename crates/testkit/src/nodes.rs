@@ -1,7 +1,7 @@
-//! What every batcher on the nodes of one graph promises.
+//! Checks the contract of batchers on the nodes of one graph.
 //!
-//! Each check compares with a slow and obvious implementation: sets of pairs, no scratch memory, no
-//! sorting tricks.
+//! Each check compares with a slow, straightforward implementation: sets of pairs, no scratch
+//! memory, no sorting tricks.
 
 #![allow(clippy::float_cmp, reason = "what is copied is equal to the last bit")]
 
@@ -16,7 +16,7 @@ use batchlab_core::{
 };
 use proptest::prelude::*;
 
-/// What batches of nodes can contain.
+/// Possible contents of node batches.
 const NEEDS: BatchFields = BatchFields {
     node_class: false,
     node_feature: true,
@@ -30,8 +30,7 @@ const NEEDS: BatchFields = BatchFields {
 
 #[derive(Debug, Clone)]
 pub struct Case {
-    /// The graph, with features, classes and weights that differ from node to node and from edge to
-    /// edge.
+    /// The graph, with features, classes and weights that are different for every node and edge.
     pub graphs: Graphs,
     /// Output nodes, in no particular order.
     pub output: Vec<u32>,
@@ -73,8 +72,8 @@ impl Case {
     }
 }
 
-/// Directed graphs of up to 40 nodes with self loops and isolated nodes, often with a hub that
-/// receives from everyone, and a subset of their nodes in any order.
+/// Directed graphs of up to 40 nodes with self-loops and isolated nodes, often with a hub that
+/// receives edges from all nodes, and a subset of their nodes in any order.
 pub fn cases() -> impl Strategy<Value = Case> {
     let ends = |n_node: u32| (0..n_node, 0..n_node);
     (1_u32..40).prop_flat_map(move |n_node| {
@@ -92,7 +91,7 @@ pub fn cases() -> impl Strategy<Value = Case> {
     })
 }
 
-/// The same graphs with both directions of every edge, of at least `n_node` nodes.
+/// The same graphs with both directions of every edge and at least `n_node` nodes.
 pub fn undirected_cases(n_node: u32) -> impl Strategy<Value = Case> {
     let large = move |case: &Case| case.graphs.n_node() >= n_node as usize;
     cases().prop_filter("a small graph", large).prop_map(|case| {
@@ -135,19 +134,20 @@ pub fn outputs(plan: &BatchPlan) -> Vec<u32> {
     plan.output_row.iter().map(|&row| plan.members[row as usize]).collect()
 }
 
-/// Checks what holds for every batcher on the nodes of one graph.
+/// Checks the promises of every batcher on the nodes of one graph.
 ///
-/// Every output is named exactly once in every epoch and in an evaluation; members are sorted and
-/// unique; edges exist; shapes have room; plans with one cache key are equal; the same seed gives the
-/// same plans; a stream that seeks to any cursor goes on as if it had never stopped; and the
-/// collated batch is what a naive construction gives. An evaluation takes the outputs in the order
-/// of the view if `in_order` says so.
+/// Every epoch and an evaluation contain every output exactly once; members are sorted and unique;
+/// edges exist; shapes have enough room; plans with the same cache key are equal; the same seed
+/// gives the same plans; a stream that seeks to any cursor continues as if it had never stopped;
+/// and the collated batch equals a naive construction. With `in_order`, an evaluation follows the
+/// order of the view.
 pub fn check(batcher: &dyn Batcher, case: &Case, in_order: bool) {
     check_all(batcher, case, in_order, false);
 }
 
-/// [`check`] for a batcher whose training samples outputs: an epoch may name some several times, though
-/// not in one batch, and others never; an evaluation names each once, in the order of the view.
+/// [`check`] for a batcher that samples outputs in training: an epoch may contain an output several
+/// times, though not in one batch, or never; an evaluation contains each once, in the order of the
+/// view.
 pub fn check_sampled(batcher: &dyn Batcher, case: &Case) {
     check_all(batcher, case, true, true);
 }
@@ -209,7 +209,7 @@ fn check_plan(case: &Case, plan: &BatchPlan, buffer: &mut BatchBuffer) {
     check_batch(case, plan, &edges, &buffer.batch());
 }
 
-/// The batch's edges as (receiver, sender, weight), by rows, worked out the slow way.
+/// The batch's edges as (receiver, sender, weight) by row, from a slow implementation.
 fn edges(case: &Case, plan: &BatchPlan) -> Vec<(u32, u32, f32)> {
     let one = case.one();
     let listed = &plan.listed;
@@ -329,10 +329,10 @@ pub fn check_hops(case: &Case, plan: &BatchPlan, n_hop: u32) {
     assert_eq!(plan.members, within.into_iter().collect::<Vec<_>>(), "everything in {n_hop} hops");
 }
 
-/// Checks a batch of sampled neighbours: hop by hop, each node that is reached for the first time
-/// has as many incoming edges as its fan-out and its in-degree allow, nodes of the last hop have
-/// none, and nothing else is in the batch. A weight is that of the full graph, times in-degree over
-/// number drawn if `importance` says so.
+/// Checks a batch of sampled neighbours: in each hop, each node reached for the first time has as
+/// many incoming edges as its fan-out and in-degree allow, nodes of the last hop have none, and the
+/// batch contains nothing else. A weight is that of the full graph, with `importance` multiplied by
+/// in-degree / number drawn.
 pub fn check_fan_out(case: &Case, plan: &BatchPlan, fan_out: &[u32], importance: bool) {
     let one = case.one();
     let all = all_edges(one);

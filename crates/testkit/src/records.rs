@@ -1,12 +1,12 @@
-//! Rows of results for tests, to be changed where a test cares: `StepRecord { n_node: 9, ..step(3) }`.
+//! Result rows for tests, to be adapted as needed: `StepRecord { n_node: 9, ..step(3) }`.
 //!
-//! Optional columns are null unless they stand here.
+//! Optional columns are null unless set here.
 
 use batchlab_core::record::{
     BlockRecord, EvalRecord, EventRecord, MetricRecord, RunRecord, SCHEMA_VERSION, StepRecord,
 };
 
-/// A run that completed, of which nothing was measured.
+/// A completed run without measurements.
 #[must_use]
 pub fn run(run_id: &str) -> RunRecord {
     RunRecord {
@@ -28,7 +28,7 @@ pub fn run(run_id: &str) -> RunRecord {
     }
 }
 
-/// A step that took a nanosecond, on a batch of one graph of one node and no padding.
+/// A step that took a nanosecond, on a batch of one graph with one node and no padding.
 #[must_use]
 pub fn step(step: i64) -> StepRecord {
     StepRecord {
@@ -45,7 +45,7 @@ pub fn step(step: i64) -> StepRecord {
     }
 }
 
-/// An evaluation of the test set that found nothing.
+/// An evaluation of the test set without results.
 #[must_use]
 pub fn eval(step: i64) -> EvalRecord {
     EvalRecord { step, subset: "test".into(), ..EvalRecord::default() }

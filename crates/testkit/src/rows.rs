@@ -14,9 +14,9 @@ use proptest::prelude::*;
 /// The last microsecond of the year 9999.
 const LAST_TIME: i64 = 253_402_300_799_999_999;
 
-/// Up to 20 rows of a table. Every column may be null, as the schema allows; texts hold characters
-/// that text formats have to escape; floats are of all kinds, NaN and infinities among them, but of
-/// NaN only the usual one.
+/// Up to 20 rows of a table. Every column may be null, as the schema allows; texts contain
+/// characters that text formats have to escape; floats of all kinds occur, including infinities and
+/// NaN, but only the usual NaN.
 pub fn rows(table: Table) -> impl Strategy<Value = RecordBatch> {
     (0_usize..20).prop_flat_map(move |n_row| {
         let schema = table.schema();

@@ -1,4 +1,4 @@
-//! Two nodes: the smallest graph that shows what an edge does to a prediction.
+//! Two nodes: the smallest graph that shows the effect of an edge on a prediction.
 
 use batchlab_core::graphs::{
     Edges, GraphSize, Graphs, Level, ManyGraphs, NodeClass, StoredEdges, Topology,
@@ -6,8 +6,8 @@ use batchlab_core::graphs::{
 use batchlab_core::model::Slot;
 use batchlab_core::{BatchBuffer, BatchPlan, Model, collate};
 
-/// What a fresh model predicts for nodes 0 and 1, of classes 0 and 1, that are `distance` angstrom
-/// apart; `edges` are pairs of sender and receiver.
+/// Prediction of a fresh model for nodes 0 and 1, of classes 0 and 1, at a distance of `distance`
+/// angstrom; `edges` are pairs of sender and receiver.
 #[must_use]
 pub fn predict(model: &dyn Model, edges: &[[u32; 2]], distance: f32) -> f32 {
     let position = [[0.0; 3], [2.0 / 7.0, -3.0 / 7.0, 6.0 / 7.0].map(|part| part * distance)];

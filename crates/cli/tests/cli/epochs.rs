@@ -263,7 +263,7 @@ fn nothing_is_decided_by_a_validation_set_without_members() {
         let mut command = start(folder.path(), batcher, &format!("epochs = 3\n{key} = {table}"));
         let output = command.arg("split.validation=0.0").output().unwrap();
         let printed = text(&output);
-        let expected = format!("training.{key} looks at the validation set, which has no members");
+        let expected = format!("training.{key} needs a validation set, but it is empty");
         assert!(printed.contains(&expected), "{printed}");
         assert_eq!(output.status.code(), Some(2), "{printed}");
         assert!(!folder.path().join("out").join("runs").exists(), "{printed}");

@@ -377,7 +377,7 @@ fn nonsense_is_said_before_training_and_at_the_end_and_is_recorded() {
     check(
         "small_training_set",
         &["batcher=static-64", "batcher.batch_size=500"],
-        "a batch has room for 499 graphs, and there are 160 to train on",
+        "a batch has room for 499 graphs, but there are only 160 to train on",
     );
     check(
         "empty_subset",

@@ -157,10 +157,10 @@ fn data_made_in_another_way_are_refused_or_warned_of() {
         (&["table.toml"], "unit: \"eV\" in the checkpoint, \"kJ/mol\" now", false),
         (
             &["nitrogen.xyz"],
-            "classes that the training data did not have: N; known are C, H, O",
+            "classes that do not occur in the training data: N; known classes: C, H, O",
             false,
         ),
-        (&["--dataset", "qm9", "target=gap"], "did not have: N", true),
+        (&["--dataset", "qm9", "target=gap"], "do not occur in the training data: N", true),
     ] {
         for command in [&["evaluate", "out"][..], &["predict", "out", "--out", "x.parquet"]] {
             let output = call(folder, &[command, arguments].concat());
@@ -228,7 +228,7 @@ fn a_unit_that_nothing_has_is_warned_of() {
         (
             &of_qm9,
             &["same.xyz", "target=energy"],
-            Some("values of the target are numbers without a unit, those of training in eV"),
+            Some("values of the target are numbers without a unit, but in eV in training"),
         ),
     ] {
         let trained = trained(config);

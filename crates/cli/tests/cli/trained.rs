@@ -256,10 +256,10 @@ fn other_data_must_fit() {
 
     let unknown = structures("argon", ["O", "Ar", "H"], "eV");
     let printed = refused(&["--dataset", &unknown], 2);
-    assert!(printed.contains("classes that the training data did not have: Ar"), "{printed}");
+    assert!(printed.contains("classes that do not occur in the training data: Ar"), "{printed}");
     let other_unit = structures("units", ["O", "H", "H"], "kJ/mol");
     let printed = refused(&["--dataset", &other_unit], 2);
-    assert!(printed.contains("target are in kJ/mol, those of training in eV"), "{printed}");
+    assert!(printed.contains("target are in kJ/mol, but in eV in training"), "{printed}");
     let printed = refused(&["--dataset", "qm8"], 2);
     assert!(printed.contains("did you mean \"qm9\"?"), "{printed}");
 }

@@ -37,9 +37,7 @@ pub(super) fn stages_are_not_invented() {
         "numpy_toy.py",
         &["training.steps=4", "training.timing=stages"],
     ));
-    assert!(
-        text(&output.stderr).contains("cannot tell upload, forward, backward and optimiser apart")
-    );
+    assert!(text(&output.stderr).contains("upload, forward, backward and optimiser separately"));
     let code = "import duckdb, sys
 print(duckdb.sql(f\"select count(step_ns), count(forward_ns) from '{sys.argv[1]}/tables/steps/*.parquet'\").fetchall())";
     let counted = succeed(Command::new(python()).args(["-c", code]).arg(dir.path()));

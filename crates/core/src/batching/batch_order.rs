@@ -1,9 +1,9 @@
-//! The order of batches that stay the same: at random, or so that batches which follow each other
-//! differ.
+//! The order of batches of fixed composition: random, or such that consecutive batches differ.
 //!
 //! After Gasteiger, Qian and Günnemann (arXiv 2212.09083): batches of similar nodes have similar
-//! labels, and a run of them pulls the parameters to one side. How much two batches differ is the
-//! distance of the histograms of what their outputs are.
+//! labels, and a sequence of similar batches biases the parameters. The difference between two
+//! batches is the distance between the histograms of their outputs' classes (or of their graphs'
+//! sizes).
 
 mod distances;
 mod histograms;
@@ -17,43 +17,43 @@ use crate::{BatcherError, random};
 pub use distances::Distances;
 pub(crate) use histograms::{of_classes, of_sizes};
 
-/// In which order batches of fixed composition are trained.
+/// The order in which batches of fixed composition are trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BatchOrder {
     /// A new random order in every epoch.
     #[default]
     Random,
-    /// The next batch is drawn from those that are left of the epoch, in proportion to its distance to
-    /// the last one.
+    /// The next batch is drawn from the remaining batches of the epoch, with probability
+    /// proportional to its distance from the last one.
     Sample,
-    /// The same order in every epoch: the longest round trip through all batches that simulated
-    /// annealing finds.
+    /// The same order in every epoch: the longest round trip through all batches found by simulated
+    /// annealing.
     Tour,
 }
 
-/// How far the histograms p and q of two batches are apart; 1 is added to each count.
+/// Distance between the histograms p and q of two batches; 1 is added to each count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OrderDistance {
-    /// The Kullback-Leibler divergences of both directions: the sum of (p - q) ln(p / q).
+    /// The symmetrised Kullback-Leibler divergence: the sum of (p - q) ln(p / q).
     #[default]
     Kl,
     /// The sum of |p - q|.
     L1,
 }
 
-/// The options of an order, as batchers share them.
+/// Order options shared by batchers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OrderOptions {
     /// The order.
     pub order: BatchOrder,
-    /// The distance, if the order asks for one.
+    /// The distance, if the order uses one.
     pub distance: Option<OrderDistance>,
 }
 
 impl BatchOrder {
-    /// Whether it is the default, which recorded configurations leave out.
+    /// Whether this is the default, which recorded configurations omit.
     #[must_use]
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
     pub fn is_random(&self) -> bool {
@@ -62,10 +62,10 @@ impl BatchOrder {
 }
 
 impl OrderOptions {
-    /// Refuses options that would do nothing.
+    /// Rejects options without effect.
     ///
     /// # Errors
-    /// An order for batches that are composed anew in every epoch; a distance for a random order.
+    /// An order for batches that are recomposed every epoch; a distance for a random order.
     pub fn check(self, batches_are_kept: bool) -> Result<(), BatcherError> {
         let name = match self.order {
             BatchOrder::Random if self.distance.is_some() => {
@@ -89,7 +89,7 @@ impl OrderOptions {
     }
 }
 
-/// An order other than the random one, for given batches.
+/// A non-random order of given batches.
 pub(crate) struct DistanceOrder {
     seed: u64,
     distances: Distances,
@@ -98,8 +98,8 @@ pub(crate) struct DistanceOrder {
 }
 
 impl DistanceOrder {
-    /// `None` for the random order. `histogram` is called for the others alone: for each batch the
-    /// counts of what it holds.
+    /// `None` for the random order. `histogram` is only called for the other orders and returns the
+    /// counts of each batch's content.
     pub(crate) fn open(
         options: OrderOptions,
         seed: u64,
@@ -116,7 +116,7 @@ impl DistanceOrder {
         Ok(Some(Self { seed, distances, tour }))
     }
 
-    /// The order of one epoch; `last` is the batch with which the epoch before ended.
+    /// The order of one epoch; `last` is the last batch of the previous epoch.
     pub(crate) fn order(&self, epoch: u64, last: Option<u32>) -> Vec<u32> {
         if !self.tour.is_empty() {
             return self.tour.clone();
@@ -124,7 +124,7 @@ impl DistanceOrder {
         let mut rng = random::stream(self.seed, "sampled batch order", epoch);
         let mut left: Vec<u32> = (0..self.distances.n_batch() as u32).collect();
         let mut order = Vec::with_capacity(left.len());
-        // As in the authors' program, the first epoch follows batch 0.
+        // As in the authors' code, the first epoch follows batch 0.
         let mut last = last.unwrap_or(0);
         while !left.is_empty() {
             let place = self.distances.draw(last, &left, &mut rng);
@@ -139,7 +139,8 @@ impl DistanceOrder {
 mod tests {
     use super::*;
 
-    /// The first two batches of an epoch, after each with which the epoch before may have ended.
+    /// Pairs of the first two batches of an epoch, for each possible last batch of the previous
+    /// epoch.
     #[test]
     fn sampled_orders_go_on_as_often_with_a_batch_as_its_distance_says() {
         let histograms = vec![vec![9, 0, 0], vec![6, 3, 0], vec![0, 9, 0], vec![0, 3, 6]];
@@ -159,7 +160,7 @@ mod tests {
                 for (second, of_second) in left.into_iter().zip(after) {
                     let count = count[first as usize][second as usize];
                     let (n, p) = (n_epoch as f64, of_first * of_second);
-                    // Five standard deviations of a binomial.
+                    // Five standard deviations of a binomial distribution.
                     let most = 5.0 * (n * p * (1.0 - p)).sqrt();
                     assert!(
                         (count - n * p).abs() <= most,

@@ -1,9 +1,8 @@
-//! How much fits into a batch: limits over graphs, nodes, edges and bytes, shared vocabulary of all
-//! batchers.
+//! Capacity of a batch: limits on graphs, nodes, edges and bytes, shared by all batchers.
 //!
-//! A limit counts padding: one node and one graph of it are reserved, so that a batch can be padded
-//! at all. Limits are given ([`Budget`]), or estimated from the sizes of the data ([`Estimate`]) and
-//! rounded up ([`strictly_up`]).
+//! Limits include padding: one node and one graph are reserved, so that a batch can always be
+//! padded. Limits are given ([`Budget`]), or estimated from the sizes of the data ([`Estimate`])
+//! and rounded up ([`strictly_up`]).
 
 mod estimate;
 
@@ -23,7 +22,7 @@ pub use crate::batching::limits::{Limits, MAX_INDEX, index_limit, strictly_up};
 pub use crate::contract::footprint::Footprint;
 pub use estimate::{Estimate, Probability, Rule, Sample};
 
-/// What a batch consists of and may be limited in.
+/// A resource of a batch that can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Resource {
@@ -33,11 +32,11 @@ pub enum Resource {
     Nodes,
     /// Directed edges.
     Edges,
-    /// Bytes of the padded batch, as the model needs it.
+    /// Bytes of the padded batch, with the fields that the model needs.
     Bytes,
 }
 
-/// The resources of a batch that are limited, for example `["graphs", "nodes", "edges"]`.
+/// The limited resources of a batch, for example `["graphs", "nodes", "edges"]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Vec<Resource>", into = "Vec<Resource>")]
 pub struct Resources(Vec<Resource>);
@@ -85,7 +84,7 @@ impl From<Resources> for Vec<Resource> {
     }
 }
 
-/// Given limits of a batch, padding included. What is not given is estimated.
+/// Explicit limits of a batch, padding included. Limits that are not given are estimated.
 ///
 /// ```toml
 /// budget = { n_node = 640, n_edge = 10240, n_byte = 4_000_000 }
@@ -99,26 +98,26 @@ pub struct Budget {
     /// Edges.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_edge: Option<NonZeroU32>,
-    /// Bytes of the padded batch in memory, with all fields that the model needs. A limit that is
-    /// given is kept also where `resources` does not name bytes.
+    /// Bytes of the padded batch in memory, with all fields that the model needs. An explicit limit
+    /// applies even if `resources` does not include bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_byte: Option<NonZeroU64>,
 }
 
-/// Everything that decides how much fits into a batch, as a batcher's configuration has it.
+/// All options that determine the capacity of a batch.
 #[derive(Debug, Clone)]
 pub struct BudgetOptions {
-    /// B: at most B - 1 graphs, and the number that estimates are made for.
+    /// B: at most B - 1 graphs, and the number of graphs that estimates assume.
     pub batch_size: BatchSize,
-    /// Limits that the configuration states.
+    /// Explicit limits.
     pub budget: Budget,
     /// How the other limits are estimated.
     pub estimate: Estimate,
     /// Which resources are limited.
     pub resources: Resources,
-    /// What happens to a graph that fits no batch.
+    /// Treatment of graphs that fit no batch.
     pub oversize: Oversize,
-    /// What strategies without a budget have as well; bytes are limited after padding.
+    /// Options that strategies without a budget have as well; bytes are limited after padding.
     pub groups: GroupOptions,
 }
 
@@ -136,11 +135,11 @@ impl BudgetOptions {
         self.slots().map(BatchSize::get)
     }
 
-    /// Fixes the limits for one view, and decides what happens to graphs that exceed them.
+    /// Determines the limits for one view, and treats graphs that exceed them.
     ///
     /// # Errors
-    /// A view of one graph; options that contradict each other; a graph that fits no batch, where
-    /// the policy does not allow it.
+    /// A view of one graph; contradictory options; a graph that fits no batch, if the policy does
+    /// not allow it.
     pub fn resolve(self, view: &View, ctx: &BatchContext) -> Result<ResolvedBudget, BatcherError> {
         let graphs = view.many_graphs()?;
         self.check()?;
@@ -159,7 +158,7 @@ impl BudgetOptions {
         Ok(ResolvedBudget { graphs, limits, groups })
     }
 
-    /// Refuses contradictions that can be seen without data.
+    /// Rejects contradictions that are visible without data.
     fn check(&self) -> Result<(), BatcherError> {
         let fail = |message: &str| Err(BatcherError::Options(message.into()));
         let limited = |resource| self.resources.contain(resource);
@@ -240,12 +239,12 @@ impl BudgetOptions {
     }
 }
 
-/// The limits of one stream, and the graphs that it works on.
+/// The limits of one stream, and its graphs.
 #[derive(Debug, Clone)]
 pub struct ResolvedBudget {
-    /// The view without the graphs that `oversize = "skip"` leaves out.
+    /// The view without the graphs dropped by `oversize = "skip"`.
     pub graphs: Arc<[GraphSize]>,
-    /// How much fits into a batch.
+    /// Capacity of a batch.
     pub limits: Limits,
     groups: GroupOptions,
 }

@@ -1,7 +1,6 @@
-//! Epochs, composition, padding and resuming, for every strategy that puts whole graphs into
-//! groups.
+//! Epochs, composition, padding and resuming for all strategies that group whole graphs.
 //!
-//! A strategy writes only a [`Grouping`]; [`open_groups`] makes a stream of it.
+//! A strategy only implements [`Grouping`]; [`open_groups`] turns it into a stream.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,32 +14,32 @@ use crate::contract::graphs::{GraphSize, Level, View};
 use crate::contract::plan::{BatchPlan, Cursor, Shape};
 use crate::{BatchContext, BatchEvent, BatchStream, BatcherError, Purpose};
 
-/// When the groups of graphs are formed.
+/// When groups are formed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Composition {
-    /// Anew in every epoch, from that epoch's order.
+    /// Every epoch anew, from the order of that epoch.
     #[default]
     EveryEpoch,
     /// Once before training; afterwards only the order of the batches changes.
     Fixed,
 }
 
-/// What happens to an unfinished group when the epoch ends.
+/// Treatment of an incomplete group at the end of an epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EpochBoundary {
-    /// The group goes on with graphs of the next epoch, as in the study.
+    /// The group is completed with graphs of the next epoch, as in the study.
     #[default]
     CarryOver,
-    /// The group is delivered as it is.
+    /// The group is delivered incomplete.
     EmitPartial,
 }
 
-/// What all strategies on groups have in common.
+/// Options shared by all strategies on groups.
 #[derive(Debug, Clone)]
 pub struct GroupOptions {
-    /// B, the number of graph slots; `None`: as many as a batch needs.
+    /// B, the number of graph slots; `None`: as many as each batch needs.
     pub batch_size: Option<BatchSize>,
     /// How groups are padded.
     pub padding: Padding,
@@ -48,16 +47,16 @@ pub struct GroupOptions {
     pub constant: Shape,
     /// When groups are formed.
     pub composition: Composition,
-    /// The order of groups that are formed once.
+    /// The order of groups of fixed composition.
     pub order: OrderOptions,
-    /// What happens at the end of an epoch.
+    /// Treatment of an incomplete group at the end of an epoch.
     pub epoch_boundary: EpochBoundary,
-    /// What the stream reports; see [`BatchStream::take_events`].
+    /// Events that the stream reports; see [`BatchStream::take_events`].
     pub events: Vec<BatchEvent>,
 }
 
 impl GroupOptions {
-    /// Groups formed anew every epoch, unfinished ones being carried over to the next.
+    /// Groups formed anew every epoch, with incomplete groups carried over to the next.
     #[must_use]
     pub fn new(batch_size: BatchSize, padding: Padding) -> Self {
         Self {
@@ -72,17 +71,18 @@ impl GroupOptions {
     }
 }
 
-/// How one strategy forms groups from the graphs of an epoch.
+/// How a strategy forms groups from the graphs of an epoch.
 ///
-/// The stream owns the epochs: a grouping only sees graphs arrive. What it has drawn and not yet
-/// delivered is *pending*, and its whole state must be a function of the pending graphs, because
-/// that is what a checkpoint keeps.
+/// The stream manages epochs; a grouping only sees graphs arrive. Graphs drawn but not yet
+/// delivered are *pending*. The whole state of a grouping must be a function of its pending graphs,
+/// because these are all that a checkpoint stores.
 ///
 /// # Looking ahead
 ///
-/// A grouping that chooses among the next graphs draws a *window* of them first. The window is what
-/// is pending, so nothing else has to be kept, and graphs that are left when an epoch ends are
-/// carried into the next one. Here windows are sorted by size, so that batches hold similar graphs:
+/// A grouping that chooses among the next graphs first draws a *window* of them. The graphs in the
+/// window are the pending ones, so no other state needs to be saved, and graphs that are left at
+/// the end of an epoch are carried into the next. In this example windows are sorted by size, so
+/// that batches contain similar graphs:
 ///
 /// ```
 /// use batchlab_core::grouping::{EpochGraphs, Grouping};
@@ -129,9 +129,9 @@ impl GroupOptions {
 /// }
 /// ```
 pub trait Grouping: Send {
-    /// Forms the next group into `group`, which is empty, from the pending graphs and as many of
-    /// `graphs` as it wants. `Ok(false)` means that the epoch ended before a group was complete;
-    /// what was drawn stays pending and `group` stays empty.
+    /// Forms the next group from the pending graphs and as many of `graphs` as needed, and writes
+    /// it to `group`, which is empty. `Ok(false)` means that the epoch ended before a group was
+    /// complete; the graphs drawn stay pending and `group` stays empty.
     ///
     /// # Errors
     /// A graph that fits no group.
@@ -141,17 +141,17 @@ pub trait Grouping: Send {
         group: &mut Vec<GraphSize>,
     ) -> Result<bool, BatcherError>;
 
-    /// Forms a group from pending graphs alone, because no more will come. Called until it returns
-    /// `Ok(false)`, which means that nothing is pending any more.
+    /// Forms a group from pending graphs alone, because no more will arrive. Called until it
+    /// returns `Ok(false)`, which means that no graphs are pending.
     ///
     /// # Errors
     /// A graph that fits no group.
     fn emit_partial(&mut self, group: &mut Vec<GraphSize>) -> Result<bool, BatcherError>;
 
-    /// The pending graphs, in an order from which [`Grouping::restore`] rebuilds the state.
+    /// The pending graphs, in an order from which [`Grouping::restore`] can rebuild the state.
     fn pending(&self) -> &[GraphSize];
 
-    /// Forgets everything, whatever happened before, and starts with these graphs pending.
+    /// Resets the state and starts with these graphs pending.
     fn restore(&mut self, carried: &[GraphSize]);
 
     /// Numbers for the table `metrics`; see [`BatchStream::metrics`].
@@ -160,7 +160,7 @@ pub trait Grouping: Send {
     }
 }
 
-/// The graphs of one epoch that have not been drawn yet, in their order.
+/// The remaining graphs of one epoch, in order.
 pub struct EpochGraphs<'a> {
     graphs: &'a [GraphSize],
     order: &'a [u32],
@@ -179,8 +179,8 @@ impl Iterator for EpochGraphs<'_> {
 /// Opens a stream of groups over many graphs.
 ///
 /// # Errors
-/// A view of one graph, an empty view, an order that these groups cannot have, or a grouping that
-/// fails while a sample is drawn.
+/// A view of one graph, an empty view, an order that is not available for these groups, or a
+/// grouping that fails while a sample is drawn.
 pub fn open_groups<G: Grouping + 'static>(
     view: View,
     ctx: BatchContext,
@@ -229,8 +229,8 @@ pub fn open_groups<G: Grouping + 'static>(
     Ok(Box::new(GroupStream { former, padding, events: options.events }))
 }
 
-/// Number of graphs that are grouped to learn the sizes of batches: enough for a few thousand
-/// batches of 32, in well under a second.
+/// Number of graphs grouped to sample batch sizes: enough for a few thousand batches of 32, in well
+/// under a second.
 const SAMPLED_GRAPHS: usize = 100_000;
 
 /// Forms groups epoch by epoch.
@@ -278,7 +278,8 @@ impl<G: Grouping> GroupFormer<G> {
         self.grouping.restore(carried);
     }
 
-    /// Forms the next group into `self.group`. `Ok(false)`: the one pass of an evaluation is over.
+    /// Forms the next group into `self.group`. `Ok(false)`: the single pass of an evaluation is
+    /// over.
     fn advance(&mut self) -> Result<bool, BatcherError> {
         let mut barren_epochs = 0;
         loop {
@@ -291,7 +292,8 @@ impl<G: Grouping> GroupFormer<G> {
             }
             let carried = self.grouping.pending().to_vec();
             barren_epochs = if self.cursor.batch == 0 { barren_epochs + 1 } else { 0 };
-            // Groups that are carried over may need several epochs of a tiny set to fill up, but must grow.
+            // With carry-over, filling a group may take several epochs of a tiny set, but the
+            // number of pending graphs must grow.
             if barren_epochs > 0
                 && (carried.is_empty() || carried.len() <= self.cursor.carried.len())
             {
@@ -333,7 +335,7 @@ impl<G: Grouping> GroupFormer<G> {
         Ok(groups)
     }
 
-    /// Real sizes of the first groups, until `n_graph` graphs are in groups.
+    /// Real sizes of the first groups, until they contain `n_graph` graphs.
     fn sample(&mut self, n_graph: usize) -> Result<Vec<Shape>, BatcherError> {
         self.start_epoch(0, &[]);
         let mut shapes = Vec::new();
@@ -399,7 +401,7 @@ impl<G: Grouping> BatchStream for GroupStream<G> {
     }
 }
 
-/// Groups formed once.
+/// Groups of fixed composition.
 struct FixedStream {
     ctx: BatchContext,
     padding: PaddingRule,
@@ -412,7 +414,7 @@ struct FixedStream {
 }
 
 impl FixedStream {
-    /// `last` is the group with which the epoch before ended; only some orders depend on it.
+    /// `last` is the last group of the previous epoch; only some orders depend on it.
     fn start_epoch(&mut self, epoch: u64, last: Option<u32>) {
         self.cursor = Cursor { epoch, ..Cursor::default() };
         self.order = match &self.by {

@@ -10,19 +10,19 @@ use crate::batching::padding::Padding;
 use crate::contract::batcher::Batcher;
 use crate::contract::registry::{Kind, components};
 
-/// Shared options of which the label holds the value alone: `64`, `2^N`, `exact`, `fixed`.
+/// Shared options shown in the label by value only: `64`, `2^N`, `exact`, `fixed`.
 const WITHOUT_KEY: [&str; 2] = ["padding", "composition"];
 
-/// The label of a strategy: its name, and every option that is not at its default.
+/// The label of a strategy: its name, and every option that differs from its default.
 ///
 /// ```text
 /// NAME [-WORD ...] [-PADDING] [-COMPOSITION] [-KEY=VALUE ...]
 /// ```
 ///
 /// The words are the values of [`Batcher::always_in_label`]; the keys are those of the
-/// configuration, in the order in which `batchlab explain` lists them, and an option without a
-/// default is always included. `batch_size` is left out where the strategy has one, because results
-/// have it in a column of its own. Labels of one batcher are equal only if all these options are:
+/// configuration, in the order of `batchlab explain`; options without a default are always
+/// included. `batch_size` is omitted if the strategy has one, because it has its own column in the
+/// results. Labels of one batcher are equal only if all these options are:
 ///
 /// ```text
 /// static-64   dynamic   quantile-exact-fixed-probability=0.5   dynamic-budget.n_node=640
@@ -54,7 +54,7 @@ pub fn label<B: Batcher + ?Sized>(batcher: &B) -> String {
     parts.join("-")
 }
 
-/// The defaults of all registered batchers, by name and key. What has no default is missing.
+/// The defaults of all registered batchers, by name and key. Options without a default are absent.
 static DEFAULTS: LazyLock<BTreeMap<&str, Map<String, Value>>> = LazyLock::new(|| {
     let of_schema = |mut schema: Value| -> Map<String, Value> {
         let Value::Object(properties) = schema["properties"].take() else { return Map::new() };
@@ -68,7 +68,7 @@ static DEFAULTS: LazyLock<BTreeMap<&str, Map<String, Value>>> = LazyLock::new(||
     batchers.map(|(name, batcher)| (name, of_schema((batcher.schema)()))).collect()
 });
 
-/// Adds `key=value` for every value within an option that its default does not have.
+/// Appends `key=value` for every nested value that differs from the default.
 fn add_differences(key: &str, value: &Value, default: Option<&Value>, parts: &mut Vec<String>) {
     match value {
         _ if value == default.unwrap_or(&Value::Null) => {}
@@ -82,7 +82,7 @@ fn add_differences(key: &str, value: &Value, default: Option<&Value>, parts: &mu
     }
 }
 
-/// A value as it stands in the label without its key.
+/// A value as shown in the label without its key.
 fn word(key: &str, value: &Value) -> String {
     match Padding::deserialize(value) {
         Ok(padding) if key == "padding" => padding.label(),

@@ -1,8 +1,8 @@
 //! Limits of a batch, and whether one more graph fits.
 //!
-//! **The rounding rule**: a limit that is learnt from data is rounded *strictly* up to a multiple of
-//! 64, as in arXiv 2502.00944 ([`strictly_up`]: 63 becomes 64, 64 becomes 128). A given limit is
-//! taken as it is.
+//! **Rounding rule**: a limit estimated from data is rounded *strictly* up to a multiple of 64, as
+//! in arXiv 2502.00944 ([`strictly_up`]: 63 becomes 64, 64 becomes 128). An explicit limit is used
+//! unchanged.
 
 use std::fmt;
 
@@ -12,10 +12,11 @@ use crate::contract::footprint::Footprint;
 use crate::contract::graphs::GraphSize;
 use crate::contract::plan::Shape;
 
-/// No batch may have more nodes or edges: indices have 32 bits, and rounding must not overflow.
+/// Maximum number of nodes or edges in a batch: indices have 32 bits, and rounding must not
+/// overflow.
 pub const MAX_INDEX: u32 = 1 << 31;
 
-/// The next multiple of 64 that is larger, also for a multiple of 64; `None` beyond 2^62.
+/// The smallest multiple of 64 that is strictly larger; `None` beyond 2^62.
 #[must_use]
 pub fn strictly_up(value: f64) -> Option<u64> {
     let rounded = 64.0 * (1.0 + (value / 64.0).floor());
@@ -26,13 +27,13 @@ pub fn strictly_up(value: f64) -> Option<u64> {
     Some(rounded as u64)
 }
 
-/// [`strictly_up`], as long as a batch can index it.
+/// [`strictly_up`], if the result can be indexed in a batch.
 #[must_use]
 pub fn index_limit(value: f64) -> Option<u32> {
     strictly_up(value).filter(|&limit| limit <= u64::from(MAX_INDEX)).map(|limit| limit as u32)
 }
 
-/// How much one batch may hold. `None` is no limit.
+/// Capacity of one batch. `None` means no limit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// B: graphs, one of which is reserved for padding.
@@ -53,7 +54,7 @@ struct Bytes {
 }
 
 impl Limits {
-    /// Limits of graphs, nodes and edges.
+    /// Limits on graphs, nodes and edges.
     #[must_use]
     pub fn new(
         slots: Option<BatchSize>,
@@ -64,7 +65,7 @@ impl Limits {
         Self { n_graph: slots.map(BatchSize::get), n_node, n_edge, padding, bytes: None }
     }
 
-    /// Limits bytes as well, counted after padding.
+    /// Adds a limit on bytes, counted after padding.
     #[must_use]
     pub fn with_bytes(mut self, n_byte: u64, footprint: Footprint) -> Self {
         let rule = self.padding.resolve(self.shape(), self.n_graph, Vec::new);
@@ -72,14 +73,14 @@ impl Limits {
         self
     }
 
-    /// The limit of bytes.
+    /// The limit on bytes.
     #[must_use]
     pub fn n_byte(&self) -> Option<u64> {
         self.bytes.as_ref().map(|bytes| bytes.n_byte)
     }
 
-    /// Whether a group of this real size has room for one more graph. Called for every graph that
-    /// is looked at.
+    /// Whether a group of this real size has room for one more graph. Called for every graph
+    /// considered.
     #[must_use]
     pub fn fits(&self, open: Shape, graph: GraphSize) -> bool {
         let within = |size: u64, limit: Option<u32>| size <= u64::from(limit.unwrap_or(MAX_INDEX));
@@ -96,8 +97,8 @@ impl Limits {
         self.fits(Shape::default(), graph)
     }
 
-    /// What a graph takes and what a batch offers to real graphs, for graphs, nodes, edges and bytes;
-    /// `None` where there is no limit. Bytes are counted without padding.
+    /// Demand of a graph and capacity of a batch for real graphs, for graphs, nodes, edges and
+    /// bytes; `None` without a limit. Bytes are counted without padding.
     #[must_use]
     pub fn measures(&self, graph: GraphSize) -> [Option<(u64, u64)>; 4] {
         let of = |size: u32, limit: Option<u32>, reserved: u32| {
@@ -114,8 +115,8 @@ impl Limits {
         ]
     }
 
-    /// Groups that are needed at least, whatever the strategy: for every limited resource what the
-    /// graphs take together over what one batch offers, rounded up. Graphs that exceed the limits on
+    /// Lower bound on the number of groups for any strategy: the maximum over the limited resources
+    /// of total demand divided by batch capacity, rounded up. Graphs that exceed the limits on
     /// their own count as one group each.
     #[must_use]
     pub fn lower_bound(&self, graphs: &[GraphSize]) -> usize {
@@ -136,10 +137,10 @@ impl Limits {
     }
 
     /// Raises the limits until a graph fits an empty batch: nodes and edges to the next larger
-    /// multiple of 64, bytes to what the graph takes after padding.
+    /// multiple of 64, bytes to the size of the graph after padding.
     ///
     /// # Errors
-    /// A graph that is larger than what a batch can index.
+    /// A graph larger than a batch can index.
     pub fn grow(&mut self, graph: GraphSize) -> Result<(), BatcherError> {
         let raised = |limit: Option<u32>, needed: u32| match limit {
             Some(limit) if limit < needed => {
@@ -161,10 +162,10 @@ impl Limits {
         Ok(())
     }
 
-    /// The limits as the one shape of [`Padding::Constant`].
+    /// The limits as the single shape of [`Padding::Constant`].
     ///
     /// # Errors
-    /// A shape that takes more than the limit of bytes.
+    /// A shape that exceeds the limit on bytes.
     pub fn constant(&self) -> Result<Shape, BatcherError> {
         let shape = self.shape();
         match (&self.bytes, self.padding) {
@@ -182,7 +183,7 @@ impl Limits {
         }
     }
 
-    /// The estimated or given limits, for the table `metrics`.
+    /// The estimated or explicit limits, for the `metrics` table.
     #[must_use]
     pub fn metrics(&self) -> Vec<(String, f64)> {
         let limits = [
@@ -215,7 +216,7 @@ impl Bytes {
     }
 }
 
-/// What one graph may have: `31 nodes, 64 edges`.
+/// Capacity for a single graph: `31 nodes, 64 edges`.
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();

@@ -1,4 +1,4 @@
-//! Next-fit: graphs in the order in which they come, until one does not fit.
+//! Next-fit: graphs are added in order of arrival until one does not fit.
 
 use crate::BatcherError;
 use crate::batching::grouping::{EpochGraphs, Grouping};
@@ -6,10 +6,10 @@ use crate::batching::limits::Limits;
 use crate::contract::graphs::GraphSize;
 use crate::contract::plan::Shape;
 
-/// One open group; a graph that does not fit starts the next. No graph is looked at twice, none is
-/// lost, and a graph that exceeds the limits is alone.
+/// Keeps one open group; a graph that does not fit starts the next. Each graph is considered once
+/// and none is lost; a graph that exceeds the limits forms a group of its own.
 ///
-/// For one resource next-fit needs at most twice the least number of groups (Johnson 1974, *J.
+/// For one resource, next-fit needs at most twice the optimal number of groups (Johnson 1974, *J.
 /// Comput. Syst. Sci.* 8, 272); for graphs that are small compared with the limits its waste is
 /// about half a graph per batch.
 #[derive(Debug, Clone)]

@@ -1,11 +1,11 @@
-//! Groups of output nodes, padding and resuming, for every strategy on the nodes of one graph.
+//! Groups of output nodes, padding and resuming for all strategies on the nodes of one graph.
 //!
-//! A strategy writes only a [`NodeContext`]: which nodes and edges a group of outputs needs around
-//! it. [`open_node_groups`] makes a stream of it, which names every output node of the subset
-//! exactly once per epoch.
+//! A strategy only implements [`NodeContext`]: the nodes and edges that a group of outputs needs
+//! around it. [`open_node_groups`] turns it into a stream that contains every output node of the
+//! subset exactly once per epoch.
 //!
 //! Groups are drawn at random, or computed beforehand ([`OutputGroups`]). Groups that stay the same
-//! are written once, when the stream opens, and come back with a cache key, so that each is collated
+//! are planned once, when the stream opens, and carry a cache key, so that each is collated only
 //! once.
 
 mod chosen;
@@ -31,83 +31,84 @@ use stream::{FreshStream, KeptStream, Sets};
 
 /// Chooses the nodes and edges around a group of outputs.
 pub trait NodeContext: Send {
-    /// Whether batches take all edges between their members, or those that
-    /// [`NodeContext::choose`] lists.
+    /// Whether batches contain all edges between their members, or those listed by
+    /// [`NodeContext::choose`].
     fn edges(&self) -> EdgeSelection {
         EdgeSelection::Induced
     }
 
-    /// Whether each output has a context of its own, beside those of the others and without edges
-    /// between them, so that a node may be in a batch several times. [`NodeContext::choose`] is then
-    /// called once for each output, and all edges between the nodes that it chooses are taken.
+    /// Whether each output has a separate context without edges to the others, so that a node may
+    /// occur in a batch several times. [`NodeContext::choose`] is then called once per output, and
+    /// all edges between the nodes it chooses are included.
     fn isolated(&self) -> bool {
         false
     }
 
-    /// Weight of an output in the loss, where some are drawn more often than others. Within a batch
-    /// weights are scaled to a mean of 1.
+    /// Loss weight of an output, for strategies that draw some outputs more often than others.
+    /// Weights are normalised to a mean of 1 within a batch.
     fn output_weight(&self, _node: u32) -> Option<f32> {
         None
     }
 
-    /// Adds nodes and edges to `chosen`, which holds the group's outputs already.
+    /// Adds nodes and edges to `chosen`, which already contains the outputs of the group.
     ///
     /// Called once per batch, or once per group if groups stay the same (for [isolated
-    /// contexts](NodeContext::isolated) as often as there are outputs). What is chosen may depend
-    /// on the arguments alone; `self` is mutable for the sake of memory that is used again.
+    /// contexts](NodeContext::isolated) once per output). The choice must depend on the arguments
+    /// only; `self` is mutable to allow reuse of memory.
     fn choose(&mut self, graph: &OneGraph, group: OutputGroup<'_>, chosen: &mut ChosenNodes);
 }
 
 /// The outputs of one batch.
 pub struct OutputGroup<'a> {
-    /// Which of the groups this is: its place among those of the epoch, or among the given ones.
+    /// Index of the group within the epoch, or among the given groups.
     pub index: usize,
     /// The output nodes.
     pub output: &'a [u32],
-    /// Random numbers for this batch and no other.
+    /// Random numbers for this batch only.
     pub rng: ChaCha8Rng,
 }
 
-/// How output nodes are put into groups.
+/// How output nodes are grouped.
 pub enum OutputGroups {
-    /// At random in training, in the order of the view in evaluation; groups differ by at most one
-    /// output in size.
+    /// Random in training, in the order of the view in evaluation; group sizes differ by at most
+    /// one output.
     Random {
         /// Largest number of outputs in a group.
         n_output: NonZeroU32,
-        /// Whether groups are formed anew in every epoch. Evaluations make one pass, so it does not
-        /// matter to them.
+        /// Whether groups are formed anew every epoch. Irrelevant for evaluations, which make one
+        /// pass.
         composition: Composition,
-        /// The order of groups that are formed once.
+        /// The order of groups of fixed composition.
         order: OrderOptions,
     },
-    /// As given: each output node of the view in exactly one group, none empty.
+    /// As given: each output node of the view is in exactly one group, and no group is empty.
     Given {
         /// Output nodes of each group.
         group: Vec<Vec<u32>>,
-        /// The order of the groups in training. Evaluations take the groups as they stand.
+        /// The order of the groups in training. Evaluations use the given order.
         order: OrderOptions,
     },
-    /// Several of the given sets at a time, anew in every epoch; in an evaluation in their order.
+    /// Several of the given sets per group, combined anew every epoch; in evaluations in the given
+    /// order.
     Joined {
-        /// Sets of output nodes: each output node of the view in exactly one, none empty.
+        /// Sets of output nodes: each output node of the view is in exactly one, and none is empty.
         set: Vec<Vec<u32>>,
         /// Largest number of sets in a group; groups differ by at most one set.
         n_set: NonZeroU32,
     },
-    /// Whatever [`NodeContext::choose`] draws, which is called without outputs and must choose at
-    /// least one: all output nodes of the view among the chosen ones are the outputs of the batch. An
-    /// epoch is a number of batches; it may name an output several times, or never. For training
-    /// alone: an evaluation loses nothing.
+    /// Sampled by [`NodeContext::choose`], which is called without outputs and must choose at least
+    /// one: all output nodes of the view among the chosen nodes become outputs of the batch. An
+    /// epoch is a number of batches and may contain an output several times or never. Training
+    /// only, because an evaluation must cover every output.
     Sampled {
         /// Batches in an epoch.
         n_batch: NonZeroU32,
-        /// Largest number of nodes that are chosen.
+        /// Largest number of chosen nodes.
         max_node: NonZeroU32,
     },
 }
 
-/// Nodes and edges of a batch, padding included: at least one node is padding.
+/// Nodes and edges of a batch, including padding with at least one node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeBudget {
@@ -121,26 +122,26 @@ pub struct NodeBudget {
 ///
 /// The rules are those of [`Padding`], with one graph slot for the real graph and one for padding,
 /// and as many output slots as the largest group has outputs. The constant shape is given, or
-/// learnt: the largest of all batches where groups stay the same, else the largest of the first
-/// 64, each rounded up to a multiple of 64. A later batch may exceed a learnt or given shape; it
-/// then gets the next multiple of 64 in the directions in which it does not fit, a shape of its own.
+/// learnt: the maximum over all batches if groups stay the same, else over the first 64, each size
+/// rounded up to a multiple of 64. A later batch that exceeds this shape gets a shape of its own,
+/// rounded up to the next multiple of 64 in each dimension that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodePadding {
     /// The rule.
     pub padding: Padding,
-    /// The shape of [`Padding::Constant`], if it is not to be learnt.
+    /// The shape of [`Padding::Constant`], unless it is to be learnt.
     pub constant: Option<NodeBudget>,
 }
 
-/// Batches from which a constant shape or a set of shapes is learnt.
+/// Number of batches from which a constant shape or a set of shapes is learnt.
 const N_SAMPLE: usize = 64;
 
 /// Opens a stream over groups of the view's output nodes.
 ///
 /// # Errors
-/// A view of many graphs, an empty one, or one that names a node twice or a node that does not
-/// exist; given groups that do not hold each output exactly once; random groups of more outputs than
-/// the graph has nodes; a shape that is given, but not used.
+/// A view of many graphs, an empty view, or one that lists a node twice or a node that does not
+/// exist; given groups that do not contain each output exactly once; random groups of more outputs
+/// than the graph has nodes; a shape that is given but not used.
 pub fn open_node_groups<C: NodeContext + 'static>(
     view: View,
     ctx: BatchContext,
@@ -182,8 +183,8 @@ pub fn open_node_groups<C: NodeContext + 'static>(
         OutputGroups::Sampled { n_batch, max_node } => {
             if ctx.purpose == Purpose::Evaluation {
                 return Err(BatcherError::Options(
-                    "sampled batches name some outputs several times and others never, which no \
-                     evaluation may"
+                    "sampled batches contain some outputs several times and others never, but an \
+                     evaluation must cover each output exactly once"
                         .into(),
                 ));
             }
@@ -238,12 +239,13 @@ fn check_groups(view: &OneGraphView, group: &[Vec<u32>]) -> Result<(), BatcherEr
     Ok(())
 }
 
-/// The part of `n` things that falls to one of `n_batch` batches: sizes differ by at most one.
+/// Range of the items that belong to `batch` when `n` items are split evenly over `n_batch`
+/// batches.
 fn share(n: usize, n_batch: usize, batch: usize) -> std::ops::Range<usize> {
     n * batch / n_batch..n * (batch + 1) / n_batch
 }
 
-/// Turns groups of outputs into plans without a shape.
+/// Turns groups of outputs into plans without a padded shape.
 struct PlanWriter<C> {
     view: OneGraphView,
     seed: u64,
@@ -264,8 +266,8 @@ impl<C: NodeContext> PlanWriter<C> {
         Self { view: view.clone(), seed, context, chosen, sampled: Vec::new(), is_output }
     }
 
-    /// `number` is that of the batch since the start of training: it keys the random numbers, so
-    /// that resuming need not repeat what came before. Without outputs, the batch is sampled.
+    /// `number` counts batches since the start of training and keys the random numbers, so that
+    /// resuming need not replay earlier batches. A batch without outputs is sampled.
     fn write(&mut self, index: usize, number: u64, output: &[u32], plan: &mut BatchPlan) {
         plan.clear(Level::Nodes);
         let mut rng = random::stream(self.seed, "node context", number);
@@ -303,7 +305,7 @@ impl<C: NodeContext> PlanWriter<C> {
     }
 }
 
-/// A padding rule together with the largest number of outputs.
+/// A padding rule with the maximum number of outputs.
 struct OutputPadding {
     padding: Padding,
     rule: PaddingRule,

@@ -1,7 +1,6 @@
-//! The options that batchers share: each stands here once, with its key, its default and its
-//! description.
+//! Options shared by batchers: each is defined once, with its key, default and description.
 
-/// Declares a batcher's table: its own options, and those that it shares with others.
+/// Declares the options struct of a batcher: its own options, and those shared with other batchers.
 ///
 /// ```text
 /// batchlab_core::batcher_options! {
@@ -15,9 +14,9 @@
 /// }
 /// ```
 ///
-/// This is a plain struct, as if all fields were written out. (`#[serde(flatten)]` would do the same,
-/// but a wrong value would lose its place in the file, and a wrong key the list of the right ones.)
-/// It derives `Debug`, `Clone`, `PartialEq`, `Serialize`, `Deserialize` and `JsonSchema`, and refuses
+/// Expands to a plain struct, as if all fields were written out. (`#[serde(flatten)]` would be an
+/// alternative, but errors would lose the location of a wrong value and the list of valid keys.) It
+/// derives `Debug`, `Clone`, `PartialEq`, `Serialize`, `Deserialize` and `JsonSchema`, and rejects
 /// unknown keys. Own options come before the shared ones, or after a line `..`.
 ///
 /// | with | keys | defaults to give | method |
@@ -27,7 +26,7 @@
 /// | `NodeOptions` | `n_output`, `composition`, `order`, `order_distance`, `padding`, `constant` | `padding` | `node_options()`, for [`open_node_groups`](crate::node_groups::open_node_groups) |
 /// | `KeptNodeOptions` | `order`, `order_distance`, `padding`, `constant` | `padding` | `order_options()` and `node_padding()`, for the same |
 ///
-/// `epoch_boundary` and `resources` may be left out. One module holds one such struct.
+/// `epoch_boundary` and `resources` may be omitted. A module can contain only one such struct.
 #[macro_export]
 macro_rules! batcher_options {
     (
@@ -58,14 +57,14 @@ macro_rules! batcher_options {
             @GroupOptions $about $name
             [
                 $($before)*
-                /// Limits of a batch, padding included; those that are not given are estimated, if
-                /// `resources` names them.
+                /// Limits of a batch, padding included; limits that are not given are estimated if
+                /// `resources` includes them.
                 #[serde(default)]
                 pub budget: $crate::budget::Budget,
                 /// How limits are estimated.
                 #[serde(default)]
                 pub estimate: $crate::budget::Estimate,
-                /// What is limited: some of `"graphs"`, `"nodes"`, `"edges"`, `"bytes"`.
+                /// The limited resources: any of `"graphs"`, `"nodes"`, `"edges"`, `"bytes"`.
                 #[serde(default = "default_resources")]
                 pub resources: $crate::budget::Resources,
                 /// What to do with a graph that is larger than the budget.
@@ -104,25 +103,26 @@ macro_rules! batcher_options {
     ) => {
         $crate::batcher_options! {
             @struct $about $name
-            /// B of the study: a batch holds at most B - 1 graphs and one slot for padding; 2 or more.
+            /// B in the study: a batch holds at most B - 1 graphs plus one slot for padding; at
+            /// least 2.
             pub batch_size: $crate::padding::BatchSize,
             $($before)*
-            /// What the batch is padded to.
+            /// The padding rule.
             #[serde(default = "default_padding")]
             pub padding: $crate::Padding,
-            /// Whether groups are formed anew in every epoch, or once before training.
+            /// Whether groups are formed anew every epoch, or once before training.
             #[serde(default)]
             pub composition: $crate::grouping::Composition,
             /// The order of batches of fixed composition.
             #[schemars(extend("x-only-with" = { "composition": ["fixed"] }))]
             #[serde(default, skip_serializing_if = "batchlab_core::batch_order::BatchOrder::is_random")]
             pub order: $crate::batch_order::BatchOrder,
-            /// How far two batches are apart, for the orders that ask: by the classes of their outputs,
-            /// or the sizes of their graphs. `"kl"` without it.
+            /// Distance between batches, for the orders that use one: between the classes of their
+            /// outputs, or the sizes of their graphs. The default is `"kl"`.
             #[schemars(extend("x-only-with" = { "order": ["sample", "tour"] }))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub order_distance: Option<$crate::batch_order::OrderDistance>,
-            /// Whether an unfinished group goes on in the next epoch, or is delivered as it is.
+            /// Whether an incomplete group is completed in the next epoch, or delivered incomplete.
             #[serde(default = "default_epoch_boundary")]
             pub epoch_boundary: $crate::grouping::EpochBoundary,
             $($after)*
@@ -140,7 +140,7 @@ macro_rules! batcher_options {
 
         $crate::batcher_options! {
             @impl $name
-            /// What all strategies on groups have in common.
+            /// Options shared by all strategies on groups.
             fn group_options(&self) -> $crate::grouping::GroupOptions {
                 $crate::grouping::GroupOptions {
                     composition: self.composition,
@@ -162,11 +162,11 @@ macro_rules! batcher_options {
         $crate::batcher_options! {
             @KeptNodeOptions $about $name
             [
-                /// Largest number of output nodes in a batch. The outputs of an epoch are shared out
-                /// evenly, so that batches differ by at most one.
+                /// Maximum number of output nodes in a batch. The outputs of an epoch are
+                /// distributed evenly, so that batch sizes differ by at most one.
                 pub n_output: std::num::NonZeroU32,
                 $($before)*
-                /// Whether groups are formed anew in every epoch, or once before training.
+                /// Whether groups are formed anew every epoch, or once before training.
                 #[serde(default)]
                 pub composition: $crate::grouping::Composition,
             ]
@@ -201,16 +201,16 @@ macro_rules! batcher_options {
             #[schemars(extend("x-only-with" = { "composition": ["fixed"] }))]
             #[serde(default, skip_serializing_if = "batchlab_core::batch_order::BatchOrder::is_random")]
             pub order: $crate::batch_order::BatchOrder,
-            /// How far two batches are apart, for the orders that ask: by the classes of their outputs,
-            /// or the sizes of their graphs. `"kl"` without it.
+            /// Distance between batches, for the orders that use one: between the classes of their
+            /// outputs, or the sizes of their graphs. The default is `"kl"`.
             #[schemars(extend("x-only-with" = { "order": ["sample", "tour"] }))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub order_distance: Option<$crate::batch_order::OrderDistance>,
-            /// What the batch is padded to.
+            /// The padding rule.
             #[serde(default = "default_padding")]
             pub padding: $crate::Padding,
-            /// Nodes and edges of `padding = "constant"`, padding included; learnt from the first
-            /// batches without it. A batch that exceeds it gets a larger shape of its own.
+            /// Nodes and edges for `padding = "constant"`, padding included; by default learnt from
+            /// the first batches. A batch that exceeds it gets a larger shape of its own.
             #[schemars(extend("x-only-with" = { "padding": ["constant"] }))]
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub constant: Option<$crate::node_groups::NodeBudget>,

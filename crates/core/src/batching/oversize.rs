@@ -1,4 +1,4 @@
-//! What happens to a graph that is larger than a whole batch may be.
+//! Treatment of graphs that are larger than a whole batch.
 
 use std::sync::Arc;
 
@@ -9,10 +9,10 @@ use crate::batching::limits::Limits;
 use crate::contract::graphs::GraphSize;
 use crate::{BatchEvent, BatcherError, Purpose};
 
-/// What happens to a graph that exceeds the budget on its own.
+/// Treatment of a graph that exceeds the budget on its own.
 ///
-/// Sizes are known from the beginning, so all of this is decided, and recorded with the graph's
-/// identifier, when a stream opens: no run stops hours later.
+/// Since sizes are known in advance, this is decided and recorded with the graph's identifier when
+/// a stream opens, so that no run stops hours later.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Oversize {
@@ -21,19 +21,19 @@ pub enum Oversize {
     Single,
     /// The run does not start.
     Error,
-    /// The budget, and with it a constant shape, is raised when the stream opens, so that the
+    /// The budget, and with it a constant shape, is raised when the stream opens so that the
     /// largest graph fits: nodes and edges to the next larger multiple of 64.
     Grow,
-    /// It is left out of training. Refused for validation and test, which must cover every graph.
+    /// It is left out of training. Rejected for validation and test, which must cover every graph.
     Skip,
 }
 
-/// What a stream works on once the policy has been applied.
+/// The input of a stream after the policy has been applied.
 #[derive(Debug, Clone)]
 pub struct FilteredGraphs {
-    /// How much fits into a batch.
+    /// Capacity of a batch.
     pub limits: Limits,
-    /// The graphs that take part.
+    /// The remaining graphs.
     pub graphs: Arc<[GraphSize]>,
     /// One event per graph that did not fit.
     pub events: Vec<BatchEvent>,

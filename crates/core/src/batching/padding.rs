@@ -1,7 +1,7 @@
-//! Which shape a batch is padded to.
+//! Padding rules: the padded shape of a batch.
 //!
-//! Padding is one of the two axes that describe every method on many graphs; the other is the
-//! grouping. It is shared vocabulary: every batcher embeds [`Padding`] and none rewrites it.
+//! Padding is one of the two axes that characterise every method on many graphs; the other is the
+//! grouping. It is shared vocabulary: every batcher embeds [`Padding`] instead of defining its own.
 
 use std::num::NonZeroU32;
 
@@ -12,7 +12,7 @@ use crate::batching::shape_set::{best_shapes, worthwhile_shapes};
 use crate::contract::plan::Shape;
 use crate::number::next_multiple;
 
-/// The rule that takes a batch's real size to its padded shape.
+/// The rule that maps a batch's real size to its padded shape.
 ///
 /// ```toml
 /// padding = "none"            # real size: nothing is padded
@@ -25,7 +25,7 @@ use crate::number::next_multiple;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Padding {
-    /// Nothing is padded; every batch has its own shape.
+    /// No padding; every batch has its own shape.
     None,
     /// One shape that holds every batch.
     Constant,
@@ -33,11 +33,12 @@ pub enum Padding {
     Multiple(NonZeroU32),
     /// Nodes and edges to the next power of this base, 2 or more.
     Power(Base),
-    /// The given number of shapes, chosen so that the expected padding is least.
+    /// The given number of shapes, chosen to minimise the expected padding.
     Shapes(NonZeroU32),
-    /// As many shapes as pay: those that minimise the mean number of padded rows (nodes plus edges)
-    /// of a batch, plus this cost for every shape. For an engine that compiles per shape: the time
-    /// of a compilation, over the time of one row, over the steps of the run.
+    /// As many shapes as are worth their cost: the shapes that minimise the mean number of padded
+    /// rows (nodes plus edges) per batch, plus this cost for every shape. For an engine that
+    /// compiles per shape, the cost is the compilation time divided by the time per row and by the
+    /// number of steps in the run.
     ShapesCost(NonZeroU32),
 }
 
@@ -45,7 +46,8 @@ impl Padding {
     /// Nodes and edges to multiples of 64, as in the study.
     pub const MULTIPLES_OF_64: Self = Self::Multiple(NonZeroU32::new(64).expect("64 is not 0"));
 
-    /// How the study and this project call the rule: `64`, `2^N`, `constant`, `exact`, `shapes8`.
+    /// Name of the rule in the study and in this project: `64`, `2^N`, `constant`, `exact`,
+    /// `shapes8`.
     #[must_use]
     pub fn label(&self) -> String {
         match self {
@@ -58,12 +60,12 @@ impl Padding {
         }
     }
 
-    /// Fixes the rule for one stream.
+    /// Prepares the rule for one stream.
     ///
-    /// `constant` is the shape that holds every batch of this stream, which only its batcher
-    /// knows; `n_graph` is the number of graph slots (the study's B), or `None` where graphs are not
-    /// limited and are padded like nodes; `sample` draws real sizes of batches and is called for
-    /// [`Padding::Shapes`] and [`Padding::ShapesCost`] alone.
+    /// `constant` is the shape that holds every batch of this stream, which only its batcher knows;
+    /// `n_graph` is the number of graph slots (the study's B), or `None` if graphs are not limited
+    /// and are padded like nodes; `sample` draws real batch sizes and is only called for
+    /// [`Padding::Shapes`] and [`Padding::ShapesCost`].
     pub fn resolve(
         self,
         constant: Shape,
@@ -102,7 +104,7 @@ impl From<Base> for u32 {
     }
 }
 
-/// The study's B: a batch holds at most B - 1 real graphs, and one slot is left for padding.
+/// The study's B: a batch holds at most B - 1 real graphs, with one slot left for padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u32", into = "u32")]
 #[schemars(extend("minimum" = 2))]
@@ -115,7 +117,7 @@ impl BatchSize {
         self.0
     }
 
-    /// B - 1, the largest number of real graphs.
+    /// B - 1, the maximum number of real graphs.
     #[must_use]
     pub fn max_graph(self) -> u32 {
         self.0 - 1
@@ -136,7 +138,7 @@ impl From<BatchSize> for u32 {
     }
 }
 
-/// A batch size that leaves no room for a graph, or is absurd.
+/// A batch size that leaves no room for a graph, or is absurdly large.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "batch_size = {0} is out of range: a batch holds batch_size - 1 graphs and one slot for padding, so give 2 to 1048576"
@@ -149,7 +151,7 @@ impl From<BatchSizeError> for crate::BatcherError {
     }
 }
 
-/// A padding rule with everything that one stream has to know.
+/// A padding rule with everything that it needs for one stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PaddingRule {
     padding: Padding,
@@ -161,11 +163,11 @@ pub struct PaddingRule {
 impl PaddingRule {
     /// The padded shape of a batch of graphs.
     ///
-    /// At least one node is padding (a padding edge needs an end), so nodes are rounded from
-    /// `n_node + 1` and edges from `n_edge`. A batch that exceeds the constant shape, or all the
-    /// shapes of a set, is not cut: it gets the next multiple of 64 in every direction in which it
-    /// does not fit, a shape of its own that the ledger shows. A size beyond 32 bits becomes `u32::MAX`, which
-    /// no batch has.
+    /// At least one node is padding (padding edges need an end), so nodes are rounded up from
+    /// `n_node + 1` and edges from `n_edge`. A batch that exceeds the constant shape, or all shapes
+    /// of a set, is not truncated: it gets a shape of its own, rounded up to the next multiple of
+    /// 64 in each dimension that does not fit, which the ledger shows. Sizes beyond 32 bits become
+    /// `u32::MAX`, which no batch can have.
     #[must_use]
     pub fn shape(&self, real: Shape) -> Shape {
         let shape = |n_node, n_edge, n_graph| Shape { n_node, n_edge, n_graph, n_output: n_graph };
@@ -214,7 +216,7 @@ impl PaddingRule {
     }
 }
 
-/// Smallest power of `base`, at least `base` itself, that is not below `n`.
+/// Smallest power of `base` that is not less than `n`; at least `base` itself.
 fn next_power(n: u32, base: u32) -> u32 {
     let mut power = base;
     while power < n {

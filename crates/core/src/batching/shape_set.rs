@@ -1,45 +1,45 @@
-//! The few static shapes with the least expected padding.
+//! A small set of static shapes with minimal expected padding.
 
 use crate::contract::plan::Shape;
 use crate::number::next_multiple;
 
-/// Sizes are rounded up to this many nodes and edges before the search, so that a shape also
-/// holds the batches that are a little larger than those of the sample.
+/// Sizes are rounded up to multiples of this many nodes and edges before the search, so that a
+/// shape also holds batches slightly larger than those of the sample.
 const STEP: u32 = 64;
-/// More distinct sizes than this are merged with their upper neighbour: the search takes time
-/// quadratic in their number.
+/// Maximum number of distinct sizes; beyond it, sizes are merged with their upper neighbour,
+/// because the search takes quadratic time.
 const MAX_DISTINCT: usize = 512;
 
-/// The `k` shapes (or fewer, if fewer are needed) that minimise the padded size
-/// `n_node + n_edge` summed over the sample.
+/// The `k` shapes (or fewer, if fewer suffice) that minimise the padded size `n_node + n_edge`
+/// summed over the sample.
 ///
-/// Batches are sorted by edges, and each shape serves a run of them: dynamic programming over the
-/// ends of the runs, O(k m^2) for m distinct sizes. This is exact among all partitions of that
-/// order, so it is optimal for the sample where batches with more edges have more nodes, as when
-/// all graphs are fully connected or all nodes have equally many neighbours. Elsewhere shapes that
-/// serve batches far apart in that order could do better, and it is a heuristic. Each shape has
-/// room for one padding node. `n_graph` and `n_output` are left at 0.
+/// Batches are sorted by edges, and each shape covers a contiguous run of them; dynamic programming
+/// over the ends of the runs takes O(k m^2) for m distinct sizes. The result is the best partition
+/// of this order, and thus optimal for the sample if batches with more edges have more nodes, as
+/// when all graphs are fully connected or all nodes have equally many neighbours. Otherwise it is a
+/// heuristic, since a shape could profitably cover batches that are far apart in the order. Each
+/// shape has room for one padding node. `n_graph` and `n_output` are left at 0.
 #[must_use]
 pub(super) fn best_shapes(sample: &[Shape], k: usize) -> Vec<Shape> {
     search(sample, k, 0.0)
 }
 
-/// The shapes that minimise the mean padded size `n_node + n_edge` of a batch, plus `cost` for
-/// every shape. Found as in [`best_shapes`], for every number of shapes that could still pay.
+/// The shapes that minimise the mean padded size `n_node + n_edge` of a batch plus `cost` per
+/// shape. Found as in [`best_shapes`], for every number of shapes that could still pay off.
 #[must_use]
 pub(super) fn worthwhile_shapes(sample: &[Shape], cost: f64) -> Vec<Shape> {
     search(sample, usize::MAX, cost * sample.len() as f64)
 }
 
-/// At most `k` shapes, each of which costs `cost_per_shape` padded rows.
+/// At most `k` shapes, each charged with `cost_per_shape` padded rows.
 fn search(sample: &[Shape], k: usize, cost_per_shape: f64) -> Vec<Shape> {
     let sizes = distinct_sizes(sample);
     let m = sizes.len();
-    // cost[end] = least cost of the first `end` sizes with the shapes used so far.
+    // cost[end] = minimum cost of the first `end` sizes with the shapes used so far.
     let mut cost = vec![f64::INFINITY; m + 1];
     cost[0] = 0.0;
     let mut choices: Vec<Vec<usize>> = Vec::new();
-    // With a shape for every size nothing is wasted: no number of shapes is cheaper.
+    // Lower bound: with one shape per size, nothing is wasted.
     let least: f64 = sizes.iter().map(|s| s.2 * (f64::from(s.0) + f64::from(s.1))).sum();
     let (mut best, mut n_best) = (f64::INFINITY, 0);
     while choices.len() < k.min(m) {
@@ -69,7 +69,7 @@ fn search(sample: &[Shape], k: usize, cost_per_shape: f64) -> Vec<Shape> {
     shapes
 }
 
-/// Nodes, edges and how often.
+/// Nodes, edges and frequency.
 type Size = (u32, u32, f64);
 
 fn distinct_sizes(sample: &[Shape]) -> Vec<Size> {
@@ -93,7 +93,7 @@ fn distinct_sizes(sample: &[Shape]) -> Vec<Size> {
     distinct
 }
 
-/// Allows one more shape: the least cost of every prefix, and where its last run starts.
+/// Allows one more shape: the minimum cost of every prefix, and the start of its last run.
 fn one_more_shape(sizes: &[Size], cost: &[f64]) -> (Vec<f64>, Vec<usize>) {
     let m = sizes.len();
     let mut next = cost.to_vec();

@@ -1,8 +1,8 @@
-//! How much each output counts in the gradient.
+//! Weight of each output in the gradient.
 //!
-//! Batches differ in their number of graphs, above all under a budget. Whether a graph then counts
-//! the same in every batch, or a batch the same whatever it holds, is a choice that changes what is
-//! learnt; it is named, and written into the results.
+//! Batches differ in their number of graphs, especially under a budget. Whether each graph counts
+//! the same in every batch, or each batch counts the same regardless of its content, changes what
+//! is learnt; the choice is therefore explicit and recorded in the results.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::contract::graphs::Level;
 use crate::contract::graphs::{Graphs, Topology};
 use crate::contract::plan::BatchPlan;
 
-/// How much each output counts in the gradient of a step.
+/// Weight of each output in the gradient of a step.
 ///
 /// With l the loss of an output, w its weight and c a constant of the run, a step follows the
 /// gradient of
@@ -22,22 +22,22 @@ use crate::contract::plan::BatchPlan;
 /// | `per-graph` | w l / c | graph |
 /// | `per-node` | (nodes of the graph) w l / c | node |
 ///
-/// Only the last two give the same gradient, summed over an epoch, however the graphs are put into
+/// Only the last two give the same gradient, summed over an epoch, for any assignment of graphs to
 /// batches. The constant is chosen so that steps are about as large as with `per-batch-mean`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weighting {
-    /// Every batch counts the same, whatever it holds, as in arXiv 2502.00944.
+    /// Every batch counts the same regardless of its content, as in arXiv 2502.00944.
     #[default]
     PerBatchMean,
-    /// Every graph counts the same (on one graph: every output node).
+    /// Every graph counts the same (for a single large graph: every output node).
     PerGraph,
-    /// Every graph counts by its number of nodes.
+    /// Every graph counts in proportion to its number of nodes.
     PerNode,
 }
 
 impl Weighting {
-    /// The name in configuration and results.
+    /// Name in configuration and results.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -47,7 +47,8 @@ impl Weighting {
         }
     }
 
-    /// Writes the weights of a plan's outputs, on top of those that its batcher gave.
+    /// Multiplies the weights of a plan's outputs, as set by its batcher, by those of the
+    /// weighting.
     pub fn weigh(self, graphs: &Graphs, plan: &mut BatchPlan) {
         let (Self::PerNode, Topology::Many(many), Level::Graphs) =
             (self, &graphs.topology, plan.level)
@@ -60,8 +61,8 @@ impl Weighting {
         }
     }
 
-    /// The factor on the gradient of a batch's mean loss, whose weights sum to `weight_sum`.
-    /// `constant` is c of the table above, the same for all steps of a run.
+    /// Factor on the gradient of the mean loss of a batch whose weights sum to `weight_sum`.
+    /// `constant` is c in the table above, the same for all steps of a run.
     #[must_use]
     pub fn scale(self, weight_sum: f64, constant: f64) -> f64 {
         match self {

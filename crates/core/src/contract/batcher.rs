@@ -1,4 +1,4 @@
-//! Batchers decide the members and the shape of every batch.
+//! A batcher decides the members and the shape of every batch.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -17,13 +17,13 @@ pub use crate::batching::label::label;
 
 /// A description of a batching strategy, selected by `[batcher] name = "..."`.
 ///
-/// A batcher **decides only**: it sees sizes (or the structure of one large graph) and names the
-/// members of every batch. Copying, padding and masking are [`collate`](crate::collate())'s, the
-/// same code for every batcher, so that a difference between two strategies is never a difference
-/// between two implementations.
+/// A batcher **only decides**: it sees graph sizes (or the structure of one large graph) and names
+/// the members of each batch. Copying, padding and masking are done by
+/// [`collate`](crate::collate()), with the same code for every batcher, so a difference between two
+/// strategies is never a difference between two implementations.
 ///
-/// Most strategies on many graphs only define how a group is formed; [`crate::grouping`] does
-/// epochs, padding, resuming and fixed composition for them:
+/// For most strategies on many graphs it is enough to say how a group is formed;
+/// [`crate::grouping`] handles epochs, padding, resuming and fixed composition:
 ///
 /// ```
 /// use batchlab_core::grouping::{EpochGraphs, Grouping, open_groups};
@@ -89,85 +89,85 @@ pub use crate::batching::label::label;
 /// ```
 #[typetag::serde(tag = "name")]
 pub trait Batcher: std::fmt::Debug + Send + Sync {
-    /// The name of the strategy in results and figures, for example `static-64`: [`label()`], which
-    /// tells apart what differs. It says which algorithm, not which batch size.
+    /// Name of the strategy in results and figures, for example `static-64`: by default
+    /// [`label()`], which includes every option that differs from its default. It identifies the
+    /// algorithm, not the batch size.
     fn label(&self) -> String {
         label(self)
     }
 
-    /// Options that are part of the label even at their default, for example `padding`.
+    /// Options that appear in the label even at their default, for example `padding`.
     fn always_in_label(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// Whether the strategy works on many graphs or on the nodes of one.
+    /// Whether the strategy batches whole graphs or the nodes of one graph.
     fn level(&self) -> Level;
 
-    /// Whether a batch holds all that its outputs depend on, for any model. Strategies of which this is
-    /// true compute the same function of the data, so that the time per output ranks them; others choose
-    /// among nodes or edges, and are ranked by the time to an accuracy. Whole graphs hold all; of the
-    /// nodes of one graph, in general only the whole graph does.
+    /// Whether a batch contains everything that its outputs depend on, for any model. Such
+    /// strategies compute the same function of the data and can be ranked by time per output; the
+    /// others drop nodes or edges and are ranked by time to a given accuracy. Batches of whole
+    /// graphs always qualify; for the nodes of one graph, in general only the whole graph does.
     fn is_whole(&self) -> bool {
         self.level() == Level::Graphs
     }
 
-    /// The study's B: at most B - 1 real graphs and one slot for padding. `None` where the notion
-    /// does not exist.
+    /// The study's B: at most B - 1 real graphs plus one slot for padding. `None` if the strategy
+    /// has no such limit.
     fn batch_size(&self) -> Option<u32>;
 
     /// Opens a stream over one subset of the data. Called once per subset and purpose, before the
-    /// first step; the time it takes is recorded as `prepare`.
+    /// first step; the elapsed time is recorded as `prepare`.
     ///
     /// # Errors
     /// Options that cannot work on this view.
     fn open(&self, view: View, ctx: BatchContext) -> Result<Box<dyn BatchStream>, BatcherError>;
 }
 
-/// A running batcher. It may move to another thread, which prefetches.
+/// A running batcher. It may be moved to a prefetching thread.
 pub trait BatchStream: Send {
-    /// Decides the next batch and writes it into `plan`, whose former content is gone.
+    /// Decides the next batch and writes it to `plan`, replacing its content.
     ///
     /// Called once per step. Training streams never end; evaluation streams return `Ok(false)`
     /// after one pass. After an error the stream is not called again.
     ///
     /// # Errors
-    /// A graph that fits no batch, or an epoch without a batch.
+    /// A graph that fits no batch, or an epoch that yields no batch.
     fn next(&mut self, plan: &mut BatchPlan) -> Result<bool, BatcherError>;
 
     /// Continues after the batch that carried this cursor. Called at most once, before the first
     /// `next`, when a run is resumed.
     ///
     /// # Errors
-    /// A cursor that another stream has written.
+    /// A cursor written by another stream.
     fn seek(&mut self, cursor: &Cursor) -> Result<(), BatcherError>;
 
-    /// The number of batches in every epoch of training, if the stream knows it. Where batches are not all
-    /// of one size, gradients are scaled by the mean number of outputs that follows from it
+    /// Number of batches per training epoch, if known. Where batches vary in size, gradients are
+    /// scaled by the mean number of outputs per batch, which follows from this number
     /// ([`crate::weighting`]).
     fn batches_per_epoch(&self) -> Option<NonZeroU64> {
         None
     }
 
-    /// Numbers such as an estimated budget, as (name, value); they are written to the table
-    /// `metrics` once, after opening.
+    /// Named numbers such as an estimated budget, written to the `metrics` table once, after
+    /// opening.
     fn metrics(&self) -> Vec<(String, f64)> {
         Vec::new()
     }
 
-    /// What has happened to single graphs since the last call; written to the table `events`. A
-    /// stream reports each graph once, also over many epochs; a stream that was resumed with `seek`
-    /// repeats no report.
+    /// Events about single graphs since the last call, written to the `events` table. A stream
+    /// reports each graph once, even over many epochs; after `seek` it does not report again.
     fn take_events(&mut self) -> Vec<BatchEvent> {
         Vec::new()
     }
 }
 
-/// An event about one graph on its way into a batch.
+/// An event about one graph during batching.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchEvent {
-    /// For example `oversize`.
+    /// Kind of event, for example `oversize`.
     pub kind: &'static str,
-    /// The graph's identifier in the store, where there is one.
+    /// Identifier of the graph in the store, if the event concerns one.
     pub graph: Option<u32>,
     /// Message for the user.
     pub message: String,
@@ -176,32 +176,32 @@ pub struct BatchEvent {
 /// What a stream is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Endless, a new random order every epoch.
+    /// Endless, with a new random order every epoch.
     Training,
-    /// One pass over all graphs, which arrive in the order of the view.
+    /// One pass over all graphs, in the order of the view.
     Evaluation,
 }
 
-/// What a batcher is given when it opens.
+/// What a batcher receives when it opens.
 #[derive(Clone)]
 pub struct BatchContext {
-    /// What the stream is for.
+    /// Purpose of the stream.
     pub purpose: Purpose,
-    /// Seed of every random decision.
+    /// Seed of all random decisions.
     pub seed: u64,
-    /// Where costly preparation reports.
+    /// Progress reports of expensive preparation.
     pub progress: Arc<dyn Progress>,
-    /// Keeps the result of costly preparation between runs.
+    /// Caches the results of expensive preparation between runs.
     pub cache: Arc<dyn ByteCache>,
-    /// Nanoseconds that preparation took when it was computed whose result the cache has given, so that a
-    /// strategy costs the same whether or not it was used before.
+    /// Original cost in nanoseconds of preparation served from the cache, so that a hit is charged
+    /// like a miss.
     pub spared_ns: Arc<AtomicU64>,
-    /// Bytes that a batch takes with the fields that the model needs.
+    /// Size in bytes of a batch with the fields that the model needs.
     pub footprint: Footprint,
 }
 
 impl BatchContext {
-    /// A context without progress reports or a cache, for a model without optional needs.
+    /// A context without progress reports or cache, for a model without optional fields.
     #[must_use]
     pub fn new(purpose: Purpose, seed: u64) -> Self {
         Self {
@@ -214,26 +214,26 @@ impl BatchContext {
         }
     }
 
-    /// The order of `n` members in one epoch: a random permutation for training, the order of the
-    /// view for evaluation.
+    /// Order of `n` members in one epoch: a random permutation for training, the order of the view
+    /// for evaluation.
     #[must_use]
     pub fn permutation(&self, epoch: u64, n: usize) -> Vec<u32> {
         self.shuffled("order", epoch, n)
     }
 
-    /// The order of `n` batches of fixed composition in one epoch.
+    /// Order of `n` batches of fixed composition in one epoch.
     #[must_use]
     pub fn batch_permutation(&self, epoch: u64, n: usize) -> Vec<u32> {
         self.shuffled("batch order", epoch, n)
     }
 
-    /// What costly preparation computes: taken from the cache if it is there, else computed and kept.
+    /// Result of expensive preparation: from the cache if present, otherwise computed and cached.
     ///
-    /// The key names the strategy and everything that the value follows from; for a graph that is
+    /// The key must contain the strategy and everything that the value depends on; for a graph use
     /// [`OneGraph::structure_hash`](crate::graphs::OneGraph::structure_hash).
     ///
     /// # Errors
-    /// Those of `compute`.
+    /// Errors from `compute`.
     pub fn prepared<T: Serialize + DeserializeOwned, E>(
         &self,
         key: &str,
@@ -247,7 +247,7 @@ impl BatchContext {
         }
         let (start, before) = (self.cache.now_ns(), self.spared_ns.load(Ordering::Relaxed));
         let value = compute()?;
-        // With what was spared within.
+        // Includes the cost of nested preparation that was served from the cache.
         let within = self.spared_ns.load(Ordering::Relaxed) - before;
         let ns = self.cache.now_ns().saturating_sub(start).saturating_add(within);
         if let Ok(bytes) = serde_json::to_vec(&Kept { ns, value: &value }) {
@@ -264,24 +264,23 @@ impl BatchContext {
     }
 }
 
-/// What preparation computed, and the nanoseconds that it took.
+/// A preparation result and the nanoseconds it took to compute.
 #[derive(Serialize, Deserialize)]
 struct Kept<T> {
     ns: u64,
     value: T,
 }
 
-/// Keeps bytes under a key between runs, for preparation that takes minutes. The implementation
-/// `()` keeps nothing.
+/// Keeps bytes under a key between runs, for preparation that takes minutes. The implementation for
+/// `()` caches nothing.
 pub trait ByteCache: Send + Sync {
-    /// What was stored under this key, if it is still there.
+    /// The bytes stored under this key, if still available.
     fn get(&self, _key: &str) -> Option<Vec<u8>> {
         None
     }
-    /// Stores bytes; failing to do so is not an error.
+    /// Stores bytes. Failing to do so is not an error.
     fn put(&self, _key: &str, _bytes: &[u8]) {}
-    /// Nanoseconds on a clock that never goes back, from any beginning: what preparation takes is kept with
-    /// its result.
+    /// Nanoseconds on a monotonic clock with an arbitrary origin; used to time preparation.
     fn now_ns(&self) -> u64;
 }
 
@@ -331,7 +330,7 @@ mod tests {
                 Ok::<_, BatcherError>(7)
             })
         };
-        // Computing the order takes the scores.
+        // Computing the order requires the scores.
         let order = |ctx: &BatchContext| {
             let all = ctx.prepared("order", || {
                 work(3);

@@ -1,4 +1,4 @@
-//! The memory of one batch: a single aligned arena with typed views.
+//! Memory of one batch: a single aligned arena with typed views.
 
 use std::sync::Arc;
 
@@ -9,15 +9,16 @@ use crate::contract::fields::BatchFields;
 use crate::contract::graphs::{Graphs, Level, Number, OwnNumber, OwnShape, Per};
 use crate::contract::plan::Shape;
 
-/// Words of 4 bytes to which every field is aligned: a cache line, and a vector register.
+/// Alignment of fields in 4-byte words: one cache line, or one vector register.
 const ALIGN: usize = 16;
 
-/// Words of a batch, at most: beyond any memory, and far from where sums of lengths overflow.
+/// Maximum number of words in a batch: beyond any real memory, yet far from overflow when lengths
+/// are added.
 const MAX_WORD: usize = usize::MAX / 64;
 
 macro_rules! fields {
     ($($field:ident: $word:ty, $doc:literal;)*) => {
-        /// Lengths of the fields in words, in the order in which they lie in the arena.
+        /// Lengths of the fields in words, in arena order.
         #[derive(Debug, Clone, Copy, Default, PartialEq)]
         pub(crate) struct Lengths { $(pub(crate) $field: usize),* }
 
@@ -27,12 +28,12 @@ macro_rules! fields {
             }
         }
 
-        /// Names of the fields that every batch has, if empty ones.
+        /// Names of the fields that every batch has, possibly empty.
         pub(crate) const BUILT_IN: &[&str] = &[$(stringify!($field)),*];
 
-        /// The fields of a batch, to be written.
+        /// The fields of a batch, for writing.
         pub(crate) struct Columns<'a> {
-            /// Memory for what is looked up on the way; not a part of the batch.
+            /// Memory for intermediate look-ups; not part of the batch.
             pub(crate) scratch: &'a mut Scratch,
             own: OwnColumns<'a>,
             $(pub(crate) $field: &'a mut [$word]),*
@@ -55,11 +56,12 @@ macro_rules! fields {
             }
         }
 
-        /// A batch with its padding, ready to be uploaded. Indices count within the batch.
+        /// A padded batch, ready for upload. Indices are local to the batch.
         ///
-        /// Real members come first. Padding nodes belong to the first padding graph (on one graph:
-        /// to graph 1), padding edges are loops on the first padding node with distance 0, and
-        /// padding outputs have weight 0. Fields that the model did not ask for are empty.
+        /// Real members come first. Padding nodes belong to the first padding graph (for a single
+        /// large graph: to graph 1), padding edges are self-loops on the first padding node with
+        /// distance 0, and padding outputs have weight 0. Fields that the model did not ask for are
+        /// empty.
         #[derive(Debug, Clone, Copy)]
         pub struct PaddedBatch<'a> {
             /// Whether members are graphs or nodes.
@@ -70,16 +72,17 @@ macro_rules! fields {
             pub real: Shape,
             /// Features per node.
             pub node_feature_width: usize,
-            /// The whole arena: everything below lies in it, in this order, and own fields behind.
+            /// The whole arena, which contains all fields below in this order, followed by the
+            /// custom fields.
             pub words: &'a [u32],
-            /// Own fields of the data set.
+            /// Custom fields of the data set.
             pub own: OwnFields<'a>,
             $(#[doc = $doc] pub $field: &'a [$word]),*
         }
 
         impl<'a> PaddedBatch<'a> {
-            /// The fields in the order in which they lie in the arena, own fields last, each from the next
-            /// multiple of 64 bytes on.
+            /// The fields in arena order, custom fields last, each starting at the next multiple of
+            /// 64 bytes.
             pub fn layout(&self) -> impl Iterator<Item = FieldLayout<'a>> + use<'a> {
                 let built_in = [$(FieldLayout {
                     name: stringify!($field),
@@ -113,15 +116,15 @@ macro_rules! fields {
     };
 }
 
-/// A field of a batch in the arena; see [`PaddedBatch::layout`].
+/// Location of a field in the arena; see [`PaddedBatch::layout`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldLayout<'a> {
-    /// As in [`PaddedBatch`], or the name of an own field.
+    /// Field name as in [`PaddedBatch`], or the name of a custom field.
     pub name: &'a str,
-    /// Type of its numbers. Those of [`PaddedBatch`] that are `u32` are indices and counts below 2^31, except the
-    /// `u32::MAX` of padding, and pass for `i32`.
+    /// Element type. `u32` fields of [`PaddedBatch`] are indices and counts below 2^31, except for
+    /// the `u32::MAX` of padding, and may be read as `i32`.
     pub number: Number,
-    /// Its length; 0 for what the model did not ask for.
+    /// Length in bytes; 0 for fields that the model did not ask for.
     pub n_byte: usize,
 }
 
@@ -149,32 +152,32 @@ fields! {
     edge_weight: f32, "Weight of each edge, `[n_edge]`; 0 for padding.";
 }
 
-/// An own field in a batch.
+/// A custom field in a batch.
 struct OwnPlace {
-    /// Its place in [`Graphs::own`].
+    /// Index in [`Graphs::own`].
     index: usize,
     shape: Arc<OwnShape>,
-    /// Its first byte behind the other fields, and its bytes.
+    /// Byte offset from the end of the built-in fields, and length in bytes.
     start: usize,
     n_byte: usize,
 }
 
-/// Own fields, to be written.
+/// Custom fields, for writing.
 struct OwnColumns<'a> {
     fields: &'a [OwnPlace],
     bytes: &'a mut [u8],
 }
 
-/// An own field, to be written.
+/// A custom field, for writing.
 pub(crate) struct OwnColumn<'a> {
-    /// Its place in [`Graphs::own`].
+    /// Index in [`Graphs::own`].
     pub(crate) index: usize,
     pub(crate) per: Per,
     pub(crate) bytes: &'a mut [u8],
 }
 
 impl Columns<'_> {
-    /// Whether own fields with such rows are wanted.
+    /// Whether any requested custom field has such rows.
     pub(crate) fn has_own(&self, per: Per) -> bool {
         self.own.fields.iter().any(|field| field.shape.per == per)
     }
@@ -189,7 +192,7 @@ impl Columns<'_> {
     }
 }
 
-/// Own fields of a batch: those that the model asked for.
+/// Custom fields of a batch, as far as the model asked for them.
 #[derive(Clone, Copy, Default)]
 pub struct OwnFields<'a> {
     fields: &'a [OwnPlace],
@@ -197,8 +200,8 @@ pub struct OwnFields<'a> {
 }
 
 impl<'a> OwnFields<'a> {
-    /// A field row by row, `[n_node, width]`, `[n_edge, width]` or `[n_graph, width]`, 0 for padding; `None` if the
-    /// model did not ask for it, or if its numbers are of another type.
+    /// A field in row-major order, `[n_node, width]`, `[n_edge, width]` or `[n_graph, width]`, with
+    /// 0 for padding; `None` if the model did not ask for it or if it has another element type.
     #[must_use]
     pub fn get<T: OwnNumber>(self, name: &str) -> Option<&'a [T]> {
         let field = self.fields.iter().find(|field| field.shape.name == name)?;
@@ -221,22 +224,22 @@ impl std::fmt::Debug for OwnFields<'_> {
     }
 }
 
-/// Bytes of a field with what is left free behind it.
+/// Length of a field in bytes, rounded up to the alignment.
 fn aligned(n_byte: usize) -> usize {
     n_byte.next_multiple_of(4 * ALIGN)
 }
 
-/// Memory that collation keeps between batches.
+/// Scratch memory that collation reuses across batches.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    /// Positions of the batch's nodes in angstrom, row by row.
+    /// Positions of the batch's nodes in angstrom, row-major.
     pub(crate) position: Vec<[f32; 3]>,
-    /// The same, one array per axis.
+    /// The same as one array per axis.
     pub(crate) axis: [Vec<f32>; 3],
 }
 
 impl Scratch {
-    /// Empties everything and makes room for the positions of `n_node` nodes.
+    /// Clears everything and reserves room for the positions of `n_node` nodes.
     pub(crate) fn clear(&mut self, n_node: usize) {
         self.position.clear();
         self.position.reserve(n_node);
@@ -247,8 +250,8 @@ impl Scratch {
     }
 }
 
-/// Where [`collate`](crate::collate()) writes a batch. It is used again and again: in steady state
-/// nothing is allocated.
+/// Destination of [`collate`](crate::collate()). The buffer is reused, so nothing is allocated in
+/// the steady state.
 ///
 /// ```
 /// use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, Topology};
@@ -284,15 +287,15 @@ pub struct BatchBuffer {
     node_feature_width: usize,
 }
 
-/// What a batch is to hold.
+/// Contents of a batch to lay out.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     pub(crate) needs: &'a BatchFields,
-    /// Where own fields come from.
+    /// Source of the custom fields.
     pub(crate) graphs: &'a Graphs,
     /// Features per node.
     pub(crate) width: usize,
-    /// Entries of features as compressed rows, if they are that.
+    /// Number of entries, for features in compressed rows.
     pub(crate) n_entry: Option<usize>,
 }
 
@@ -312,15 +315,15 @@ impl BatchBuffer {
         }
     }
 
-    /// The batch that was collated last.
+    /// The most recently collated batch.
     #[must_use]
     pub fn batch(&self) -> PaddedBatch<'_> {
         PaddedBatch::split(self)
     }
 
-    /// Bytes that a batch of this shape takes, features that come as compressed rows left out: give
-    /// [`Graphs::batch_feature_width`] as their width; own fields left out too, for which there is
-    /// [`Graphs::own_footprint`].
+    /// Size in bytes of a batch of this shape, without features in compressed rows (pass
+    /// [`Graphs::batch_feature_width`] as their width) and without custom fields (see
+    /// [`Graphs::own_footprint`]).
     #[must_use]
     pub fn n_byte(
         level: Level,
@@ -331,7 +334,7 @@ impl BatchBuffer {
         4 * lengths(level, shape, needs, node_feature_width, None).n_word()
     }
 
-    /// Lays out the fields for a new batch. Their content is undefined until it is written.
+    /// Lays out the fields of a new batch. Their content is undefined until written.
     pub(crate) fn prepare(
         &mut self,
         level: Level,
@@ -354,14 +357,14 @@ impl BatchBuffer {
             )));
         }
         if self.words.len() < n_word {
-            // A quarter more than asked for: sizes vary from batch to batch.
+            // Overallocates by a quarter, because sizes vary from batch to batch.
             self.words.resize(n_word + n_word / 4, 0);
         }
         let words = &mut self.words[..n_word];
         Ok(Columns::split(words, &self.lengths, &mut self.scratch, &self.own))
     }
 
-    /// Own fields lie behind all others.
+    /// Lays out custom fields behind all others.
     fn lay_out_own(&mut self, graphs: &Graphs, needs: &BatchFields) {
         self.own.clear();
         let mut start = 0_usize;
@@ -378,7 +381,7 @@ impl BatchBuffer {
         }
     }
 
-    /// Words of the batch.
+    /// Length of the batch in words.
     fn n_word(&self) -> usize {
         let own = self.own.last().map_or(0, |last| last.start.saturating_add(aligned(last.n_byte)));
         self.lengths.n_word() + own / 4
@@ -400,7 +403,7 @@ fn lengths(
 ) -> Lengths {
     let [n_node, n_edge, n_graph, n_output] =
         [shape.n_node, shape.n_edge, shape.n_graph, shape.n_output].map(|n| n as usize);
-    // The one length that is a product of two sizes. All others together stay far below the limit.
+    // The only length that is a product of two sizes; all others together stay far below the limit.
     let n_feature = n_node.saturating_mul(node_feature_width).min(2 * MAX_WORD);
     let when = |needed: bool, length: usize| if needed { length } else { 0 };
     Lengths {

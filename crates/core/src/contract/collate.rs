@@ -1,4 +1,4 @@
-//! From a plan to a batch: the one place where graphs are copied, padded and masked.
+//! Turns a plan into a batch: the only place where graphs are copied, padded and masked.
 
 mod complete;
 mod many;
@@ -14,15 +14,16 @@ use crate::contract::plan::{BatchPlan, Shape};
 /// Copies the members of a plan into a buffer, pads them to the plan's shape and masks the padding.
 ///
 /// # Errors
-/// A plan whose shape is too small, or that names what does not exist; a field that the data set
-/// does not have.
+/// A plan whose shape is too small or that names a member that does not exist; a field that the
+/// data set does not have.
 pub fn collate(
     graphs: &Graphs,
     plan: &BatchPlan,
     needs: &BatchFields,
     buffer: &mut BatchBuffer,
 ) -> Result<(), CollateError> {
-    // What is there is not listed unless something is missing: a batch allocates nothing.
+    // The available fields are listed only for the error message, so that collation does not
+    // allocate.
     let is_there = |name: &String| graphs.own.iter().any(|field| field.shape().name == *name);
     let built_in = needs.missing_built_in(&graphs.built_in_fields());
     if built_in.is_some() || !needs.own.iter().all(is_there) {
@@ -66,8 +67,8 @@ fn check_room(real: Shape, shape: Shape) -> Result<(), CollateError> {
     )
 }
 
-/// Fills everything behind the real members. `graph_offset` of the real graphs, `receiver_offset`
-/// of the real nodes and all real entries are already there.
+/// Fills everything after the real members. `graph_offset` of the real graphs, `receiver_offset` of
+/// the real nodes and all other real entries must already be written.
 fn pad(columns: &mut Columns<'_>, real: Shape, shape: Shape, width: usize) {
     let [n_node, n_edge, n_graph, n_output] =
         [real.n_node, real.n_edge, real.n_graph, real.n_output].map(|n| n as usize);
@@ -113,7 +114,7 @@ fn fill_behind<T: Copy>(values: &mut [T], start: usize, value: T) {
     }
 }
 
-/// Weights of the real outputs: the plan's, or 1.
+/// Weights of the real outputs: those of the plan, or 1.
 fn write_output_weight(
     columns: &mut Columns<'_>,
     plan: &BatchPlan,

@@ -1,4 +1,4 @@
-//! Data sets: descriptions that load graphs.
+//! Data sets: descriptions from which graphs are loaded.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,8 +10,8 @@ use crate::{BatchFields, DatasetError, MemoryBudget};
 
 /// A description of a data set, selected by `[dataset] name = "..."`.
 ///
-/// The value is immutable: it is the configuration itself, and it is saved with every run. Loading
-/// happens once per run, before anything is timed.
+/// The value is immutable: it is the configuration itself, and it is saved with every run. Data are
+/// loaded once per run, before any timing starts.
 ///
 /// ```
 /// use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, Topology};
@@ -44,11 +44,11 @@ use crate::{BatchFields, DatasetError, MemoryBudget};
 /// ```
 #[typetag::serde(tag = "name")]
 pub trait Dataset: std::fmt::Debug + Send + Sync {
-    /// What the loaded graphs will contain. Called before [`Dataset::load`], so that components
-    /// which do not fit together are refused before anything is read.
+    /// Contents of the loaded graphs. Called before [`Dataset::load`], so that incompatible
+    /// components are rejected before anything is read.
     fn provides(&self) -> Provides;
 
-    /// Whether the target is a class, which decides the default loss.
+    /// Whether the target is a class, which determines the default loss.
     fn has_classes(&self) -> bool {
         false
     }
@@ -61,25 +61,25 @@ pub trait Dataset: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// The keys of the description that say which data are read. All others say how graphs are made
-    /// of them: a trained model is given other data made in the same way, unless its user asks for
-    /// another.
+    /// The keys that select which data are read. All other keys say how graphs are built from them:
+    /// a trained model is applied to new data that are built in the same way, unless the user
+    /// overrides this.
     fn source_keys(&self) -> &'static [&'static str] {
         &["path", "limit"]
     }
 
     /// Reads the data. Called once per run.
     ///
-    /// No graph is dropped silently: what is left out is counted in [`Graphs::notes`]. A graph
-    /// without a target is refused or left out only if [`LoadContext::needs_target`] is set;
-    /// otherwise its target is NaN, or a negative class.
+    /// No graph is dropped silently: omissions are counted in [`Graphs::notes`]. A graph without a
+    /// target is rejected or left out only if [`LoadContext::needs_target`] is set; otherwise its
+    /// target is NaN, or a negative class.
     ///
     /// # Errors
-    /// Whatever is wrong with the input, naming file, line, value and remedy.
+    /// Any problem with the input, with file, line, value and remedy.
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError>;
 }
 
-/// What the graphs of a data set contain.
+/// Contents of a data set's graphs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provides {
     /// Many graphs, or one large one.
@@ -90,40 +90,39 @@ pub struct Provides {
     pub target: bool,
 }
 
-/// What a data set is given when it loads.
+/// What a data set receives when it loads.
 #[derive(Clone)]
 pub struct LoadContext {
-    /// Folders in which a relative path is looked for, in this order.
+    /// Folders searched for relative paths, in this order.
     pub search: Vec<PathBuf>,
-    /// Where to report progress.
+    /// Receives progress reports.
     pub progress: Arc<dyn Progress>,
-    /// What the data set has asked for so far; clones of the context share it.
+    /// The inputs requested so far, shared by clones of the context.
     pub inputs: Inputs,
-    /// What the data may take, shared by clones too. A data set asks before it allocates what grows with
-    /// the data.
+    /// Memory budget, also shared by clones. A data set must reserve memory here before it
+    /// allocates anything that grows with the data.
     pub memory: MemoryBudget,
-    /// Whether a graph without a target is of no use. It is for training, but not for predictions.
+    /// Whether a graph without a target is useless, as in training but not in prediction.
     pub needs_target: bool,
 }
 
-/// The files and folders that a data set was made of, in the order in which it asked for them.
+/// The files and folders that a data set was built from, in the order in which they were requested.
 ///
-/// Loaded graphs are kept for the next time and given out again as long as every one of these is
-/// what it was.
+/// Loaded graphs are cached and reused as long as all of these are unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct Inputs(Arc<Mutex<Vec<Input>>>);
 
-/// One file or folder that a data set was made of.
+/// One file or folder that a data set was built from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Input {
-    /// As the configuration names it.
+    /// Path in the configuration.
     pub asked: PathBuf,
-    /// Where it was found.
+    /// Path at which it was found.
     pub found: PathBuf,
 }
 
 impl Inputs {
-    /// All of them.
+    /// All inputs so far.
     #[must_use]
     pub fn list(&self) -> Vec<Input> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -139,8 +138,8 @@ impl Inputs {
 }
 
 impl LoadContext {
-    /// A context that looks for relative paths in the working directory, reports no progress and limits no
-    /// memory.
+    /// A context that resolves relative paths against the working directory, without progress
+    /// reports or memory limit.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -152,15 +151,14 @@ impl LoadContext {
         }
     }
 
-    /// Finds the file or folder that a configuration names.
+    /// Finds a file or folder named in a configuration.
     ///
-    /// What is found here is noted in [`LoadContext::inputs`], so that graphs which were kept from an
-    /// earlier loading are dropped when it changes. A data set that reads a file which it found in
-    /// another way must name that file here too.
+    /// The result is added to [`LoadContext::inputs`], so that cached graphs are invalidated when
+    /// it changes. A data set that locates a file in another way must register it here too.
     ///
     /// # Errors
-    /// [`DatasetError::NotFound`] with every place that was tried; [`DatasetError::Io`] for a place
-    /// that cannot be looked at, and for what is neither a file nor a folder.
+    /// [`DatasetError::NotFound`] with every path tried; [`DatasetError::Io`] for a path that
+    /// cannot be inspected, or that is neither a file nor a folder.
     pub fn resolve(&self, path: &Path) -> Result<PathBuf, DatasetError> {
         // Joining an absolute path yields that path.
         let mut tried: Vec<PathBuf> = self.search.iter().map(|folder| folder.join(path)).collect();
@@ -172,7 +170,7 @@ impl LoadContext {
                     return Ok(candidate.clone());
                 }
                 Ok(_) => {
-                    // Opening a pipe or a socket could wait for ever.
+                    // Opening a pipe or a socket could block forever.
                     let source =
                         io::Error::other("it is neither a file nor a folder; name one of these");
                     return Err(DatasetError::Io { path: candidate.clone(), source });

@@ -1,7 +1,7 @@
-//! Which atoms of a structure are connected.
+//! Rules for connecting the atoms of a structure.
 //!
-//! The rule is shared vocabulary: every data set of structures embeds [`EdgeRule`] and none
-//! rewrites it. The crate `batchlab-neighbors` turns it into edges.
+//! The rule is shared vocabulary: every data set of structures embeds [`EdgeRule`] instead of
+//! defining its own. The crate `batchlab-neighbors` turns it into edges.
 
 use std::num::NonZeroU32;
 
@@ -17,26 +17,26 @@ use serde::{Deserialize, Serialize};
 /// ```
 ///
 /// An edge points from a neighbour to the centre: the *receiver* is the centre, the *sender* the
-/// neighbour. Its displacement is the position of the receiver minus that of the sender, so it
-/// points at the receiver; its distance is the displacement's length. In a periodic structure
-/// every image of an atom is a neighbour of its own, images of the centre itself included, and
-/// the displacement is that to the image.
+/// neighbour. The displacement is the position of the receiver minus that of the sender, so it
+/// points at the receiver; the distance is its length. In a periodic structure each image of an
+/// atom is a separate neighbour, including images of the centre itself, and the displacement is
+/// taken to the image.
 ///
-/// Edges are sorted by receiver, then by distance, then by sender, then by image. Implied edges
-/// (of open, fully connected structures), which no data set writes out, follow the order of the
-/// senders instead of the distances.
+/// Edges are sorted by receiver, then by distance, then by sender, then by image. Implied edges (of
+/// open, fully connected structures), which data sets do not store, are ordered by sender instead
+/// of distance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EdgeRule {
     /// Every ordered pair of different atoms; for open structures only.
     #[default]
     FullyConnected,
-    /// Every neighbour that is closer than this many angstrom; one at exactly that distance is
-    /// not. If i is a neighbour of j, then j is one of i.
+    /// Every neighbour strictly closer than this many angstrom. Symmetric: if i is a neighbour of
+    /// j, then j is a neighbour of i.
     Radius(Radius),
     /// This many nearest neighbours of each atom, so every atom receives the same number of edges.
-    /// Of equally distant neighbours those with the lower sender, then the lower image are taken.
-    /// i may be a neighbour of j without j being one of i.
+    /// Ties in distance are broken by lower sender, then lower image. Not symmetric: i may be a
+    /// neighbour of j without j being a neighbour of i.
     Nearest(NonZeroU32),
 }
 
@@ -69,7 +69,7 @@ mod tests {
     fn check_refused(value: &str, reason: &str) {
         let text = format!("before = 1\nedges = {value}\n");
         let error = toml::from_str::<Config>(&text).unwrap_err();
-        // Within the value of this key, and not the whole document.
+        // The span lies within the value of this key, not the whole document.
         let place = &text[error.span().unwrap()];
         assert!(value.contains(place) && !place.is_empty(), "{error}");
         assert!(error.to_string().contains(reason), "{error}");

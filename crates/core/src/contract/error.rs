@@ -1,7 +1,7 @@
 //! One error type per trait of the contract.
 //!
-//! Messages are lower-case, without a final stop, and name the remedy where there is one. A plugin
-//! with errors of its own wraps them in the variant `Other`, whose text is shown unchanged.
+//! Messages are lower-case, without a final full stop, and name the remedy if there is one. A
+//! plugin wraps its own errors in the variant `Other`, whose text is shown unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -18,57 +18,57 @@ pub enum DatasetError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error reported by the system.
         source: std::io::Error,
     },
-    /// A relative path exists nowhere where it was looked for.
+    /// A relative path was not found in any search folder.
     #[error("{} does not exist{}{}", path.display(), nearest_of(tried), looked_for(path, tried))]
     NotFound {
-        /// The path as the configuration gives it.
+        /// Path in the configuration.
         path: PathBuf,
-        /// Every place that was tried.
+        /// Every path tried.
         tried: Vec<PathBuf>,
     },
-    /// The file's content breaks its format.
+    /// The content of a file violates its format.
     #[error("{}:{line}: {message}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Line, counted from 1.
+        /// Line number, from 1.
         line: usize,
-        /// What is wrong, with the offending value, and what would be right.
+        /// What is wrong, with the offending value, and what is expected.
         message: String,
     },
     /// The data set has no such target.
     #[error("unknown target \"{target}\"{}; known targets: {}", crate::contract::suggestion::suggestion(target, known), known.join(", "))]
     UnknownTarget {
-        /// The name that was asked for.
+        /// Requested name.
         target: String,
-        /// The names that exist.
+        /// Available names.
         known: Vec<String>,
     },
     /// Nothing is left to train on.
     #[error("the data set is empty: {0}")]
     Empty(String),
-    /// Data that need more memory than they are given.
+    /// The data need more memory than the budget allows.
     #[error("{}; {}", .0, .0.remedy())]
     Memory(#[from] crate::contract::memory::OverBudget),
-    /// A target that cannot be trained on.
+    /// A target value that cannot be used for training.
     #[error("target \"{name}\" of graph or node {at} is {value}: {reason}")]
     Target {
         /// Name of the target.
         name: String,
-        /// Which graph or node, by its place in the data set, from 0.
+        /// Index of the graph or node in the data set, from 0.
         at: usize,
         /// The value.
         value: f64,
-        /// What is wrong with it, and what would be right.
+        /// What is wrong with it, and what is expected.
         reason: &'static str,
     },
-    /// The arrays of a store contradict each other; a bug of the plugin that filled it.
+    /// The arrays of a store contradict each other: a bug in the plugin that filled it.
     #[error("inconsistent graphs: {0}")]
     Inconsistent(String),
-    /// An error of the plugin's own.
+    /// An error of the plugin itself.
     #[error(transparent)]
     Other(Source),
 }
@@ -76,15 +76,15 @@ pub enum DatasetError {
 /// Why a batcher could not be opened or could not continue.
 #[derive(Debug, thiserror::Error)]
 pub enum BatcherError {
-    /// The batcher works on many graphs, the data set is one graph, or the reverse.
+    /// The batcher works on many graphs but the data set is one graph, or vice versa.
     #[error("this batcher works on {expected}, but the data set holds {got}")]
     WrongLevel {
-        /// What the batcher works on.
+        /// Level of the batcher.
         expected: crate::contract::level::Level,
-        /// What it was given.
+        /// Level of the data set.
         got: crate::contract::level::Level,
     },
-    /// A graph is larger than a whole batch may be.
+    /// A graph exceeds the limits of a whole batch.
     #[error(
         "graph {graph} has {n_node} nodes and {n_edge} edges, more than a batch may hold \
          ({limits}): {remedy}"
@@ -96,17 +96,17 @@ pub enum BatcherError {
         n_node: u32,
         /// Its number of edges.
         n_edge: u32,
-        /// What fits, for example `31 nodes, 64 edges`.
+        /// The limits, for example `31 nodes, 64 edges`.
         limits: String,
         /// What the user can change.
         remedy: String,
     },
-    /// A whole epoch did not produce a single batch.
+    /// A whole epoch yielded no batch.
     #[error("no batch can be formed from {n_graph} graphs: {reason}")]
     NoBatch {
         /// Number of graphs in the view.
         n_graph: usize,
-        /// Why, and what to change.
+        /// Reason and remedy.
         reason: String,
     },
     /// The cursor does not belong to this stream.
@@ -116,13 +116,13 @@ pub enum BatcherError {
         epoch: u64,
         /// Batch within the epoch.
         batch: u64,
-        /// What does not fit.
+        /// Reason.
         reason: String,
     },
     /// Options that contradict each other.
     #[error("{0}")]
     Options(String),
-    /// An error of the plugin's own.
+    /// An error of the plugin itself.
     #[error(transparent)]
     Other(Source),
 }
@@ -130,7 +130,7 @@ pub enum BatcherError {
 /// Why a plan could not be turned into a batch.
 #[derive(Debug, thiserror::Error)]
 pub enum CollateError {
-    /// The padded shape has no room for what the plan puts into it.
+    /// The padded shape is too small for the plan.
     #[error("the plan's {what} is {padded}, but its graphs need {needed}: {why}")]
     NoRoom {
         /// `n_node`, `n_edge`, `n_graph` or `n_output`.
@@ -139,36 +139,36 @@ pub enum CollateError {
         padded: u32,
         /// Size needed.
         needed: u32,
-        /// Which rule asks for it.
+        /// The rule that requires this size.
         why: &'static str,
     },
     /// The plan names a graph, node or edge that does not exist.
     #[error("the plan names {what} {id}, but there are only {len}")]
     OutOfRange {
-        /// Graph, node, row.
+        /// Kind of item: graph, node or row.
         what: &'static str,
         /// The identifier.
         id: u32,
-        /// How many exist.
+        /// Number of existing items.
         len: usize,
     },
     /// The plan contradicts itself.
     #[error("inconsistent plan: {0}")]
     Inconsistent(String),
-    /// The model needs what the data set does not have.
+    /// The model needs a field that the data set does not have.
     #[error("the data set has no {0}")]
     Missing(String),
 }
 
-/// Why a model could not be opened, or a step could not be taken.
+/// Why a model could not be opened, or a step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The device does not exist, or support for it was not compiled in.
+    /// The device does not exist, or this build does not support it.
     #[error("device \"{device}\" is not available: {reason}")]
     Device {
-        /// The device as the configuration names it.
+        /// Device in the configuration.
         device: String,
-        /// Why, and what to do about it.
+        /// Reason and remedy.
         reason: String,
     },
     /// A tensor of a saved state does not fit the model.
@@ -176,19 +176,19 @@ pub enum ModelError {
     State {
         /// Name of the tensor.
         name: String,
-        /// What differs.
+        /// Difference.
         reason: String,
     },
-    /// A batch that the model cannot work on.
+    /// A batch that the model cannot process.
     #[error("{0}")]
     Batch(String),
     /// Options that contradict each other or the data.
     #[error("{0}")]
     Options(String),
-    /// The engine failed, for example for lack of memory.
+    /// The engine failed, for example because it ran out of memory.
     #[error("the engine failed: {0}")]
     Engine(String),
-    /// The device failed in such a way that this process can do nothing more on it.
+    /// The device failed and cannot be used again by this process.
     #[error("the device was lost: {0}")]
     DeviceLost(String),
 }
@@ -201,7 +201,7 @@ pub enum SinkError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error reported by the system.
         source: std::io::Error,
     },
     /// Records cannot be encoded.
@@ -211,7 +211,7 @@ pub enum SinkError {
         table: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the encoder said.
+        /// Error reported by the encoder.
         source: Source,
     },
 }
@@ -220,7 +220,7 @@ fn nearest_of(tried: &[PathBuf]) -> String {
     tried.iter().map(|path| nearest_path(path)).find(|near| !near.is_empty()).unwrap_or_default()
 }
 
-/// Where a path was looked for, unless that is the path itself.
+/// The paths tried, unless the only one is the path itself.
 fn looked_for(path: &Path, tried: &[PathBuf]) -> String {
     if tried == [path] {
         return String::new();
@@ -232,7 +232,7 @@ fn looked_for(path: &Path, tried: &[PathBuf]) -> String {
 macro_rules! wrap_other {
     ($($error:ident),*) => {$(
         impl $error {
-            /// Wraps an error of a plugin's own.
+            /// Wraps an error of the plugin itself.
             pub fn other(source: impl std::error::Error + Send + Sync + 'static) -> Self {
                 Self::Other(Box::new(source))
             }

@@ -2,7 +2,7 @@
 
 use crate::quote::shown;
 
-/// Which optional fields of a [`PaddedBatch`](crate::PaddedBatch) are wanted, or can be had.
+/// Optional fields of a [`PaddedBatch`](crate::PaddedBatch), either requested or available.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -13,9 +13,9 @@ pub struct BatchFields {
     pub node_class: bool,
     /// `node_feature`.
     pub node_feature: bool,
-    /// With `node_feature`: `feature_offset`, `feature_column` and `feature_value` in its place, where
-    /// the data set is one graph with [sparse features](crate::graphs::NodeFeature::Sparse). A model
-    /// that does not say so gets all features.
+    /// With `node_feature`: accept `feature_offset`, `feature_column` and `feature_value` instead,
+    /// if the data set is one graph with [sparse features](crate::graphs::NodeFeature::Sparse).
+    /// Otherwise the features are delivered dense.
     pub sparse_feature: bool,
     /// `distance`.
     pub distance: bool,
@@ -25,12 +25,12 @@ pub struct BatchFields {
     pub edge_weight: bool,
     /// `sender_order` and `sender_offset`.
     pub sender_order: bool,
-    /// [Own fields](crate::graphs::OwnField) of the data set, by name.
+    /// [Custom fields](crate::graphs::OwnField) of the data set, by name.
     pub own: Vec<String>,
 }
 
 impl BatchFields {
-    /// The first field that is needed but not `provided`, as words.
+    /// The first requested field that is not in `provided`, as text for a message.
     #[must_use]
     pub fn missing_from(&self, provided: &Self) -> Option<String> {
         let own = || self.own.iter().find(|name| !provided.own.contains(name));
@@ -52,7 +52,7 @@ impl BatchFields {
         .map(|(name, ..)| name)
     }
 
-    /// The names of these fields.
+    /// Names of these fields.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let built_in = [
             ("node_class", self.node_class),

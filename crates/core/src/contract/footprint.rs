@@ -1,18 +1,18 @@
-//! Bytes that a batch takes.
+//! Memory footprint of a batch.
 
 use crate::contract::buffer::BatchBuffer;
 use crate::contract::fields::BatchFields;
 use crate::contract::graphs::{GraphSize, Level};
 use crate::contract::plan::Shape;
 
-/// Bytes of a padded batch, as a linear function of its shape.
+/// Size of a padded batch in bytes, as a linear function of its shape.
 ///
-/// This bounds what [`collate`](crate::collate()) writes from above, by at most 64 bytes per field.
-/// It says nothing about what a model allocates; a footprint that was measured on a device can
-/// stand in its place.
+/// This is an upper bound on what [`collate`](crate::collate()) writes, tight to 64 bytes per
+/// field. It does not include what a model allocates; a footprint measured on a device can be used
+/// in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
-    /// Bytes of an empty batch, with what alignment may cost.
+    /// Bytes of an empty batch, including possible alignment padding.
     pub fixed: u64,
     /// Bytes per graph and its output.
     pub graph: u64,
@@ -23,17 +23,18 @@ pub struct Footprint {
 }
 
 impl Default for Footprint {
-    /// The footprint for a model that needs no optional field.
+    /// The footprint for a model without optional fields.
     fn default() -> Self {
         Self::of_batch(&BatchFields::default(), 0)
     }
 }
 
 impl Footprint {
-    /// No bytes at all.
+    /// Zero bytes.
     pub const NONE: Self = Self { fixed: 0, graph: 0, node: 0, edge: 0 };
 
-    /// The footprint of batches with these fields and `node_feature_width` features per node, own fields left out.
+    /// Footprint of batches with these fields and `node_feature_width` features per node, without
+    /// custom fields.
     #[must_use]
     pub fn of_batch(needs: &BatchFields, node_feature_width: usize) -> Self {
         let n_byte = |[n_graph, n_node, n_edge]: [u32; 3]| {
@@ -43,7 +44,7 @@ impl Footprint {
         let empty = n_byte([0; 3]);
         let mut fixed = empty;
         let of = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map(|unit: [u32; 3]| {
-            // Fields are aligned to 16 words, so bytes are exactly linear in steps of 16.
+            // Fields are aligned to 16 words, so sizes are exactly linear in steps of 16.
             let of = |n: u32| n_byte(unit.map(|u| u * n));
             let each = (of(32) - of(16)) / 16;
             let rest = |n: u32| (of(n) - empty).saturating_sub(each * u64::from(n));
@@ -53,7 +54,7 @@ impl Footprint {
         Self { fixed, graph: of[0], node: of[1], edge: of[2] }
     }
 
-    /// Both together.
+    /// The sum of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -64,7 +65,7 @@ impl Footprint {
         }
     }
 
-    /// Bytes of a batch of this shape, padding included.
+    /// Bytes of a batch of this shape, including padding.
     #[must_use]
     pub fn n_byte(&self, shape: Shape) -> u64 {
         self.fixed.saturating_add(self.of(shape.n_graph, shape.n_node, shape.n_edge))

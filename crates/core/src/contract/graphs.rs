@@ -1,4 +1,4 @@
-//! The columnar store of graphs, and what batchers see of it.
+//! The columnar store of graphs, and the batcher's view of it.
 
 mod content_hash;
 mod edge_weight;
@@ -29,7 +29,7 @@ pub use view::{GraphSize, OneGraphView, View};
 /// All graphs of a data set, as concatenated arrays.
 #[derive(Debug, Clone)]
 pub struct Graphs {
-    /// Name of the data set, as the configuration gives it.
+    /// Name of the data set in the configuration.
     pub dataset: String,
     /// How nodes and edges are arranged.
     pub topology: Topology,
@@ -39,24 +39,24 @@ pub struct Graphs {
     pub node_feature: Option<NodeFeature>,
     /// Position of each node in angstrom, `[n_node, 3]`.
     pub position: Option<Vec<[f32; 3]>>,
-    /// What is to be predicted.
+    /// The prediction target.
     pub target: Option<Target>,
-    /// Arrays of the data set's own, which models ask for by name.
+    /// Custom arrays, which models request by name.
     pub own: Vec<OwnField>,
-    /// The division that the data set's authors published, where there is one; a run uses it unless
-    /// its configuration asks for a random one.
+    /// The split published by the authors of the data set, if any; a run uses it unless its
+    /// configuration asks for a random split.
     pub split: Option<FixedSplit>,
-    /// What each graph is called in its source, for example by its file or its identifier;
-    /// `[n_graph]`, or empty where only its position names it.
+    /// Name of each graph in its source, for example its file or identifier; `[n_graph]`, or empty
+    /// if graphs are identified by position only.
     pub name: Vec<String>,
     /// Counts for the user, for example how many molecules were left out and why.
     pub notes: Vec<(String, u64)>,
 }
 
-/// Which members (graphs, or nodes of one graph) are for what, as published with the data.
+/// A published split of the members (graphs, or nodes of one graph).
 ///
-/// No member is in two subsets, or in one of them twice; some may be in none. The order within a
-/// subset is the order of an evaluation.
+/// No member is in two subsets or twice in one; members may be in none. An evaluation follows the
+/// order within the subset.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FixedSplit {
     /// Members for training.
@@ -79,7 +79,7 @@ pub enum Topology {
 /// Classes of nodes, for example elements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeClass {
-    /// Class of each node, below the number of names, `[n_node]`.
+    /// Class of each node, less than the number of names, `[n_node]`.
     pub value: Vec<u32>,
     /// Name of each class.
     pub name: Vec<String>,
@@ -104,11 +104,11 @@ impl FixedSplit {
 }
 
 impl Graphs {
-    /// A store that knows its topology alone; the other fields are public and filled by the data
-    /// set, then checked by [`Graphs::check`].
+    /// A store with only its topology; the data set fills the other, public fields and then calls
+    /// [`Graphs::check`].
     ///
     /// # Errors
-    /// No graph at all.
+    /// An empty topology.
     pub fn new(dataset: &str, topology: Topology) -> Result<Self, DatasetError> {
         let graphs = Self {
             dataset: dataset.to_owned(),
@@ -137,7 +137,7 @@ impl Graphs {
         }
     }
 
-    /// How many things can be split into training, validation and test: graphs, or nodes.
+    /// Number of members to split into training, validation and test: graphs, or nodes.
     #[must_use]
     pub fn n_member(&self) -> usize {
         match &self.topology {
@@ -146,8 +146,8 @@ impl Graphs {
         }
     }
 
-    /// What a graph, or a node of one graph, is called in its source: its position, counted from 0,
-    /// where that gives it no other name.
+    /// Name of a graph, or of a node of one graph, in its source: its position, from 0, if it has
+    /// no other name.
     #[must_use]
     pub fn name_of(&self, member: u32) -> Cow<'_, str> {
         match self.name.get(member as usize) {
@@ -172,7 +172,7 @@ impl Graphs {
         BatchFields { own, ..self.built_in_fields() }
     }
 
-    /// The same without own fields.
+    /// The same without custom fields.
     pub(crate) fn built_in_fields(&self) -> BatchFields {
         let edges = match &self.topology {
             Topology::Many(many) => Some(many.edges()),
@@ -180,7 +180,7 @@ impl Graphs {
         };
         let (distance, displacement) = match edges {
             Some(Edges::FullyConnected) => (self.position.is_some(), self.position.is_some()),
-            // Of no edges at all every length is known.
+            // Without any edges, all lengths are known.
             Some(Edges::Stored(stored)) => (
                 stored.distance.len() == stored.sender.len(),
                 stored.displacement.len() == stored.sender.len(),
@@ -199,7 +199,7 @@ impl Graphs {
         }
     }
 
-    /// The own fields that are needed: their places in [`Graphs::own`]. Those that are not there are left out.
+    /// Indices in [`Graphs::own`] of the requested custom fields. Missing fields are skipped.
     pub(crate) fn own_places<'a>(
         &'a self,
         needs: &'a BatchFields,
@@ -208,7 +208,7 @@ impl Graphs {
         needs.own.iter().filter_map(place)
     }
 
-    /// Bytes that the own fields which are needed add to a batch.
+    /// Bytes that the requested custom fields add to a batch.
     #[must_use]
     pub fn own_footprint(&self, needs: &BatchFields) -> Footprint {
         let mut bytes = Footprint::NONE;
@@ -225,8 +225,8 @@ impl Graphs {
         bytes
     }
 
-    /// The features as compressed rows, where a batch gets them so: if the model takes them, and this
-    /// is one graph that has them.
+    /// The features in compressed rows, if the batch gets them in this form: the model accepts it,
+    /// and this is one graph with sparse features.
     pub(crate) fn sparse_feature(&self, is_wanted: bool) -> Option<&NodeFeature> {
         let is_sparse = |feature: &&NodeFeature| matches!(feature, NodeFeature::Sparse { .. });
         self.node_feature
@@ -235,8 +235,8 @@ impl Graphs {
             .filter(|_| is_wanted && self.level() == Level::Nodes)
     }
 
-    /// Numbers that the features of each node take in a batch: their width, or 0 where the batch gets
-    /// compressed rows, whose size the shape does not say.
+    /// Feature values per node in a batch: the feature width, or 0 for compressed rows, whose size
+    /// does not follow from the shape.
     #[must_use]
     pub fn batch_feature_width(&self, needs: &BatchFields) -> usize {
         match self.sparse_feature(needs.sparse_feature) {
@@ -245,10 +245,10 @@ impl Graphs {
         }
     }
 
-    /// Checks that every array has the length that the topology asks for.
+    /// Checks that every array has the length required by the topology.
     ///
     /// # Errors
-    /// [`DatasetError::Inconsistent`] with the array's name and both lengths.
+    /// [`DatasetError::Inconsistent`] with the name of the array and both lengths.
     pub fn check(&self) -> Result<(), DatasetError> {
         let n_node = self.n_node();
         let lengths = [
@@ -276,7 +276,7 @@ impl Graphs {
         self.split.as_ref().map_or(Ok(()), |split| split.check(self.n_member()))
     }
 
-    /// What a batcher sees of a subset, in the order of `members` (graphs, or output nodes).
+    /// The batcher's view of a subset, in the order of `members` (graphs, or output nodes).
     ///
     /// # Panics
     /// If a member does not exist.
@@ -295,7 +295,7 @@ impl Graphs {
     }
 }
 
-/// Numbers that are no classes are not shown as such.
+/// Numeric targets are not exposed as classes.
 fn classes(target: &Target) -> Arc<[u32]> {
     match target.kind {
         TargetKind::Classes { .. } => {
@@ -305,7 +305,7 @@ fn classes(target: &Target) -> Arc<[u32]> {
     }
 }
 
-/// Class numbers are kept as floats; a negative one means that the node has none.
+/// Class numbers are stored as floats; a negative one marks a missing class.
 fn class_number(value: f64) -> Option<u32> {
     #[allow(clippy::cast_sign_loss, reason = "checked to be non-negative")]
     (value >= 0.0).then_some(value as u32)

@@ -1,4 +1,4 @@
-//! Whether batches are of graphs or of the nodes of one graph.
+//! Whether batches consist of graphs or of the nodes of one graph.
 
 use std::fmt;
 
@@ -22,13 +22,13 @@ impl Level {
         }
     }
 
-    /// The level at which one output is called so; graphs if that is not known.
+    /// The level whose [`Level::output`] is this name; graphs if unknown.
     #[must_use]
     pub fn of_output(output: Option<&str>) -> Self {
         if output == Some(Self::Nodes.output()) { Self::Nodes } else { Self::Graphs }
     }
 
-    /// What outputs are called: "graphs", or "output nodes".
+    /// Plural name of the outputs: "graphs", or "output nodes".
     #[must_use]
     pub fn outputs(self) -> &'static str {
         match self {

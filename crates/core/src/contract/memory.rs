@@ -1,19 +1,20 @@
-//! How much memory loading data may take: asked for before anything is allocated, so that data that
-//! would not fit, or that claim to be larger than they are, end in a message and not in a killed
+//! Memory budget for loading data. Memory is reserved before it is allocated, so that data that do
+//! not fit, or that claim to be larger than they are, cause an error message and not a killed
 //! process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The environment variable that sets the budget, for messages.
+/// Environment variable that sets the budget; named in messages.
 pub const VARIABLE: &str = "BATCHLAB_MEMORY";
 
-/// What is made of a file may take so much, and so many times its length. Bags of words pack to a hundredth; a few
-/// bytes that claim to be gigabytes are a mistake or worse.
+/// Fixed allowance for the content of a file, plus the allowance per byte of its length. Bags of
+/// words compress to about a hundredth; a few bytes that claim to be gigabytes are a mistake or an
+/// attack.
 const BYTES_OF_FILE: u64 = 512 << 20;
 const BYTES_PER_BYTE: u64 = 256;
 
-/// Bytes that may be allocated together. Clones share them.
+/// A budget of bytes to allocate. Clones share it.
 ///
 /// ```
 /// use batchlab_core::MemoryBudget;
@@ -30,32 +31,32 @@ const BYTES_PER_BYTE: u64 = 256;
 pub struct MemoryBudget {
     n_byte: u64,
     used: Arc<AtomicU64>,
-    /// The budget that this is a part of.
+    /// The enclosing budget, if this is a part of one.
     whole: Option<Box<MemoryBudget>>,
 }
 
-/// More than the budget has left.
+/// The budget is exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{what} would take {needed} bytes ({}), and of the {} that {} {} are left",
+    "{what} would take {needed} bytes ({}), but of the {} that {} only {} are left",
     readable((*needed).into()), readable((*budget).into()),
-    if *is_of_file { "a file of its length is given" } else { "this program may use" }, readable((*left).into())
+    if *is_of_file { "a file of this length is allowed" } else { "this program may use" }, readable((*left).into())
 )]
 pub struct OverBudget {
-    /// What was to be allocated.
+    /// Purpose of the allocation.
     pub what: String,
-    /// Its bytes.
+    /// Requested bytes.
     pub needed: u64,
-    /// Bytes that are left.
+    /// Bytes left.
     pub left: u64,
-    /// All bytes of the budget.
+    /// Total bytes of the budget.
     pub budget: u64,
-    /// Whether it is the length of a file that limits it.
+    /// Whether the limit follows from the length of a file.
     pub is_of_file: bool,
 }
 
 impl OverBudget {
-    /// What helps besides less data: more memory, if it is that which lacks.
+    /// Remedy other than using less data: a larger budget, if that is the limit.
     #[must_use]
     pub fn remedy(&self) -> String {
         if self.is_of_file {
@@ -67,14 +68,14 @@ impl OverBudget {
         }
     }
 
-    /// A value of [`VARIABLE`] with which this would have been allowed.
+    /// A value of [`VARIABLE`] that would have allowed this allocation.
     #[must_use]
     pub fn enough(&self) -> String {
         enough(u128::from(self.budget.saturating_sub(self.left)) + u128::from(self.needed))
     }
 }
 
-/// A value of [`VARIABLE`] that allows so many bytes.
+/// A value of [`VARIABLE`] that allows this many bytes.
 ///
 /// ```
 /// use batchlab_core::memory::enough;
@@ -89,7 +90,7 @@ pub fn enough(n_byte: u128) -> String {
     }
 }
 
-/// Bytes in the unit in which they are a few.
+/// Formats bytes in a suitable unit.
 #[must_use]
 pub fn readable(n: u128) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
@@ -101,14 +102,14 @@ pub fn readable(n: u128) -> String {
 }
 
 impl MemoryBudget {
-    /// So many bytes.
+    /// A budget of this many bytes.
     #[must_use]
     pub fn new(n_byte: u64) -> Self {
         Self { n_byte, used: Arc::default(), whole: None }
     }
 
-    /// A part of this budget for what is read from a file of that many bytes: what is taken from it is taken from
-    /// both.
+    /// A sub-budget for data read from a file of `length` bytes. Bytes taken from it are also taken
+    /// from this budget.
     #[must_use]
     pub fn of_file(&self, length: u64) -> Self {
         self.part(length.saturating_mul(BYTES_PER_BYTE).saturating_add(BYTES_OF_FILE))
@@ -118,23 +119,23 @@ impl MemoryBudget {
         Self { n_byte, used: Arc::default(), whole: Some(Box::new(self.clone())) }
     }
 
-    /// All bytes of the budget.
+    /// Total bytes of the budget.
     #[must_use]
     pub fn n_byte(&self) -> u64 {
         self.n_byte
     }
 
-    /// Bytes that can still be taken.
+    /// Bytes left.
     #[must_use]
     pub fn left(&self) -> u64 {
         let own = self.n_byte.saturating_sub(self.used.load(Ordering::Relaxed));
         self.whole.as_ref().map_or(own, |whole| own.min(whole.left()))
     }
 
-    /// Takes bytes that are going to be allocated; `what` are they for, as in `the edges`.
+    /// Reserves bytes before an allocation; `what` names its purpose, as in `the edges`.
     ///
     /// # Errors
-    /// More than is left. Nothing is taken then.
+    /// More bytes than are left. Nothing is reserved in that case.
     pub fn take(&self, n_byte: u64, what: &str) -> Result<(), OverBudget> {
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
             used.checked_add(n_byte).filter(|&used| used <= self.n_byte)
@@ -154,7 +155,7 @@ impl MemoryBudget {
         })
     }
 
-    /// Gives back what was taken and is free again.
+    /// Returns reserved bytes to the budget.
     pub fn give_back(&self, n_byte: u64) {
         let less = |used: u64| Some(used.saturating_sub(n_byte));
         let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
@@ -184,7 +185,7 @@ mod tests {
         let refused = part.take(20, "b").unwrap_err();
         assert!(refused.is_of_file && refused.left == 10, "{refused}");
         whole.take(45, "c").unwrap();
-        // The part would have 10, the whole has 5.
+        // The part alone would allow 10, but the whole has only 5 left.
         let refused = part.take(7, "d").unwrap_err();
         assert!(!refused.is_of_file && refused.left == 5, "{refused}");
         assert_eq!(part.left(), 5);

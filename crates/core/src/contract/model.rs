@@ -1,4 +1,4 @@
-//! Models: what is trained.
+//! Models and their trainers.
 
 use std::path::PathBuf;
 
@@ -10,20 +10,21 @@ use crate::{ModelError, PaddedBatch};
 
 /// A description of a model, selected by `[model] name = "..."`.
 ///
-/// A model plugin writes a network (parameters and the way from a batch to predictions) with the
-/// operations of `batchlab-tensor`; [`Model::open`] wraps it into that crate's one trainer.
+/// A model plugin defines a network (its parameters and the forward pass from a batch to
+/// predictions) with the operations of `batchlab-tensor`; that crate's trainer wraps it in
+/// [`Model::open`].
 #[typetag::serde(tag = "name")]
 pub trait Model: std::fmt::Debug + Send + Sync {
-    /// What a batch must contain. Nothing else is copied.
+    /// Fields that a batch must contain. No others are copied.
     fn needs(&self) -> BatchFields;
 
-    /// Whether the model predicts for many graphs, or for the nodes of one. Called before data are
-    /// loaded, to refuse components that do not fit.
+    /// Whether the model predicts for whole graphs or for the nodes of one graph. Called before
+    /// data are loaded, to reject incompatible components early.
     fn accepts(&self, level: Level) -> bool {
         level == Level::Graphs
     }
 
-    /// Checks that this build and this machine have a device of that name, before data are loaded.
+    /// Checks that this build and machine provide the device. Called before data are loaded.
     ///
     /// # Errors
     /// [`ModelError::Device`].
@@ -31,7 +32,7 @@ pub trait Model: std::fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// What the model will take, told before anything of it is allocated; `None`: that is not known.
+    /// Size of the model, known before anything is allocated; `None` if unknown.
     fn size(&self, _ctx: &ModelContext) -> Option<ModelSize> {
         None
     }
@@ -39,29 +40,29 @@ pub trait Model: std::fmt::Debug + Send + Sync {
     /// Creates the model with fresh parameters. Called once per run.
     ///
     /// # Errors
-    /// A device that does not exist, or options that do not fit the data.
+    /// An unavailable device, or options that do not fit the data.
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError>;
 }
 
-/// How large a model is, and how much it keeps of a batch.
+/// Size of a model, and of the activations it keeps per batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ModelSize {
-    /// Trainable numbers, exactly.
+    /// Exact number of trainable parameters.
     pub n_parameter: u128,
-    /// Numbers that a step of training keeps for every node until its gradients are done, about.
+    /// Approximate number of values kept per node during a training step for the backward pass.
     pub n_kept_node: u64,
-    /// The same for every edge.
+    /// The same per edge.
     pub n_kept_edge: u64,
 }
 
 impl ModelSize {
-    /// Bytes of parameters, their gradients, and the two moments of the optimiser.
+    /// Bytes of parameters, gradients and the optimiser's two moments.
     #[must_use]
     pub fn n_byte(&self) -> u128 {
         self.n_parameter.saturating_mul(16)
     }
 
-    /// Bytes that a step keeps, about.
+    /// Approximate bytes of activations kept during a training step.
     #[must_use]
     pub fn n_kept_byte(&self, n_node: u32, n_edge: u32) -> u64 {
         let of = |n: u32, kept: u64| u64::from(n).saturating_mul(kept).saturating_mul(4);
@@ -69,7 +70,7 @@ impl ModelSize {
     }
 }
 
-/// What a model is given when it opens.
+/// What a model receives when it opens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelContext {
     /// `cpu` or `cuda:0`.
@@ -82,25 +83,25 @@ pub struct ModelContext {
     pub node_feature_width: usize,
     /// Values per output: 1, or the number of classes to choose from.
     pub output_width: usize,
-    /// How the numbers that are trained on come from the target's values. Fields that are derivatives of the
-    /// target, such as forces, are to be divided by the same deviation.
+    /// How training targets are derived from the target's values. Fields that are derivatives of
+    /// the target, such as forces, must be divided by the same deviation.
     pub standardisation: Standardisation,
-    /// The own fields that the model asked for, in this order.
+    /// Custom fields that the model asked for, in the same order.
     pub own: Vec<OwnShape>,
-    /// What is minimised.
+    /// Loss function.
     pub loss: Loss,
-    /// How matrices are multiplied; refused by [`Precision::check`] where the device cannot.
+    /// Precision of matrix products; [`Precision::check`] rejects what the device does not support.
     pub precision: Precision,
-    /// Factor of each parameter in its own gradient, L2 regularisation as Adam's authors have it: it
-    /// goes into both moments. Parameters that a model exempts do not have it.
+    /// Weight decay: factor of each parameter in its own gradient. This is L2 regularisation as in
+    /// Adam (not decoupled as in `AdamW`), so it enters both moments. A model may exempt parameters.
     pub weight_decay: f64,
-    /// Bytes of batches that [`Trainer::upload_kept`] keeps on the device.
+    /// Bytes of batches that [`Trainer::upload_kept`] may keep on the device.
     pub resident_bytes: u64,
-    /// Folders in which a relative path is looked for, in this order.
+    /// Folders searched for relative paths, in this order.
     pub search: Vec<PathBuf>,
 }
 
-/// Names a batch that is kept, among all of a run.
+/// Identifies a kept batch within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BatchKey {
     /// The stream that the batch comes from: training, or the evaluation of one subset.
@@ -109,24 +110,24 @@ pub struct BatchKey {
     pub recipe: u64,
 }
 
-/// How layers multiply, on nodes and on edges. Everything else is done in single precision.
+/// Precision of the matrix products in node and edge layers. Everything else uses single precision.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// Single precision: 23 bits of a number's fraction.
+    /// Single precision, with a 23-bit mantissa.
     #[default]
     F32,
-    /// By tensor cores of a GPU (compute capability 8.0 or higher), which take 10 bits of a factor's
-    /// fraction and add up in single precision.
+    /// GPU tensor cores (compute capability 8.0 or higher) with factors rounded to a 10-bit
+    /// mantissa and single-precision accumulation.
     Tf32,
-    /// The same with 7 bits of a factor's fraction (bfloat16).
+    /// The same with a 7-bit mantissa (bfloat16).
     Bf16,
 }
 
 impl Precision {
-    /// The name in configurations.
+    /// Name in configurations.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -136,10 +137,10 @@ impl Precision {
         }
     }
 
-    /// Refuses what a device without tensor cores cannot do.
+    /// Rejects a precision that needs tensor cores on a device without them.
     ///
     /// # Errors
-    /// [`ModelError::Options`], with what to change.
+    /// [`ModelError::Options`], with the remedy.
     pub fn check(self, device: &str) -> Result<(), ModelError> {
         if self == Self::F32 || device.starts_with("cuda:") {
             return Ok(());
@@ -152,7 +153,7 @@ impl Precision {
     }
 }
 
-/// What is minimised, over the outputs of a batch with their weights.
+/// Loss function, averaged over the outputs of a batch with their weights.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -167,94 +168,95 @@ pub enum Loss {
     CrossEntropy,
 }
 
-/// Which of the two places on the device a batch lies in: while one is computed on, the next batch
-/// can be copied into the other.
+/// The two device buffers for batches: while one batch is being computed, the next can be copied to
+/// the other buffer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Slot {
-    /// The first place.
+    /// First buffer.
     #[default]
     A,
-    /// The second place.
+    /// Second buffer.
     B,
 }
 
-/// Whether gradients will be wanted.
+/// Whether gradients will be needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Record what `backward` needs; dropout is active.
+    /// Records what `backward` needs; dropout is active.
     Training,
-    /// Record nothing.
+    /// Records nothing.
     Evaluation,
 }
 
-/// The loss of one batch as a sum, so that batches of different size add up.
+/// Loss of one batch as a sum, so that batches of different sizes can be added.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct LossSum {
     /// Sum of weight times loss over the outputs.
     pub loss_sum: f64,
-    /// Sum of the weights. The loss that is minimised is `loss_sum / weight_sum`.
+    /// Sum of the weights. The minimised loss is `loss_sum / weight_sum`.
     pub weight_sum: f64,
 }
 
 impl LossSum {
-    /// The mean that is minimised; 0 for a batch without weight.
+    /// The minimised mean; 0 for a batch without weight.
     #[must_use]
     pub fn mean(&self) -> f64 {
         if self.weight_sum > 0.0 { self.loss_sum / self.weight_sum } else { 0.0 }
     }
 }
 
-/// An array with its name, in row-major order.
+/// A named array in row-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor {
-    /// For example `interaction.0.filter.0.weight`.
+    /// Name, for example `interaction.0.filter.0.weight`.
     pub name: String,
     /// Length of each axis.
     pub shape: Vec<usize>,
-    /// Values, row by row.
+    /// Values in row-major order.
     pub data: Vec<f32>,
 }
 
 /// Everything that training changes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TrainerState {
-    /// Parameters (`parameter.*`) and moments of the optimiser (`moment1.*`, `moment2.*`).
+    /// Parameters (`parameter.*`) and optimiser moments (`moment1.*`, `moment2.*`).
     pub tensors: Vec<NamedTensor>,
-    /// Updates made so far.
+    /// Number of updates so far.
     pub n_update: u64,
-    /// What an engine outside of this process saves, in a format of its own; empty for others.
+    /// State of an out-of-process engine, in its own format; empty for other engines.
     pub engine: Vec<u8>,
 }
 
-/// How a training step is done.
+/// Options of a training step.
 #[derive(Clone, Copy)]
 pub struct StepOptions<'a> {
     /// Learning rate of this step.
     pub learning_rate: f64,
-    /// Selects the random numbers of dropout.
+    /// Key of the dropout random numbers.
     pub key: u64,
-    /// What the mean loss is multiplied by in the gradient, from the sum of the batch's weights; see
+    /// Factor of the mean loss in the gradient, as a function of the batch's total weight; see
     /// [weighting](crate::weighting).
     pub scale: &'a dyn Fn(f64) -> f64,
 }
 
 /// A model in training. It stays on the thread that opened it.
 ///
-/// One step is `upload`, `forward`, `backward`, `update`, in this order, so that each can be timed
-/// where all models pass, and so that a loss that is not finite stops before `update`.
+/// One step is `upload`, `forward`, `backward`, `update`, in this order. The phases are separate so
+/// that each can be timed for all models alike, and so that a non-finite loss stops the step before
+/// `update`.
 pub trait Trainer {
-    /// Number of trainable numbers.
+    /// Number of trainable parameters.
     fn n_parameter(&self) -> usize;
 
     /// Copies a batch to the device. May return before the copy is complete.
     ///
     /// # Errors
-    /// A batch without a field that the model needs, or a device without memory.
+    /// A batch without a field that the model needs, or a device that is out of memory.
     fn upload(&mut self, slot: Slot, batch: &PaddedBatch<'_>) -> Result<(), ModelError>;
 
-    /// The same for a batch that comes again: it may stay on the device, as long as there is room for it
-    /// ([`ModelContext::resident_bytes`]), and is then not copied a second time. Equal keys mean equal
-    /// batches.
+    /// Like [`Trainer::upload`], for a batch that will be used again: it may stay on the device as
+    /// long as there is room ([`ModelContext::resident_bytes`]), which saves later copies. Equal
+    /// keys mean equal batches.
     ///
     /// # Errors
     /// Those of [`Trainer::upload`].
@@ -267,33 +269,34 @@ pub trait Trainer {
         self.upload(slot, batch)
     }
 
-    /// Computes predictions and loss of the batch in `slot`. An evaluation leaves what a training
-    /// `forward` has recorded for `backward` untouched. `key` selects the random numbers of
-    /// dropout.
+    /// Computes predictions and loss of the batch in `slot`. An evaluation does not disturb what a
+    /// training `forward` has recorded for `backward`. `key` selects the dropout random numbers.
     ///
     /// # Errors
-    /// An empty slot, or a device that fails.
+    /// An empty slot, or a device failure.
     fn forward(&mut self, slot: Slot, mode: Mode, key: u64) -> Result<LossSum, ModelError>;
 
-    /// Computes the gradients of `scale` times the mean loss of the last `forward` in training
-    /// mode, and adds them to those since the last update. The scale is 1 unless the gradient's [weighting](crate::weighting) asks for another.
+    /// Computes the gradients of `scale` times the mean loss of the last training `forward` and
+    /// adds them to those accumulated since the last update. The scale is 1 unless the gradient
+    /// [weighting](crate::weighting) requires another.
     ///
     /// # Errors
-    /// No such `forward`, or a device that fails.
+    /// No preceding training `forward`, or a device failure.
     fn backward(&mut self, scale: f64) -> Result<(), ModelError>;
 
-    /// Changes the parameters by one step of the optimiser, with the gradients since the last
-    /// update. What a training `forward` has recorded since then is lost.
+    /// Takes one optimiser step with the gradients accumulated since the last update, and discards
+    /// what a training `forward` has recorded since then.
     ///
     /// # Errors
-    /// No such `backward`, or a device that fails.
+    /// No preceding `backward`, or a device failure.
     fn update(&mut self, learning_rate: f64) -> Result<(), ModelError>;
 
-    /// A whole training step on the batch in `slot`: `forward`, `backward` and `update`. A loss that is not
-    /// finite ends it before `update`, unless the engine [does it in one call](Trainer::is_one_call).
+    /// A whole training step on the batch in `slot`: `forward`, `backward` and `update`. A
+    /// non-finite loss ends it before `update`, unless the engine [performs the step in one
+    /// call](Trainer::is_one_call).
     ///
     /// # Errors
-    /// Those of the three.
+    /// Errors from any of the three.
     fn step(&mut self, slot: Slot, options: &StepOptions<'_>) -> Result<LossSum, ModelError> {
         let loss = self.forward(slot, Mode::Training, options.key)?;
         if loss.mean().is_finite() {
@@ -303,50 +306,53 @@ pub trait Trainer {
         Ok(loss)
     }
 
-    /// Whether [`Trainer::step`] is one call to the engine, whose parts cannot be called or timed.
+    /// Whether [`Trainer::step`] is a single engine call whose phases cannot be called or timed
+    /// separately.
     fn is_one_call(&self) -> bool {
         false
     }
 
-    /// The program that does the arithmetic, with its version, such as `jax 0.10.2`; `None`: this one.
+    /// External program that does the arithmetic, with its version, such as `jax 0.10.2`; `None`
+    /// for the built-in engine.
     fn engine(&self) -> Option<String> {
         None
     }
 
-    /// Predictions for the batch in `slot`, row by row `[n_output, output_width]`, padding
-    /// included, appended to an emptied `out`.
+    /// Predictions for the batch in `slot`, row-major `[n_output, output_width]`, including
+    /// padding. `out` is cleared first.
     fn predict(&mut self, slot: Slot, out: &mut Vec<f32>) -> Result<(), ModelError>;
 
-    /// The gradients since the last update, or those that it used, by the names of the parameters; empty before.
+    /// The gradients accumulated since the last update (or used by it), by parameter name; empty
+    /// before the first `backward`.
     fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError>;
 
     /// A copy of everything that training changes.
     fn state(&self) -> Result<TrainerState, ModelError>;
 
-    /// Takes over a state.
+    /// Restores a state.
     ///
     /// # Errors
-    /// A tensor that is missing, unknown or of another shape. Nothing is changed then.
+    /// A tensor that is missing, unknown or of another shape. Nothing is changed in that case.
     fn restore(&mut self, state: &TrainerState) -> Result<(), ModelError>;
 
     /// Waits until the device has finished all queued work.
     fn synchronise(&mut self) -> Result<(), ModelError>;
 
-    /// What the last bits of results depend on besides the state and the batches, such as `avx512`: a
-    /// run that goes on with something else says so. Empty where nothing is known.
+    /// Hardware dependence of the last bits of results, besides the state and the batches, such as
+    /// `avx512`. A run resumed with a different value reports it. Empty if unknown.
     fn arithmetic(&self) -> String {
         String::new()
     }
 
-    /// Nanoseconds that the last `forward` took to record the step, for later steps on batches of the same
-    /// shape to repeat: what compiling is to others. `None` where it recorded nothing.
+    /// Nanoseconds that the last `forward` spent recording the step for replay on later batches of
+    /// the same shape (comparable to compilation in other engines). `None` if nothing was recorded.
     fn take_recording_ns(&mut self) -> Option<u64> {
         None
     }
 
-    /// The largest memory on the device that was in use at once since the last call, in bytes: of this
-    /// and of all other models there, without what libraries of the device keep for themselves. `None`
-    /// on a processor. Called before and after each stretch of training.
+    /// Peak device memory in bytes since the last call, for this and all other models on the
+    /// device, without what the device libraries reserve. `None` on a CPU. Called before and after
+    /// each stretch of training.
     fn take_peak_device_bytes(&mut self) -> Result<Option<u64>, ModelError> {
         Ok(None)
     }

@@ -1,10 +1,10 @@
-//! What a batcher decides: which members, which edges, which shape.
+//! A batcher's decision: the members, edges and shape of a batch.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::graphs::{GraphSize, Level};
 
-/// The size of a batch, real or padded.
+/// Size of a batch, real or padded.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -20,8 +20,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Adds one graph, which has one output. A sum that 32 bits cannot hold stays at the largest
-    /// number that they can: such a batch fits no budget, and is refused when it is collated.
+    /// Adds one graph, which has one output. Sums saturate at `u32::MAX`: such a batch fits no
+    /// budget and is rejected by `collate`.
     #[must_use]
     pub fn with(self, graph: GraphSize) -> Self {
         Self {
@@ -33,18 +33,18 @@ impl Shape {
     }
 }
 
-/// Where a stream stands: the state *after* a batch.
+/// Position of a stream: its state *after* a batch.
 ///
-/// `seek` replays one epoch's decisions from sizes alone, so this is all that a checkpoint needs.
+/// `seek` replays one epoch's decisions from sizes alone, so a checkpoint needs nothing else.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Epoch, from 0.
     pub epoch: u64,
-    /// Batches of this epoch that have been delivered.
+    /// Batches delivered in this epoch.
     pub batch: u64,
-    /// Graphs that were drawn in the epoch before, but not yet delivered when this epoch began.
+    /// Graphs drawn in the previous epoch but not yet delivered when this epoch began.
     pub carried: Vec<u32>,
-    /// For groups that are kept: the number of the one with which the epoch before ended, on which the
+    /// For groups that are reused: index of the last group of the previous epoch, on which the
     /// order of this epoch may depend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<u32>,
@@ -56,13 +56,13 @@ pub enum EdgeSelection {
     /// Every edge of each member graph.
     #[default]
     Stored,
-    /// Every edge of the one graph whose two ends are members, with the full graph's weights.
+    /// Every edge of the large graph between two members, with the full graph's weights.
     Induced,
     /// The edges in [`BatchPlan::listed`].
     Listed,
 }
 
-/// Edges that a sampler names one by one; indices are rows of [`BatchPlan::members`].
+/// Edges listed explicitly by a sampler; indices are rows of [`BatchPlan::members`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ListedEdges {
     /// Row of the sending member.
@@ -73,37 +73,38 @@ pub struct ListedEdges {
     pub weight: Vec<f32>,
 }
 
-/// The decision for one batch. The caller owns it and hands it out again and again, so that a
-/// stream in steady state allocates nothing.
+/// The decision for one batch. The caller owns the plan and reuses it, so a stream allocates
+/// nothing in the steady state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct BatchPlan {
     /// Whether `members` are graphs or nodes.
     pub level: Level,
-    /// Identifiers in the store: graphs in the order of the batch, or nodes. For induced edges nodes
-    /// ascend, each once; for listed edges they come in any order, and a node may come several times,
-    /// each time as a copy with edges of its own.
+    /// Identifiers in the store: graphs in batch order, or nodes. With induced edges, nodes are
+    /// unique and ascending; with listed edges they come in any order, and a node may occur several
+    /// times, each occurrence being a copy with its own edges.
     pub members: Vec<u32>,
-    /// For nodes: the rows among `members` that are outputs. Unused for graphs, each of which is
-    /// one output.
+    /// For nodes: the rows of `members` that are outputs. Unused for graphs, each of which is one
+    /// output.
     pub output_row: Vec<u32>,
     /// Weight of each output in the loss; empty means 1.
     pub output_weight: Vec<f32>,
     /// Which edges the batch contains.
     pub edges: EdgeSelection,
-    /// Edges by name, for [`EdgeSelection::Listed`].
+    /// The edges of [`EdgeSelection::Listed`].
     pub listed: ListedEdges,
-    /// Size of what is real. For induced edges `n_edge` is only known to who has looked them up.
+    /// Size without padding. With induced edges, `n_edge` is known only after the edges have been
+    /// looked up.
     pub real: Shape,
-    /// Size after padding.
+    /// Size with padding.
     pub shape: Shape,
-    /// Equal for equal plans of one stream: such batches may be collated once and kept.
+    /// Equal for equal plans of one stream; such batches may be collated once and kept.
     pub cache_key: Option<u64>,
     /// State of the stream after this batch.
     pub cursor: Cursor,
 }
 
 impl BatchPlan {
-    /// Empties the plan for the next batch and keeps its memory.
+    /// Clears the plan for the next batch and keeps its allocations.
     pub fn clear(&mut self, level: Level) {
         self.level = level;
         self.members.clear();

@@ -1,18 +1,18 @@
 //! Progress reports of long-running work.
 
-/// Receives the progress of loading and preparation. The implementation `()` ignores it.
+/// Receives the progress of loading and preparation. The implementation for `()` ignores it.
 ///
-/// Calls may come from any thread; they must return quickly.
+/// Calls may come from any thread and must return quickly.
 pub trait Progress: Send + Sync {
-    /// A piece of work begins; `total` is its number of steps where that is known.
+    /// A task begins; `total` is its number of steps, if known.
     fn start(&self, _what: &str, _total: Option<u64>) {}
-    /// `n` more steps of the current piece of work are done.
+    /// `n` more steps of the current task are done.
     fn advance(&self, _n: u64) {}
-    /// The current piece of work has ended.
+    /// The current task has ended.
     fn finish(&self) {}
     /// A message for the user, for example how many molecules were left out and why.
     fn note(&self, _text: &str) {}
-    /// Something is damaged or lost. Shown also where notes are not.
+    /// Something is damaged or lost. Shown even where notes are not.
     fn warn(&self, text: &str) {
         self.note(&format!("warning: {text}"));
     }

@@ -1,8 +1,8 @@
 //! Random numbers as a pure function of (seed, purpose, epoch).
 //!
-//! Every use of randomness names its purpose and gets a stream of its own (`ChaCha8`, whose output
-//! is the same on every machine). The order of epoch *e* can therefore be computed without the
-//! epochs before it, which makes resuming exact and cheap.
+//! Each use of randomness names its purpose and gets its own stream (`ChaCha8`, whose output is the
+//! same on every machine). The order of epoch *e* can therefore be computed without the preceding
+//! epochs, which makes resuming exact and cheap.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -27,7 +27,7 @@ pub fn stream(seed: u64, purpose: &str, epoch: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(key)
 }
 
-/// The first number of such a stream, for generators that take a number.
+/// The first number of the stream, for generators that are seeded with a number.
 ///
 /// ```
 /// assert_ne!(
@@ -54,8 +54,8 @@ pub fn permutation(seed: u64, purpose: &str, epoch: u64, n: usize) -> Vec<u32> {
     order
 }
 
-/// Fisher-Yates, written out: the order of a published run must not change with the version of a
-/// library.
+/// Fisher-Yates, implemented here because the order of a published run must not change with a
+/// library version.
 pub fn shuffle<T>(rng: &mut impl Rng, values: &mut [T]) {
     for last in (1..values.len()).rev() {
         values.swap(last, below(rng, last as u64 + 1) as usize);
@@ -77,12 +77,13 @@ pub fn below(rng: &mut impl Rng, n: u64) -> u64 {
     }
 }
 
-/// A uniform number from 0 to below 1, of 53 random bits.
+/// A uniform number in [0, 1) with 53 random bits.
 pub fn fraction(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// 128-bit FNV-1a of the purpose: names of any length become keys that do not collide in practice.
+/// 128-bit FNV-1a of the purpose, which maps names of any length to keys that do not collide in
+/// practice.
 fn purpose_key(purpose: &str) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;

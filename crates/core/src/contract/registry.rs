@@ -1,13 +1,13 @@
-//! How a name in a configuration file finds its component.
+//! Maps names in configuration files to components.
 //!
-//! Every plugin registers itself twice with one line each: `#[typetag::serde(name = "...")]` above
-//! its `impl` writes the name into descriptions, and reads them where they are nested or come as
-//! JSON; [`register!`](crate::register) reads the tables of a configuration, with the place of every
-//! mistake, and adds what `batchlab list`, `explain` and `schema` show. The name stands once: the
-//! registration asks typetag for it.
+//! Every plugin registers itself twice, with one line each: `#[typetag::serde(name = "...")]` above
+//! its `impl` writes the name into descriptions and reads nested or JSON descriptions;
+//! [`register!`](crate::register) reads the tables of a configuration, reporting the location of
+//! every error, and provides the text for `batchlab list`, `explain` and `schema`. The name is
+//! written only once: the registration obtains it from typetag.
 //!
-//! A plugin that no crate mentions is not linked and silently absent; the crate
-//! `batchlab-builtin` therefore names every plugin, and refuses to compile if one is forgotten.
+//! A plugin that no crate refers to is not linked and silently missing; the crate
+//! `batchlab-builtin` therefore names every plugin, and fails to compile if one is missing.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,9 +24,9 @@ pub use crate::contract::suggestion::{nearest, suggestion};
 /// The four kinds of component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// Where graphs come from.
+    /// Source of graphs.
     Dataset,
-    /// What is trained.
+    /// Model to train.
     Model,
     /// Decides the members and the shape of every batch.
     Batcher,
@@ -38,7 +38,7 @@ impl Kind {
     /// All kinds, in the order of a configuration file.
     pub const ALL: [Self; 4] = [Self::Dataset, Self::Model, Self::Batcher, Self::Sink];
 
-    /// The name of the kind in a configuration file.
+    /// Name of the kind in a configuration file.
     #[must_use]
     pub fn key(self) -> &'static str {
         match self {
@@ -59,9 +59,9 @@ impl fmt::Display for Kind {
 /// A component of any kind.
 #[derive(Debug)]
 pub enum Component {
-    /// Where graphs come from.
+    /// Source of graphs.
     Dataset(Box<dyn Dataset>),
-    /// What is trained.
+    /// Model to train.
     Model(Box<dyn Model>),
     /// Decides the members and the shape of every batch.
     Batcher(Box<dyn Batcher>),
@@ -69,9 +69,9 @@ pub enum Component {
     Sink(Box<dyn Sink>),
 }
 
-/// The traits whose implementations a configuration selects by name: `dyn Dataset` and the others.
+/// Traits whose implementations are selected by name in a configuration, such as `dyn Dataset`.
 pub trait Selectable {
-    /// The kind that the trait stands for.
+    /// Kind of component that the trait represents.
     const KIND: Kind;
     /// The component, if it is of this kind.
     fn of(component: Component) -> Option<Box<Self>>;
@@ -92,28 +92,30 @@ macro_rules! selectable {
 }
 selectable!(Dataset, Model, Batcher, Sink);
 
-/// What is known of a component without opening it. Made by [`register!`](crate::register).
+/// Information about a component that is available without opening it. Created by
+/// [`register!`](crate::register).
 pub struct Registration {
     /// Dataset, model, batcher or sink.
     pub kind: Kind,
-    /// The name by which a configuration selects it, as typetag knows it.
+    /// Name by which a configuration selects it, as known to typetag.
     pub name: fn() -> &'static str,
     /// JSON schema of the component's table, without `name`.
     pub schema: fn() -> Value,
     /// A working table, with `name` and all defaults.
     pub example: fn() -> Value,
-    /// Reads a table without `name` as the concrete type: typetag would lose the place of an error.
+    /// Reads a table without `name` as the concrete type; typetag would lose the location of
+    /// errors.
     pub read: for<'a> fn(Spanned<DeValue<'a>>) -> Result<Component, toml::de::Error>,
-    /// The crate that holds the component.
+    /// Crate that contains the component.
     pub package: &'static str,
-    /// The folder of that crate when it was built.
+    /// Folder of that crate at build time.
     pub folder: &'static str,
 }
 
 inventory::collect!(Registration);
 
 impl Registration {
-    /// First sentence of the type's documentation, without the final stop.
+    /// First sentence of the type's documentation, without the final full stop.
     #[must_use]
     pub fn summary(&self) -> String {
         let description = self.description();
@@ -128,10 +130,10 @@ impl Registration {
         (self.schema)().get("description").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// The component that a table of a configuration describes.
+    /// Reads the component described by a configuration table.
     ///
     /// # Errors
-    /// The first mistake, with its place in the source.
+    /// The first error, with its location in the source.
     pub fn read_table(&self, table: &Spanned<DeTable<'_>>) -> Result<Component, toml::de::Error> {
         let mut fields = table.get_ref().clone();
         fields.remove("name");
@@ -139,8 +141,8 @@ impl Registration {
     }
 }
 
-/// All registered components of a kind, by name. Of two with the same name the one from the crate
-/// that sorts first is shown; [`conflicts`] lists them.
+/// All registered components of a kind, by name. If two crates use the same name, the one whose
+/// crate sorts first is returned; [`conflicts`] lists them.
 #[must_use]
 pub fn components(kind: Kind) -> BTreeMap<&'static str, &'static Registration> {
     let mut all = BTreeMap::new();
@@ -152,14 +154,14 @@ pub fn components(kind: Kind) -> BTreeMap<&'static str, &'static Registration> {
     all
 }
 
-/// One component, if it is registered.
+/// Looks up a component by kind and name.
 #[must_use]
 pub fn find(kind: Kind, name: &str) -> Option<&'static Registration> {
     sorted().into_iter().find(|r| r.kind == kind && (r.name)() == name)
 }
 
-/// Names that two crates claim. A program that loads a configuration refuses to start then,
-/// because which one would be used depends on the linker.
+/// Names registered by two crates. A program that loads a configuration refuses to start in this
+/// case, because the linker would decide which one is used.
 #[must_use]
 pub fn conflicts() -> Vec<String> {
     let mut owner: BTreeMap<(Kind, &str), &Registration> = BTreeMap::new();
@@ -177,28 +179,28 @@ pub fn conflicts() -> Vec<String> {
     conflicts
 }
 
-/// Linkers order registrations as they like; nothing may depend on that.
+/// Sorted, because the linker orders registrations arbitrarily.
 fn sorted() -> Vec<&'static Registration> {
     let mut all: Vec<&'static Registration> = inventory::iter::<Registration>().collect();
     all.sort_by_key(|r| (r.kind, (r.name)(), r.package));
     all
 }
 
-/// A component from the keys that have no default, for [`register!`](crate::register).
+/// Builds a component from the keys without defaults, for [`register!`](crate::register).
 ///
 /// # Panics
-/// If the text is no table of this component.
+/// If the text is not a valid table of this component.
 #[must_use]
 pub fn from_toml<T: DeserializeOwned>(text: &str) -> T {
     toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// Registers a component. `$example` is an instance that works.
+/// Registers a component. `$example` is a working instance.
 ///
 /// The type needs `Serialize`, `Deserialize`, `JsonSchema`, `#[serde(deny_unknown_fields)]`, and an
 /// implementation of its trait under `#[typetag::serde(name = "...")]`. Its documentation becomes
 /// its description, the first sentence its summary; the documentation of its fields is shown by
-/// `batchlab explain`. See [`Batcher`](crate::Batcher) for a whole plugin.
+/// `batchlab explain`. See [`Batcher`](crate::Batcher) for a complete plugin.
 #[macro_export]
 macro_rules! register {
     ($kind:ident, $type:ty, example = $example:expr) => {

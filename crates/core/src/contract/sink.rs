@@ -1,4 +1,4 @@
-//! Sinks write the results.
+//! Sinks write results.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -9,22 +9,22 @@ use crate::record::Table;
 
 /// A description of an output format, selected by `[[sink]] name = "..."`.
 ///
-/// A sink **only encodes**. Where files end up, that they are complete before anyone sees them,
-/// and that nothing is lost in a crash, is the business of the run.
+/// A sink **only encodes**. The run decides where files are stored, publishes them only when
+/// complete, and protects them against crashes.
 #[typetag::serde(tag = "name")]
 pub trait Sink: std::fmt::Debug + Send + Sync {
     /// Opens a writer for one run. Called once, before the first step.
     fn open(&self, ctx: &SinkContext) -> Result<Box<dyn RecordWriter>, SinkError>;
 }
 
-/// What a sink is given when it opens.
+/// What a sink receives when it opens.
 #[derive(Debug, Clone)]
 pub struct SinkContext {
-    /// Folder to write into; it exists, and it is not the final place.
+    /// Existing folder to write into; not the final location.
     pub dir: PathBuf,
     /// Identifier of the run, to be used as the stem of file names.
     pub run_id: String,
-    /// Key and value pairs about the run, for formats that can keep them.
+    /// Key-value pairs about the run, for formats that can store them.
     pub metadata: Vec<(String, String)>,
 }
 
@@ -34,29 +34,30 @@ pub trait RecordWriter: Send {
     /// never inside a timed region.
     ///
     /// # Errors
-    /// Whatever keeps the rows from being written. The run stops.
+    /// Any failure to write the rows. The run stops.
     fn write(&mut self, table: Table, rows: &RecordBatch) -> Result<(), SinkError>;
 
-    /// Completes all files and returns what was written. Called once, last; not after an error.
+    /// Completes all files and returns them. Called once, as the last call, unless an error has
+    /// occurred.
     ///
     /// # Errors
-    /// Whatever keeps a file from being completed.
+    /// Any failure to complete a file.
     fn finish(self: Box<Self>) -> Result<Vec<WrittenFile>, SinkError>;
 }
 
-/// A complete file in the folder that the sink was given.
+/// A completed file in the sink's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WrittenFile {
-    /// Whose rows it holds.
+    /// Table whose rows it contains.
     pub table: Table,
-    /// Where it lies.
+    /// Path of the file.
     pub path: PathBuf,
     /// Number of rows.
     pub n_row: u64,
 }
 
-/// Whether a run identifier is a plain name, which can be the stem of a file. Readers hide or refuse
-/// files that begin with a dot or an underscore.
+/// Whether a run identifier can be used as a file stem. Readers hide or reject files that begin
+/// with a dot or an underscore.
 #[must_use]
 pub fn is_file_stem(run_id: &str) -> bool {
     let mut parts = Path::new(run_id).components();

@@ -1,10 +1,10 @@
-//! The names that were probably meant, for error messages.
+//! Suggestions of the probably intended name, for error messages.
 
 use std::path::Path;
 
 use crate::quote::shown;
 
-/// The nearest of the known names, as words to append to an error message; empty if none is near.
+/// Suggests the nearest known name, as text to append to an error message; empty if none is near.
 ///
 /// ```
 /// use batchlab_core::registry::suggestion;
@@ -17,8 +17,8 @@ pub fn suggestion(typed: &str, known: &[impl AsRef<str>]) -> String {
         .map_or_else(String::new, |name| format!(", did you mean \"{}\"?", shown(name)))
 }
 
-/// The nearest of the known names, if it is near enough to be meant, or else the only one of which it is a
-/// word.
+/// The nearest known name, if near enough; otherwise the only known name that contains the typed
+/// one as a word.
 #[must_use]
 pub fn nearest<'a>(typed: &str, known: &'a [impl AsRef<str>]) -> Option<&'a str> {
     let folded = typed.to_lowercase();
@@ -33,8 +33,8 @@ pub fn nearest<'a>(typed: &str, known: &'a [impl AsRef<str>]) -> Option<&'a str>
     with_word.next().filter(|_| with_word.next().is_none())
 }
 
-/// The path whose name is nearest to one that does not exist, as words to append to an error message; empty
-/// if none is near.
+/// Suggests an existing path with a similar name, as text to append to an error message; empty if
+/// none is near.
 #[must_use]
 pub fn nearest_path(path: &Path) -> String {
     let Some((folder, name)) = path.parent().zip(path.file_name()) else { return String::new() };
@@ -50,7 +50,7 @@ pub fn nearest_path(path: &Path) -> String {
             format!(", did you mean \"{}\"?", shown(&near.to_string_lossy()))
         });
     }
-    // The folder has another name.
+    // The folder name is misspelled.
     let (Some(above), Some(wrong)) = (folder.parent(), folder.file_name()) else {
         return String::new();
     };

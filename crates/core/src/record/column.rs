@@ -1,4 +1,4 @@
-//! The types that a column can have.
+//! Column types.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -10,27 +10,27 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, TimeUnit};
 
-/// A Rust type that is a column type.
+/// A Rust type that can be a column.
 pub trait ColumnValue: Sized {
-    /// Whether values may be missing. Every column is nullable for Arrow; this says which ones
-    /// make use of it.
+    /// Whether values may be missing. Arrow treats every column as nullable; this says which ones
+    /// actually are.
     const IS_OPTIONAL: bool;
-    /// The Arrow type.
+    /// Arrow type.
     fn data_type() -> DataType;
-    /// The column of these values.
+    /// Builds a column from values.
     fn array<'a>(values: &mut dyn Iterator<Item = &'a Self>) -> ArrayRef
     where
         Self: 'a;
-    /// The values of a column; `None` if it has another type, or lacks values that must be there.
+    /// The values of a column; `None` if it has another type or lacks required values.
     fn values(array: &dyn Array) -> Option<Vec<Self>>;
 }
 
-/// Microseconds of UTC since 1970.
+/// Microseconds since 1970 in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// That time of the system's clock; 1970 for times before.
+    /// Converts system time; times before 1970 become 1970.
     #[must_use]
     pub fn of(time: SystemTime) -> Self {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

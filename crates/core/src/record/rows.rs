@@ -1,14 +1,14 @@
-//! The rows of the six tables. A column is added here alone.
+//! The rows of the six tables. To add a column, only this file needs to change.
 
 use arrow_array::RecordBatch;
 use arrow_schema::ArrowError;
 
 use super::{Column, ColumnValue, Record, Table, Timestamp};
 
-/// The values of a column of conformed rows.
+/// The values of a column, from rows that conform to the schema.
 fn values<T: ColumnValue>(rows: &RecordBatch, name: &str) -> Result<Vec<T>, ArrowError> {
     rows.column_by_name(name).and_then(|array| T::values(array)).ok_or_else(|| {
-        ArrowError::SchemaError(format!("column \"{name}\" lacks values that must be there"))
+        ArrowError::SchemaError(format!("column \"{name}\" lacks values that are required"))
     })
 }
 
@@ -57,7 +57,7 @@ macro_rules! record {
 record! {
     /// One row per run: what was run, on what, and how it ended.
     "runs" => RunRecord in Runs {
-        /// Identifier of the run: time of its start and a hash of its configuration.
+        /// Identifier of the run: start time and a hash of its configuration.
         run_id: String,
         /// Version of this schema.
         schema_version: i64,
@@ -72,7 +72,7 @@ record! {
         status: String,
         /// Why the run did not complete.
         error: Option<String>,
-        /// The resolved configuration, all defaults filled in, as JSON.
+        /// The resolved configuration, including all defaults, as JSON.
         config: String,
         /// SHA-256 of the resolved configuration.
         config_hash: Option<String>,
@@ -80,32 +80,32 @@ record! {
         version: Option<String>,
         /// Commit from which batchlab was built; null outside a repository.
         git_commit: Option<String>,
-        /// Whether files differed from that commit when batchlab was built.
+        /// Whether the working tree differed from that commit when batchlab was built.
         git_dirty: Option<bool>,
-        /// Rust compiler.
+        /// Version of the Rust compiler.
         rustc: Option<String>,
         /// `debug` or `release`.
         build_profile: Option<String>,
-        /// Name of the machine.
+        /// Host name.
         host: Option<String>,
-        /// Operating system and its kernel.
+        /// Operating system and kernel.
         os: Option<String>,
-        /// Model of the processor.
+        /// CPU model.
         cpu_model: Option<String>,
-        /// Processors that the run may use.
+        /// Number of CPUs that the run may use.
         cpu_count: Option<i64>,
-        /// Threads that the engine uses.
+        /// Number of engine threads.
         n_thread: Option<i64>,
         /// Device of the engine, `cpu` or `cuda:0`.
         device: String,
-        /// The program that computes the steps, with its version: this one, or that of a model in another
-        /// process, such as `jax 0.10.2`.
+        /// The program that computes the steps, with its version: batchlab itself, or that of a
+        /// model in another process, such as `jax 0.10.2`.
         engine: Option<String>,
         /// Data set.
         dataset: String,
         /// SHA-256 over everything that training can see of the data.
         dataset_hash: Option<String>,
-        /// What one output is, the unit of `n_output`: `graph` or `node`.
+        /// Kind of output, the unit of `n_output`: `graph` or `node`.
         output: Option<String>,
         /// Graphs in the data set.
         n_dataset_graph: Option<i64>,
@@ -121,29 +121,29 @@ record! {
         target_unit: Option<String>,
         /// Mean of the target over the training graphs, in its unit.
         target_mean: Option<f64>,
-        /// Standard deviation of the target over the training graphs, in its unit; 0 if all have the
-        /// same value, which is then trained with its own scale.
+        /// Standard deviation of the target over the training graphs, in its unit; 0 if all values
+        /// are equal, in which case the target is trained at its original scale.
         target_std: Option<f64>,
         /// Model.
         model: String,
-        /// Trainable numbers of the model.
+        /// Number of trainable parameters.
         n_parameter: Option<i64>,
-        /// Batching strategy as results name it, for example `static-64`.
+        /// Label of the batching strategy, for example `static-64`.
         batcher: String,
-        /// Whether a batch holds all that its outputs depend on. Strategies of which this is true compute
-        /// the same function and can be ranked by time per output; of others, which choose among nodes
-        /// or edges, the time to an accuracy says more.
+        /// Whether a batch contains everything that its outputs depend on. Such strategies compute
+        /// the same function and can be ranked by time per output; the others drop nodes or edges
+        /// and are better compared by time to a given accuracy.
         is_whole: Option<bool>,
-        /// B: at most B - 1 real graphs in a batch, and one slot for padding.
+        /// B: at most B - 1 real graphs in a batch, plus one slot for padding.
         batch_size: Option<i64>,
-        /// How much each output counts in the gradient: `per-batch-mean`, `per-graph`, `per-node`.
+        /// Weighting of the outputs in the gradient: `per-batch-mean`, `per-graph`, `per-node`.
         weighting: String,
         /// Batching strategy of all evaluations.
         evaluation_batcher: String,
-        /// `stages`: synchronised at every boundary; `combined`: once per step, next batch
-        /// prepared meanwhile. Never mix the two in one figure.
+        /// `stages`: synchronised at every boundary; `combined`: synchronised once per step, while
+        /// the next batch is prepared. Never mix the two in one figure.
         timing: String,
-        /// Batches prepared ahead by another thread; 0 means none.
+        /// Batches prefetched by another thread; 0 means no prefetching.
         prefetch_depth: i64,
         /// Seed of the split.
         seed_split: Option<i64>,
@@ -151,57 +151,58 @@ record! {
         seed_order: Option<i64>,
         /// Seed of the initial parameters.
         seed_init: Option<i64>,
-        /// Steps asked for; null where epochs were.
+        /// Number of steps requested; null if the length was given in epochs.
         n_step_planned: Option<i64>,
-        /// Epochs asked for, at most; null where steps were.
+        /// Maximum number of epochs requested; null if the length was given in steps.
         n_epoch_planned: Option<i64>,
-        /// Steps done, of those asked for.
+        /// Number of requested steps that were done.
         n_step: Option<i64>,
-        /// Distinct padded shapes that these steps met; the number of compilations of an engine that
+        /// Distinct padded shapes in these steps: the number of compilations of an engine that
         /// compiles per shape.
         n_shape: Option<i64>,
-        /// Loading the data, in nanoseconds.
+        /// Time to load the data, in nanoseconds.
         load_ns: Option<i64>,
-        /// Opening the batcher of the training set, in nanoseconds. Preparation whose result was kept by
-        /// an earlier run counts with the time that it took then.
+        /// Time to open the batcher of the training set, in nanoseconds. Preparation served from
+        /// the cache of an earlier run counts with its original cost.
         prepare_ns: Option<i64>,
-        /// These steps, without evaluations, in nanoseconds.
+        /// Time of these steps without evaluations, in nanoseconds.
         train_ns: Option<i64>,
-        /// All evaluations, in nanoseconds.
+        /// Total time of all evaluations, in nanoseconds.
         eval_ns: Option<i64>,
-        /// Largest memory of the process on the host, in bytes; null where the system does not say, and
+        /// Peak host memory of the process, in bytes; null if the system does not report it, and
         /// for runs of a cell, which share a process.
         peak_host_bytes: Option<i64>,
-        /// Largest memory on the device while this run was at work, in bytes, with what other runs of its
-        /// cell keep there and without what libraries do; null on a CPU, and where a run failed in its first turn.
+        /// Peak device memory while this run was active, in bytes, including what other runs of its
+        /// cell keep there but not what libraries reserve; null on a CPU, and if a run failed in
+        /// its first turn.
         peak_device_bytes: Option<i64>,
-        /// Cell of a study: its runs were trained in one process, alternately, so that they can be
-        /// compared block by block. A cell that was started again has another name. Null for a run
-        /// of its own.
+        /// Cell of a study: its runs were trained alternately in one process, so that they can be
+        /// compared block by block. A restarted cell has a new name. Null for a standalone run.
         cell: Option<String>,
-        /// Number of the repetition within the study, from 0.
+        /// Index of the repetition within the study, from 0.
         repeat: Option<i64>,
-        /// Repetitions that the study asked for when the run was trained.
+        /// Number of repetitions requested by the study when the run was trained.
         n_repeat: Option<i64>,
-        /// Whether the cell kept all other cells off the device while it ran.
+        /// Whether the cell had exclusive use of the device while it ran.
         is_exclusive: Option<bool>,
-        /// How often the run was started or resumed; 1 if it was never interrupted. The times of a
-        /// run that was resumed come from several processes.
+        /// Number of times the run was started or resumed; 1 if it was never interrupted. The times
+        /// of a resumed run come from several processes.
         n_attempt: Option<i64>,
-        /// How often the cell was allowed to stop by its intervals; each look uses the n-th part of the
-        /// level. Null or 0: the number of pairs did not depend on what was measured.
+        /// Number n of interim analyses at which the confidence intervals could stop the cell; each
+        /// uses 1/n of the significance level. Null or 0: the number of pairs did not depend on the
+        /// measurements.
         n_look: Option<i64>,
-        /// The run from whose last checkpoint this one started; its steps are numbered on from there. Null:
-        /// it started with initial parameters.
+        /// The run whose last checkpoint this one continues, including the numbering of steps. Null
+        /// if it started with initial parameters.
         parent: Option<String>,
     }
 }
 
 record! {
-    /// One row per training step. Times are raw samples in nanoseconds. With timing = combined the
-    /// stages on the device are not timed on their own and null; with prefetching, planning and
-    /// collating happen in another thread and are no part of `step_ns`, waiting for it is. A step
-    /// whose loss is not finite has a row, but is not counted as done.
+    /// One row per training step. Times are raw samples in nanoseconds. With timing = combined, the
+    /// stages on the device are not timed separately and are null; with prefetching, planning and
+    /// collating happen in another thread and are not part of `step_ns`, but waiting for it is. A
+    /// step with a non-finite loss has a row but is not counted as done.
     "steps" => StepRecord in Steps {
         /// Identifier of the run.
         run_id: String,
@@ -215,7 +216,7 @@ record! {
         n_node: i64,
         /// Real edges.
         n_edge: i64,
-        /// Outputs that the loss sees: the real graphs, or the output nodes of one large graph.
+        /// Outputs that enter the loss: the real graphs, or the output nodes of one large graph.
         n_output: i64,
         /// Graphs with padding.
         n_graph_padded: i64,
@@ -225,43 +226,43 @@ record! {
         n_edge_padded: i64,
         /// Outputs with padding.
         n_output_padded: i64,
-        /// Number of the padded shape, in the order of first appearance, from 0.
+        /// Index of the padded shape, in order of first appearance, from 0.
         shape_id: i64,
         /// Whether the shape appeared for the first time.
         is_new_shape: bool,
-        /// Whether the step belongs to the warm-up, which summaries leave out: in a cell, block 0.
+        /// Whether the step belongs to the warm-up, which summaries exclude: in a cell, block 0.
         is_warmup: bool,
-        /// Deciding what is in the batch.
+        /// Deciding the content of the batch.
         plan_ns: Option<i64>,
         /// Copying and padding.
         collate_ns: Option<i64>,
-        /// Waiting for a batch that another thread prepares.
+        /// Waiting for a batch prepared by another thread.
         wait_ns: Option<i64>,
         /// Copying to the device.
         upload_ns: Option<i64>,
-        /// Predictions and loss.
+        /// Computing predictions and loss.
         forward_ns: Option<i64>,
-        /// Gradients.
+        /// Computing gradients.
         backward_ns: Option<i64>,
-        /// Change of the parameters.
+        /// Updating the parameters.
         optimiser_ns: Option<i64>,
-        /// The whole step, from asking for the batch to the changed parameters. With timing =
-        /// combined, what a GPU has still to do when the loss has come back is counted in the next
+        /// The whole step, from the request for the batch to the updated parameters. With timing =
+        /// combined, work that a GPU has left when the loss is returned counts towards the next
         /// step.
         step_ns: i64,
-        /// Mean loss that was minimised, in standardised units.
+        /// The minimised mean loss, in standardised units.
         loss: f64,
         /// Sum of the output weights of the batch.
         weight_sum: f64,
         /// Learning rate of the step.
         learning_rate: f64,
         /// Block of the cell, from 0: in each block every run of the cell trains one stretch of
-        /// steps. Null for a run of its own.
+        /// steps. Null for a standalone run.
         block: Option<i64>,
-        /// Which stretch of steps of the cell this is, in the order in which they were trained, from 0.
+        /// Index of this stretch of steps in the cell, in training order, from 0.
         turn: Option<i64>,
-        /// Whether the step comes after those that were asked for, and was trained for its time alone:
-        /// errors and checkpoints are from before.
+        /// Whether the step is beyond the requested ones and was trained for timing only; errors
+        /// and checkpoints are from before.
         is_timing_only: Option<bool>,
     }
 }
@@ -275,7 +276,7 @@ record! {
         step: i64,
         /// `train`, `validation` or `test`.
         subset: String,
-        /// Outputs evaluated: graphs, or nodes of one large graph.
+        /// Number of outputs evaluated: graphs, or nodes of one large graph.
         n_output: Option<i64>,
         /// Mean loss, in standardised units.
         loss: Option<f64>,
@@ -283,17 +284,19 @@ record! {
         rmse: Option<f64>,
         /// Mean absolute error in the unit of the target; null for classes.
         mae: Option<f64>,
-        /// Share of outputs whose class is right; null for numbers.
+        /// Fraction of outputs with the correct class; null for numeric targets.
         accuracy: Option<f64>,
-        /// Mean over classes, those that occur or are predicted, of the harmonic mean of precision and
-        /// recall; null for numbers.
+        /// Macro-averaged F1 score: mean of the harmonic means of precision and recall over the
+        /// classes that occur or are predicted; null for numeric targets.
         macro_f1: Option<f64>,
-        /// Root mean squared error of predicting the mean of the training set, in the unit of the
-        /// target.
+        /// Root mean squared error of always predicting the mean of the training set, in the unit
+        /// of the target.
         rmse_of_mean: Option<f64>,
-        /// The evaluation, in nanoseconds; of one that serves several subsets, the share of its outputs.
+        /// Time of the evaluation, in nanoseconds; if it covers several subsets, the time is
+        /// divided in proportion to their outputs.
         eval_ns: Option<i64>,
-        /// The run's own training steps before it, without preparation and evaluations, in nanoseconds.
+        /// Time of the run's training steps before the evaluation, without preparation and
+        /// evaluations, in nanoseconds.
         train_ns: Option<i64>,
         /// Batching strategy of the evaluation.
         eval_batcher: Option<String>,
@@ -301,39 +304,40 @@ record! {
 }
 
 record! {
-    /// One row per thing that happened: a new shape, a value that is not finite, an interruption.
+    /// One row per event: a new shape, a non-finite value, an interruption.
     "events" => EventRecord in Events {
         /// Identifier of the run.
         run_id: String,
-        /// When it happened.
+        /// Time of the event.
         at: Option<Timestamp>,
-        /// Steps done before; null before training.
+        /// Number of steps done before; null before training.
         step: Option<i64>,
-        /// `disturbed` (no comparison of times uses a mirrored pair of blocks, whose number is the `pair` of the
-        /// payload), `new_shape`, `recorded_step` (a step was recorded for a GPU to repeat), `nan`,
-        /// `interrupted`, `checkpoint`, `resumed`, `crashed`, `threads` (there are more threads than
-        /// processors), `arithmetic` (the run goes on with other vectors), `timing_ended` (steps for timing
-        /// alone ended early), `learning_rate` (it was reduced, because the loss on the validation set no
-        /// longer fell), `early_stopping`, what a batcher reports, such as `oversize`, or a warning before
-        /// training: `unseen_class`, `mostly_oversize`, `small_training_set`, `mostly_without_edges`,
-        /// `untrained_class`, `edges_without_weights`, `empty_subset` (a share that rounds down to
-        /// nothing), `constant_target`.
+        /// `disturbed` (comparisons of times exclude the mirrored pair of blocks whose number is
+        /// `pair` in the payload), `new_shape`, `recorded_step` (a step was recorded for replay on
+        /// a GPU), `nan`, `interrupted`, `checkpoint`, `resumed`, `crashed`, `threads` (more
+        /// threads than CPUs), `arithmetic` (the run continues with different vector instructions),
+        /// `timing_ended` (the steps for timing only ended early), `learning_rate` (reduced,
+        /// because the validation loss no longer decreased), `early_stopping`, an event reported by
+        /// a batcher, such as `oversize`, or a warning before training: `unseen_class`,
+        /// `mostly_oversize`, `small_training_set`, `mostly_without_edges`, `untrained_class`,
+        /// `edges_without_weights`, `empty_subset` (a share that rounds down to nothing),
+        /// `constant_target`.
         kind: String,
         /// Message for the user.
         message: String,
-        /// Details as JSON. For `nan`: the `members` of the batch and their `names` in the source of the
-        /// data, the cursors before and after it, and under `replay` the configuration and the command
-        /// that repeats the run up to that step.
+        /// Details as JSON. For `nan`: the `members` of the batch and their `names` in the source
+        /// of the data, the cursors before and after it, and in `replay` the configuration and the
+        /// command that repeat the run up to that step.
         payload: Option<String>,
     }
 }
 
 record! {
-    /// One row per named number that has no column of its own; plugins put theirs here.
+    /// One row per named number without its own column, including numbers from plugins.
     "metrics" => MetricRecord in Metrics {
         /// Identifier of the run.
         run_id: String,
-        /// Steps done before; null for a number about the whole run.
+        /// Number of steps done before; null for a number about the whole run.
         step: Option<i64>,
         /// Name of the number, for example `batcher.budget_n_node`.
         name: String,
@@ -343,34 +347,34 @@ record! {
 }
 
 record! {
-    /// One row per block of a run in a cell: when it was trained, and what else the machine did
-    /// meanwhile. The last four columns are null where the system does not say.
+    /// One row per block of a run in a cell: when it was trained, and the state of the machine
+    /// during that time. The last four columns are null if the system does not report them.
     "blocks" => BlockRecord in Blocks {
         /// Identifier of the run.
         run_id: String,
         /// Block of the cell, from 0; block 0 is the warm-up.
         block: i64,
-        /// Which stretch of steps of the cell this is, in the order in which they were trained, from 0.
+        /// Index of this stretch of steps in the cell, in training order, from 0.
         turn: i64,
-        /// The first of its steps.
+        /// First step of the block.
         first_step: i64,
-        /// Its steps.
+        /// Number of steps in the block.
         n_step: i64,
-        /// Whether all of its steps were trained for their time alone.
+        /// Whether all its steps were trained for timing only.
         is_timing_only: bool,
-        /// When it began.
+        /// Start time.
         started_at: Option<Timestamp>,
-        /// From its beginning to its end, with the evaluations that fell into it.
+        /// Wall time from start to end, including evaluations within the block.
         wall_ns: i64,
-        /// Processors that other processes of the machine kept at work, on average over the block.
+        /// Mean number of CPUs kept busy by other processes of the machine during the block.
         load: Option<f64>,
-        /// Time that the machine below a virtual one gave to others, summed over processors.
+        /// Steal time of a virtual machine, summed over CPUs.
         steal_ns: Option<i64>,
-        /// Mean frequency at its end, in megahertz, of as many processors as the engine has threads: the
-        /// fastest ones.
+        /// Mean frequency in megahertz at the end of the block, over as many CPUs as the engine has
+        /// threads, taking the fastest.
         cpu_mhz: Option<f64>,
-        /// How often a thread of this process gave up its processor before its time: the system took it away,
-        /// or the thread offered it while it waited for others.
+        /// Involuntary context switches of this process's threads: by preemption, or by yielding
+        /// the CPU while waiting for other threads.
         n_involuntary_switch: Option<i64>,
     }
 }

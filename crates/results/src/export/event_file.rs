@@ -1,8 +1,8 @@
-//! The event files of TensorBoard.
+//! TensorBoard event files.
 //!
-//! A file is a row of records: the length of the data (8 bytes, little-endian), its masked CRC32C, the
-//! data, their masked CRC32C (`TFRecord`, `tensorflow/core/lib/io/record_writer.h`). The data are a
-//! protocol buffer, `tensorflow/core/util/event.proto`; of it, scalars need the fields below.
+//! A file is a sequence of records: length of the data (8 bytes, little-endian), its masked CRC32C,
+//! the data, their masked CRC32C (`TFRecord`, `tensorflow/core/lib/io/record_writer.h`). The data
+//! are a protocol buffer, `tensorflow/core/util/event.proto`; scalars only need the fields below.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -11,19 +11,19 @@ use prost::Message;
 
 use crate::ResultsError;
 
-/// What happened at a moment.
+/// An event at a point in time.
 #[derive(Clone, PartialEq, Message)]
 pub struct Event {
-    /// Seconds of UTC since 1970.
+    /// Seconds since 1970 in UTC.
     #[prost(double, tag = "1")]
     pub wall_time: f64,
-    /// Steps done.
+    /// Number of steps done.
     #[prost(int64, tag = "2")]
     pub step: i64,
     /// In the first record: `brain.Event:2`.
     #[prost(string, optional, tag = "3")]
     pub file_version: Option<String>,
-    /// In all others.
+    /// In all other records.
     #[prost(message, optional, tag = "5")]
     pub summary: Option<Summary>,
 }
@@ -39,10 +39,10 @@ pub struct Summary {
 /// One value of one curve.
 #[derive(Clone, PartialEq, Message)]
 pub struct Value {
-    /// Name of the curve; up to the first `/` it names a group.
+    /// Name of the curve; the part up to the first `/` is its group.
     #[prost(string, tag = "1")]
     pub tag: String,
-    /// The value, in single precision: the format has no other for scalars.
+    /// The value, in single precision, the only one that the format has for scalars.
     #[prost(float, optional, tag = "2")]
     pub simple_value: Option<f32>,
 }
@@ -60,15 +60,15 @@ pub(crate) fn write_event(file: &mut impl Write, event: &Event) -> io::Result<()
     file.write_all(&masked_crc(&data).to_le_bytes())
 }
 
-/// A CRC of data that hold CRCs is weak; the mask avoids that.
+/// Masked, because a CRC of data that contain CRCs is weak.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Reads and checks all records of an event file.
+/// Reads and verifies all records of an event file.
 ///
 /// # Errors
-/// A file that cannot be read, a record that is cut or damaged.
+/// A file that cannot be read, or a truncated or damaged record.
 pub fn read_events(path: &Path) -> Result<Vec<Event>, ResultsError> {
     let bytes = std::fs::read(path).map_err(ResultsError::read(path))?;
     let mut events = Vec::new();
@@ -86,19 +86,19 @@ pub fn read_events(path: &Path) -> Result<Vec<Event>, ResultsError> {
     Ok(events)
 }
 
-/// The data of the first record, and what comes after it.
+/// Splits off the data of the first record.
 fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
-    const CUT: &str = "the record is cut";
+    const CUT: &str = "the record is truncated";
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or(CUT)?;
     let (crc, rest) = rest.split_first_chunk::<4>().ok_or(CUT)?;
     if u32::from_le_bytes(*crc) != masked_crc(length) {
-        return Err("the length does not fit its checksum");
+        return Err("the length does not match its checksum");
     }
     let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| CUT)?;
     let (data, rest) = rest.split_at_checked(length).ok_or(CUT)?;
     let (crc, rest) = rest.split_first_chunk::<4>().ok_or(CUT)?;
     if u32::from_le_bytes(*crc) != masked_crc(data) {
-        return Err("the data do not fit their checksum");
+        return Err("the data do not match their checksum");
     }
     Ok((data, rest))
 }
@@ -113,11 +113,11 @@ mod tests {
         assert_eq!(crc32c::crc32c(&[0; 32]), 0x8a91_36aa);
         assert_eq!(crc32c::crc32c(&[0xff; 32]), 0x62a8_ab43);
         assert_eq!(crc32c::crc32c(b"123456789"), 0xe306_9283);
-        // ((crc >> 15) | (crc << 17)) + 0xa282ead8, as record_writer.h has it, computed elsewhere.
+        // ((crc >> 15) | (crc << 17)) + 0xa282ead8, as in record_writer.h, computed independently.
         assert_eq!(masked_crc(&[0; 32]), 0x0fd7_fffa);
     }
 
-    /// The first record of every event file, byte by byte: field 1 a double, field 3 a text.
+    /// The first record of every event file, byte by byte: field 1 is a double, field 3 a string.
     #[test]
     fn the_first_record_is_what_tensorboard_expects() {
         let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Published tables through a sink.
+//! Exports published tables through a sink.
 
 use std::fs;
 use std::path::Path;
@@ -12,9 +12,9 @@ use crate::ResultsError;
 use crate::files::rename;
 use crate::read::{TableFile, path_of, published};
 
-/// Writes every published table of a study with a sink, into
-/// `<out>/<name of the sink>/<table>/<run_id>.<ending>`, as a run does: the folder of results itself
-/// can be `out`. Each file appears when it is complete, and replaces the one of an export before.
+/// Writes every published table of a study with a sink to `<out>/<name of the
+/// sink>/<table>/<run_id>.<ending>`, as a run does; `out` can be the results folder itself. Files
+/// are written atomically and replace those of an earlier export.
 ///
 /// # Errors
 /// Results that cannot be read, a folder that cannot be written.
@@ -26,7 +26,7 @@ pub fn to_sink(dir: &Path, out: &Path, sink: &dyn Sink) -> Result<Exported, Resu
     for stem in published.stems {
         let unfinished = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(out);
         let unfinished = unfinished.map_err(ResultsError::write(out))?;
-        // What the files say of the run is the same in all of them.
+        // All files of a run have the same metadata.
         let runs = TableFile::open_if_there(&path_of(dir, Table::Runs, &stem))?;
         let metadata = runs.map_or_else(Vec::new, |file| file.metadata());
         let ctx = SinkContext { dir: unfinished.path().to_owned(), run_id: stem.clone(), metadata };

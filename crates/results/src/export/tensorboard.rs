@@ -1,4 +1,4 @@
-//! Published runs as event files.
+//! Exports published runs as event files.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write as _};
@@ -13,10 +13,11 @@ use crate::ResultsError;
 use crate::files::plain_name;
 use crate::read::{published, records};
 
-/// Writes one event file per run, `<out>/<run_id>/events.out.tfevents.<start>.batchlab`, which replaces
-/// the one of an export before.
+/// Writes one event file per run, `<out>/<run_id>/events.out.tfevents.<start>.batchlab`, replacing
+/// that of an earlier export.
 ///
-/// The moment of an event is the start of the run and the time of all steps and evaluations up to it.
+/// The time of an event is the start of the run plus the time of all steps and evaluations up to
+/// it.
 ///
 /// # Errors
 /// Results that cannot be read, a folder that cannot be written.
@@ -30,7 +31,7 @@ pub fn to_tensorboard(dir: &Path, out: &Path) -> Result<Exported, ResultsError> 
             runs.insert(run.run_id, Run { started_at, points: Vec::new() });
         })?;
         records(dir, &stem, |step: StepRecord| {
-            // Curves of errors end with the steps that were asked for.
+            // Error curves end with the requested steps.
             let run = runs.get_mut(&step.run_id).filter(|_| step.is_timing_only != Some(true));
             if let Some(run) = run {
                 run.points.push(Point::of_step(&step));
@@ -55,10 +56,10 @@ struct Run {
     points: Vec<Point>,
 }
 
-/// What is known after a step.
+/// Values known after a step.
 struct Point {
     step: i64,
-    /// How long it took, a step or an evaluation.
+    /// Duration of the step or evaluation.
     duration_ns: i64,
     values: Vec<(String, f64)>,
 }
@@ -96,7 +97,7 @@ impl Point {
 
 impl Run {
     fn write(mut self, out: &Path, run_id: &str) -> Result<PathBuf, ResultsError> {
-        // In the order of time: the steps come first, then the evaluation after the last of them.
+        // In chronological order: steps first, then the evaluation after the last of them.
         self.points.sort_by_key(|point| point.step);
         let folder = out.join(plain_name(run_id)?);
         let path =

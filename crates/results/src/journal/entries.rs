@@ -1,4 +1,4 @@
-//! Reads a journal, past damage and up to its last complete entry.
+//! Reads a journal, skipping damage, up to its last complete entry.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -14,37 +14,37 @@ use sha2::{Digest, Sha256};
 use super::{HEADER, MAGIC, number};
 use crate::ResultsError;
 
-/// A longer journal is not read.
+/// Longer journals are not read.
 const MAX_LEN: u64 = 16 << 30;
-/// Behind damage that is longer than this no entry is looked for.
+/// Maximum distance to search for the next entry after damage.
 const MAX_GAP: u64 = 64 << 20;
 
-/// What was recorded at one time.
+/// Records written at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Rows by table, with the columns of the present schema.
+    /// Rows by table, with the columns of the current schema.
     pub batches: Vec<(Table, RecordBatch)>,
-    /// Where the entry lies in the journal, in bytes.
+    /// Byte range of the entry in the journal.
     pub place: Range<u64>,
 }
 
-/// The complete entries of a journal, in order. What lies between two of them and cannot be read is
-/// passed over, and known when the iteration has ended.
+/// The complete entries of a journal, in order. Damage between entries is skipped, and reported
+/// when the iteration has ended.
 #[derive(Debug)]
 pub struct Entries {
     file: BufReader<File>,
     n_byte: u64,
-    /// Where the last entry ended.
+    /// End of the last entry.
     end: u64,
     damaged: Vec<Range<u64>>,
     n_byte_torn: u64,
 }
 
-/// Why there is no entry at a place.
+/// Why there is no entry at an offset.
 enum Fault {
     /// The journal ends before the entry does.
     Torn,
-    /// Other bytes came back than were written.
+    /// The bytes differ from those written.
     Damaged,
 }
 
@@ -64,13 +64,13 @@ impl Entries {
         Ok(Self { file, n_byte, end: 0, damaged: Vec::new(), n_byte_torn: 0 })
     }
 
-    /// Bytes of a last entry that was not written to its end, as a process leaves it that was killed.
+    /// Length in bytes of an incomplete last entry, as left by a killed process.
     #[must_use]
     pub fn n_byte_torn(&self) -> u64 {
         self.n_byte_torn
     }
 
-    /// Where other bytes came back than were written. As a rule each place holds one entry.
+    /// Damaged byte ranges, usually one entry each.
     #[must_use]
     pub fn damaged(&self) -> &[Range<u64>] {
         &self.damaged
@@ -86,8 +86,8 @@ impl Entries {
         }
         let length = u64::from_le_bytes(length.try_into().map_err(|_| Fault::Damaged)?);
         let left = self.n_byte.saturating_sub(at + HEADER as u64);
-        // A damaged length must not ask for more memory than the file has bytes. If the rest is a
-        // whole body, the entry was not cut: its length is damaged.
+        // A damaged length must not allocate more memory than the file has bytes. If the rest is a
+        // complete body, the entry was not truncated: its length is damaged.
         let mut body = vec![0; length.min(left) as usize];
         self.file.read_exact(&mut body).map_err(|_| Fault::Torn)?;
         if Sha256::digest(&body)[..] != *checksum {
@@ -100,8 +100,8 @@ impl Entries {
         Ok(Entry { batches, place: at..at + HEADER as u64 + length })
     }
 
-    /// The next entry that begins after a place where there is none; or else the place where one
-    /// begins that was not written to its end.
+    /// Finds the next entry after an offset without one, or else the start of an incomplete last
+    /// entry.
     fn next_after(&mut self, at: u64) -> (Option<Entry>, Option<u64>) {
         let (mut from, mut torn) = (at + 1, None);
         while let Some(place) = self.find_magic(from) {
@@ -115,7 +115,7 @@ impl Entries {
         (None, torn)
     }
 
-    /// Where an entry may begin.
+    /// Finds the next possible start of an entry.
     fn find_magic(&mut self, from: u64) -> Option<u64> {
         self.file.seek(SeekFrom::Start(from)).ok()?;
         let mut last = [0; MAGIC.len()];
@@ -148,7 +148,7 @@ impl Iterator for Entries {
                 let (next, torn) = self.next_after(at);
                 let is_torn = matches!(fault, Fault::Torn) && next.is_none();
                 let begin = next.as_ref().map(|entry| entry.place.start);
-                // Up to here, other bytes came back than were written.
+                // The bytes up to here are damaged.
                 let end = if is_torn { at } else { begin.or(torn).unwrap_or(self.n_byte) };
                 if end > at {
                     self.damaged.push(at..end);

@@ -4,7 +4,7 @@ use batchlab_core::record::{EventRecord, MetricRecord, Record};
 
 use super::*;
 
-/// What an entry holds.
+/// The content of an entry.
 type Rows = Vec<(Table, RecordBatch)>;
 
 fn metrics(range: std::ops::Range<i64>) -> (Table, RecordBatch) {
@@ -29,7 +29,7 @@ fn event(step: i64) -> (Table, RecordBatch) {
     (Table::Events, EventRecord::to_batch(&[row]).unwrap())
 }
 
-/// A journal of three entries, and where they end.
+/// A journal of three entries, and their ends.
 fn journal(folder: &Path) -> (PathBuf, Vec<Rows>, Vec<u64>) {
     let path = folder.join("journal");
     let mut journal = Journal::create(&path).unwrap();

@@ -1,4 +1,4 @@
-//! Tables of a run that has ended, written anew by the sinks of its own configuration.
+//! Rewrites the tables of a finished run with the sinks of its own configuration.
 
 use batchlab_core::Sink;
 use batchlab_core::record::{Record, RunRecord, SCHEMA_VERSION};
@@ -8,13 +8,13 @@ use serde::Deserialize;
 use crate::writers::Writers;
 use crate::{Publisher, ResultsError};
 
-/// The part of a run's configuration that says who writes its tables.
+/// The part of a run's configuration that lists the sinks of its tables.
 #[derive(Deserialize)]
 struct Sinks {
     sink: Vec<Box<dyn Sink>>,
 }
 
-/// Opens the sinks of a run, has `write` give them all rows but that of the run, and publishes.
+/// Opens the sinks of a run, lets `write` pass all rows except that of the run, and publishes.
 pub(super) fn republish(
     publisher: &Publisher,
     run: &RunRecord,

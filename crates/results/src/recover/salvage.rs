@@ -1,4 +1,4 @@
-//! From a journal that was left behind to tables.
+//! Converts an abandoned journal into tables.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +20,7 @@ pub(super) fn salvage(
     run_id: &str,
     recovery: Recovery<'_>,
 ) -> Result<Finding, ResultsError> {
-    // From here on nobody else writes into the journal.
+    // From here on, no other process writes to the journal.
     let publisher = if recovery.dry_run { None } else { Some(Publisher::lock(out, run_id)?) };
     let path = publish::running_journal(out, run_id);
     if !path.exists() {
@@ -67,14 +67,14 @@ pub(super) fn salvage(
 
 /// A journal that was read as far as possible.
 struct ReadJournal {
-    /// `None`: no whole entry says which run this is.
+    /// `None`: no intact entry identifies the run.
     run: Option<RunRecord>,
-    /// What the tables say about the end; nothing if the run recorded it itself.
+    /// Events about the end to add to the tables; empty if the run recorded them itself.
     events: Vec<EventRecord>,
     n_row: BTreeMap<&'static str, u64>,
     torn_bytes: u64,
     damaged_bytes: u64,
-    /// Where its entries before the first damage end, in bytes, and where it begins.
+    /// Ends in bytes of its entries before the first damage, and its start.
     ends: BTreeSet<u64>,
 }
 
@@ -161,7 +161,7 @@ impl ReadJournal {
     }
 }
 
-/// When something was last written into a file.
+/// Time of the last modification of a file.
 fn written_at(path: &Path) -> Timestamp {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     Timestamp::of(modified.unwrap_or(SystemTime::UNIX_EPOCH))

@@ -1,5 +1,5 @@
-//! Reads every file under `tables/` from beginning to end, as any reader would, and compares its bytes
-//! with those that were published.
+//! Reads every file under `tables/` completely, like any reader, and compares it with its published
+//! checksum.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::publish::unfinished;
 use crate::read::{TableFile, list};
 use crate::{Manifest, ResultsError};
 
-/// What was looked at and found.
+/// What was checked and found.
 #[derive(Default)]
 pub(super) struct Findings {
     pub(super) n_file: usize,
@@ -18,7 +18,7 @@ pub(super) struct Findings {
     pub(super) damaged: Vec<DamagedFile>,
 }
 
-/// Reads the files under `tables/`, and compares what was published with its checksums.
+/// Reads the files under `tables/`, and verifies the checksums of published files.
 pub(super) fn verify(out: &Path) -> Result<Findings, ResultsError> {
     let mut found = Findings::default();
     for table in Table::ALL {
@@ -29,7 +29,7 @@ pub(super) fn verify(out: &Path) -> Result<Findings, ResultsError> {
             }
         }
     }
-    // Only folders are runs; whatever else lies there is nothing that was published.
+    // Only folders are runs; anything else was not published.
     for folder in list(&out.join("runs"))?.into_iter().filter(|path| path.is_dir()) {
         let run_id = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         compare(out, run_id, &mut found)?;
@@ -37,7 +37,7 @@ pub(super) fn verify(out: &Path) -> Result<Findings, ResultsError> {
     Ok(found)
 }
 
-/// Files of a run that are not as they were published.
+/// Collects the files of a run that differ from the published ones.
 fn compare(out: &Path, run_id: &str, found: &mut Findings) -> Result<(), ResultsError> {
     let manifest = match Manifest::read(out, run_id) {
         Ok(Some(manifest)) => manifest,
@@ -62,8 +62,8 @@ fn compare(out: &Path, run_id: &str, found: &mut Findings) -> Result<(), Results
             DamagedFile { path, reason }
         }));
     }
-    // Of a run that is publishing in this moment, or that crashed while it did, files may be of the
-    // attempt before. One that has ended since is to be looked at again.
+    // Files of a run that is being published, or that crashed while publishing, may belong to the
+    // previous attempt. A run that has ended since must be checked again.
     if !faults.is_empty() && unfinished(out).iter().any(|other| other == run_id) {
         return Ok(());
     }
@@ -82,10 +82,10 @@ fn compare(out: &Path, run_id: &str, found: &mut Findings) -> Result<(), Results
     Ok(())
 }
 
-/// Reads a file from beginning to end.
+/// Reads a file completely.
 fn read(table: Table, path: &Path) -> Result<(), String> {
     if path.extension().is_none_or(|extension| extension != "parquet") {
-        return Err("it is no Parquet file, and some readers open every file of a table".into());
+        return Err("it is not a Parquet file, and some readers open every file of a table".into());
     }
     let read = || {
         let file = TableFile::open(path)?;
@@ -98,7 +98,7 @@ fn read(table: Table, path: &Path) -> Result<(), String> {
     match read() {
         Ok((n_row, found)) if n_row == found => Ok(()),
         Ok((n_row, found)) => Err(format!("it has {found} of {n_row} rows")),
-        // Whoever reads this knows which file it is, and has called the doctor.
+        // The reader of this message already knows the file and has run the doctor.
         Err(ResultsError::Damaged { reason, .. }) => Err(reason),
         Err(error) => Err(error.to_string()),
     }

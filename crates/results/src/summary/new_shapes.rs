@@ -1,4 +1,4 @@
-//! When padded shapes were met, and what their first uses cost.
+//! First uses of padded shapes, and their cost.
 
 use std::collections::HashMap;
 
@@ -8,20 +8,20 @@ use serde::Serialize;
 /// First uses of padded shapes in a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct NewShapes {
-    /// Steps that met a new shape, ascending, of those that were asked for.
+    /// Requested steps with a new shape, in ascending order.
     pub first_steps: Vec<u64>,
-    /// Shapes that occurred once, and twice, in these steps.
+    /// Number of shapes that occurred once, and twice, in these steps.
     pub n_once: u64,
     pub n_twice: u64,
-    /// Steps with a new shape, warm-up and steps for timing alone included.
+    /// Number of steps with a new shape, including warm-up and steps for timing only.
     pub n: u64,
-    /// What such a step took beyond a mean step whose shape had appeared before, in nanoseconds: the mean,
+    /// Excess time of such a step over a mean step with a known shape, in nanoseconds: the mean,
     /// and the sum of squared deviations from it. 0 if there is no step to compare with.
     pub excess_ns: f64,
     pub squares: f64,
 }
 
-/// Follows the steps of a run.
+/// Tracks the shapes of a run's steps.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ShapeLog {
     count: HashMap<i64, u64>,
@@ -59,7 +59,7 @@ impl ShapeLog {
     }
 }
 
-/// Mean and squared deviations of numbers as they come (Welford, Technometrics 4, 419 (1962)).
+/// Running mean and sum of squared deviations (Welford, Technometrics 4, 419 (1962)).
 #[derive(Debug, Clone, Copy, Default)]
 struct Moments {
     n: u64,

@@ -1,42 +1,42 @@
-//! What the time of an output is spent on.
+//! Breakdown of the time per output.
 
 use batchlab_core::record::StepRecord;
 use serde::Serialize;
 
-/// Mean nanoseconds of training per output, and what they were spent on. The parts add up to the
-/// whole: all but `new_shapes` are those of steps whose shape had appeared before, and `new_shapes`
-/// is what the other steps cost more.
+/// Mean training time per output in nanoseconds, and its breakdown. The parts add up to the total:
+/// all parts except `new_shapes` are taken from steps with a known shape, and `new_shapes` is the
+/// excess of the other steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Parts {
-    /// The whole.
+    /// Total.
     pub total: f64,
-    /// Deciding what is in a batch; 0 if another thread does it.
+    /// Deciding the content of a batch; 0 if done by another thread.
     pub planning: f64,
-    /// Copying and padding; 0 if another thread does it.
+    /// Copying and padding; 0 if done by another thread.
     pub collation: f64,
-    /// Waiting for a batch that another thread prepares.
+    /// Waiting for a batch prepared by another thread.
     pub waiting: f64,
-    /// Everything else: the work on the device.
+    /// Everything else: work on the device.
     pub work: f64,
-    /// What first uses of shapes cost. None: more than half of the steps had a new shape, so that
-    /// there is nothing to compare them with; the cost is in the other parts.
+    /// Cost of first uses of shapes. `None`: more than half of the steps had a new shape, so that
+    /// there is no basis for comparison; the cost is included in the other parts.
     pub new_shapes: Option<f64>,
-    /// Parts of the work; none with `timing = "combined"`.
+    /// Breakdown of the work; `None` with `timing = "combined"`.
     pub device: Option<DeviceTimes>,
-    /// Outputs in a step.
+    /// Mean number of outputs per step.
     pub outputs_per_step: f64,
 }
 
-/// Parts of the work on the device, in nanoseconds per output.
+/// Breakdown of the work on the device, in nanoseconds per output.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct DeviceTimes {
     /// Copying to the device.
     pub upload: f64,
-    /// Predictions and loss.
+    /// Computing predictions and loss.
     pub forward: f64,
-    /// Gradients.
+    /// Computing gradients.
     pub backward: f64,
-    /// Change of the parameters.
+    /// Updating the parameters.
     pub optimiser: f64,
 }
 
@@ -54,7 +54,7 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, step: &StepRecord) {
-        // A stage that is not timed on its own adds nothing to its sum.
+        // A stage without its own timing adds nothing.
         let ns = |time: Option<i64>| time.unwrap_or(0) as f64;
         self.n_step += 1.0;
         self.n_output += step.n_output as f64;
@@ -72,7 +72,7 @@ fn device_times(step: &StepRecord) -> [Option<i64>; 4] {
     [step.upload_ns, step.forward_ns, step.backward_ns, step.optimiser_ns]
 }
 
-/// All steps of a run, and among them those whose shape had appeared before.
+/// Sums over all steps of a run, and over those with a known shape.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PartSums {
     all: Sum,
@@ -89,7 +89,7 @@ impl PartSums {
         }
     }
 
-    /// None without outputs.
+    /// `None` without outputs.
     pub(super) fn reduce(&self, is_serial: bool) -> Option<Parts> {
         let (all, known) = (&self.all, &self.known);
         if all.n_output <= 0.0 {

@@ -1,4 +1,4 @@
-//! The steps of a run, reduced as they are read: those of a long study do not fit in memory.
+//! Reduces the steps of a run while reading, because those of a long study do not fit in memory.
 
 use std::collections::BTreeMap;
 
@@ -8,33 +8,34 @@ use serde::Serialize;
 use super::new_shapes::{NewShapes, ShapeLog};
 use super::parts::{PartSums, Parts};
 
-/// Stretches in which the course of the time of a step is kept, at most.
+/// Maximum number of stretches for the course of the step time.
 const N_STRETCH: i64 = 40;
 
-/// What the steps of a run come to.
+/// Totals of a run's steps.
 ///
-/// The first block of a cell is its warm-up, as are the first steps of a run of its own; both are left
-/// out of everything but the first three numbers and `stretches`. These four are about the steps that
-/// were asked for; the others count steps for timing alone as well.
+/// The warm-up (the first block of a cell, or the first steps of a standalone run) is excluded from
+/// everything except the first three numbers and `stretches`. These four cover only the requested
+/// steps; all others include steps for timing only.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct StepSummary {
-    /// Steps done: the last one whose loss is finite.
+    /// Steps done: the last one with a finite loss.
     pub n_step: i64,
-    /// Distinct padded shapes.
+    /// Number of distinct padded shapes.
     pub n_shape: i64,
-    /// Time of these steps in nanoseconds, warm-up included.
+    /// Time of these steps in nanoseconds, including the warm-up.
     pub train_ns: i64,
-    /// Times of a typical step; none if all steps were warm-up.
+    /// Times of a typical step; `None` if all steps were warm-up.
     pub times: Option<Times>,
-    /// What the steps worked through.
+    /// Throughput and fill of the steps.
     pub work: Option<Work>,
-    /// What the time of an output was spent on.
+    /// Breakdown of the time per output.
     pub parts: Option<Parts>,
-    /// When padded shapes were met, and what their first uses cost.
+    /// First uses of padded shapes, and their cost.
     pub new_shapes: NewShapes,
-    /// Blocks of a run in a cell, in their order.
+    /// Blocks of a run in a cell, in order.
     pub blocks: Vec<Block>,
-    /// Last step of a stretch and the mean time of its steps in nanoseconds; warm-up included.
+    /// Last step of each stretch and the mean time of its steps in nanoseconds, including the
+    /// warm-up.
     pub stretches: Vec<(f64, f64)>,
 }
 
@@ -47,54 +48,54 @@ pub struct Times {
     pub update_mean: f64,
     /// Mean time of a whole step.
     pub combined_mean: f64,
-    /// Median of the same.
+    /// Median time of a whole step.
     pub combined_median: f64,
 }
 
-/// What the steps of one run worked through.
+/// Throughput and fill of one run's steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Work {
     /// Outputs per second of training.
     pub outputs_per_s: f64,
     /// Real edges per second of training.
     pub edges_per_s: f64,
-    /// Outputs in a step.
+    /// Mean number of outputs per step.
     pub outputs_per_step: f64,
-    /// Real nodes, as a share of all.
+    /// Real nodes as a fraction of all nodes.
     pub node_fill: f64,
-    /// Real edges, as a share of all.
+    /// Real edges as a fraction of all edges.
     pub edge_fill: f64,
-    /// Share of the time of a step that goes into its batch: planning and copying, or waiting where
-    /// another thread does that ahead.
+    /// Fraction of the step time spent on data: planning and copying, or waiting if another thread
+    /// prepares batches.
     pub data_share: f64,
 }
 
-/// One block of a run that was trained in turns with others, in a cell; it holds time and outputs.
+/// Time and outputs of one block of a run in a cell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Block {
-    /// Its number, from 1: block 0 is the warm-up of the cell.
+    /// Index of the block, from 1: block 0 is the warm-up of the cell.
     pub number: i64,
     /// Time of its steps in nanoseconds.
     pub ns: f64,
-    /// These steps.
+    /// Number of steps.
     pub n_step: f64,
-    /// Outputs in these steps.
+    /// Number of outputs in these steps.
     pub n_output: f64,
-    /// Time and outputs of the steps whose shape had appeared before.
+    /// Time and outputs of the steps with a known shape.
     pub known: (f64, f64),
-    /// Whether its pair was found to be disturbed, and no comparison uses it.
+    /// Whether its pair was found to be disturbed and is excluded from comparisons.
     pub is_disturbed: bool,
 }
 
 impl Block {
-    /// The mirrored pairs among the blocks of a run: 1 and 2, 3 and 4, ... In the second of a pair the
-    /// runs of a cell train in the order of the first backwards.
+    /// The mirrored pairs among the blocks of a run: 1 and 2, 3 and 4, ... In the second block of a
+    /// pair, the runs of a cell train in reverse order.
     pub fn mirrored(blocks: &[Self]) -> impl Iterator<Item = [&Self; 2]> {
         let pairs = blocks.windows(2).map(|two| [&two[0], &two[1]]);
         pairs.filter(|[first, second]| first.number % 2 == 1 && second.number == first.number + 1)
     }
 
-    /// The number of its mirrored pair, from 1: blocks 1 and 2, 3 and 4, ...
+    /// Index of its mirrored pair, from 1: blocks 1 and 2, 3 and 4, ...
     #[must_use]
     pub fn pair(&self) -> i64 {
         (self.number + 1) / 2
@@ -106,14 +107,14 @@ impl Block {
         self.ns / self.n_output
     }
 
-    /// The same over steps whose shape had appeared before; not a number without any.
+    /// The same over steps with a known shape; NaN if there are none.
     #[must_use]
     pub fn known_ns_per_output(&self) -> f64 {
         self.known.0 / self.known.1
     }
 
-    /// The same without the first steps of a shape, which some engines compile for, as long as others have at
-    /// least half of the outputs: what a disturbance is told from.
+    /// The same without the first steps of a shape (for which some engines compile), provided that
+    /// the others have at least half of the outputs. Used to detect disturbances.
     #[must_use]
     pub fn usual_ns_per_output(&self) -> f64 {
         let is_known = 2.0 * self.known.1 >= self.n_output;
@@ -125,7 +126,7 @@ impl Block {
     }
 }
 
-/// Sums over the steps of a run, from the first on.
+/// Running sums over the steps of a run.
 #[derive(Debug, Clone)]
 pub struct StepSums {
     is_serial: bool,
@@ -139,25 +140,25 @@ pub struct StepSums {
     /// Real, and with padding.
     n_node: [f64; 2],
     n_edge: [f64; 2],
-    /// Time of preparing batches, or of waiting for them.
+    /// Time spent preparing batches, or waiting for them.
     data: f64,
     parts: PartSums,
     shapes: ShapeLog,
     blocks: BTreeMap<i64, Block>,
-    /// Number of steps and their time, stretch by stretch; as many as there are steps, at most 40.
+    /// Number of steps and their time per stretch; as many stretches as steps, but at most 40.
     stretches: Vec<(f64, f64)>,
 }
 
 impl StepSums {
-    /// Nothing yet, of a run with this row.
+    /// Empty sums for a run with this row.
     #[must_use]
     pub fn new(run: &RunRecord) -> Self {
         let n_step = run.n_step_planned.or(run.n_step).unwrap_or(1);
         Self::planned(n_step, run.prefetch_depth == 0)
     }
 
-    /// Nothing yet, of a run with so many planned steps, whose batches are prepared in turn with the
-    /// steps (`is_serial`) or ahead by another thread.
+    /// Empty sums for a run with this many planned steps, whose batches are prepared between the
+    /// steps (`is_serial`) or ahead of time by another thread.
     #[must_use]
     pub fn planned(n_step: i64, is_serial: bool) -> Self {
         let n_step_planned = n_step.max(1);
@@ -187,8 +188,8 @@ impl StepSums {
         if step.is_timing_only != Some(true) {
             self.add_planned(step);
         }
-        // All runs of a cell have the same warm-up. Before version 4 of the schema, `is_warmup` could go
-        // on in later blocks, longer for one strategy than for another.
+        // All runs of a cell have the same warm-up. Before version 4 of the schema, `is_warmup`
+        // could extend into later blocks, by different amounts for different strategies.
         if step.block.map_or(step.is_warmup, |block| block == 0) {
             return;
         }
@@ -208,7 +209,7 @@ impl StepSums {
                 block.known.1 += n_output;
             }
         }
-        // Batches that are prepared ahead are no part of the step; waiting for them is.
+        // Preparation of prefetched batches is not part of the step; waiting for them is.
         let wait = || step.wait_ns.unwrap_or(0) as f64;
         self.data += if self.is_serial { batching } else { wait() };
         self.n_output += n_output;
@@ -229,19 +230,19 @@ impl StepSums {
         *stretch = (stretch.0 + 1.0, stretch.1 + step.step_ns as f64);
     }
 
-    /// Time of the steps so far that were asked for, warm-up included, in nanoseconds.
+    /// Time of the requested steps so far in nanoseconds, including the warm-up.
     #[must_use]
     pub fn train_ns(&self) -> i64 {
         self.train_ns
     }
 
-    /// A block of a run in a cell; none of block 0, which is the warm-up.
+    /// A block of a run in a cell; `None` for block 0, which is the warm-up.
     #[must_use]
     pub fn block(&self, number: i64) -> Option<Block> {
         self.blocks.get(&number).filter(|block| block.is_measured()).copied()
     }
 
-    /// What the steps so far come to.
+    /// Summary of the steps so far.
     #[must_use]
     pub fn summary(&self) -> StepSummary {
         let width = self.n_step_planned as f64 / self.stretches.len() as f64;
@@ -277,7 +278,7 @@ impl StepSums {
         if ns <= 0.0 {
             return None;
         }
-        // What has neither nodes nor edges wastes none on padding.
+        // Without any nodes or edges, none are wasted on padding.
         let fill = |[real, all]: [f64; 2]| if all > 0.0 { real / all } else { 1.0 };
         Some(Work {
             outputs_per_s: self.n_output / (ns / 1e9),
@@ -370,7 +371,7 @@ mod tests {
         assert!((block.ns_per_output() - 70.0 / 62.0).abs() < 1e-12);
     }
 
-    /// What an earlier version recorded: one strategy went on warming up while its shapes were new.
+    /// Recorded by an earlier version: one strategy's warm-up lasted while its shapes were new.
     #[test]
     fn steps_of_later_blocks_count_for_every_strategy() {
         let summary = [false, true].map(|is_warmup| {

@@ -1,4 +1,4 @@
-//! Published tables in other formats.
+//! Exports of published tables.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -58,7 +58,7 @@ fn run_rows() -> Vec<(Table, RecordBatch)> {
     ]
 }
 
-/// Files as a run of this version publishes them.
+/// Files as published by a run of this version.
 fn publish(dir: &Path) {
     let ctx = SinkContext {
         dir: dir.join("tables"),
@@ -105,7 +105,7 @@ fn an_export_is_what_the_sink_would_have_written() {
             |folder: &Path| fs::read_to_string(folder.join(table.name()).join("a.csv")).unwrap();
         assert_eq!(file(&out.join("csv")), file(&live), "{table}");
     }
-    // Nothing unfinished is left, and a second export replaces the first.
+    // No unfinished files are left, and a second export replaces the first.
     assert_eq!(fs::read_dir(out.join("csv")).unwrap().count(), 6);
     assert_eq!(to_sink(dir.path(), &out, &Csv::default()).unwrap(), exported);
 }
@@ -140,7 +140,7 @@ fn every_record_of_an_event_file_comes_back() {
     let events = read_events(&path).unwrap();
     assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
     assert!((events[0].wall_time - 1_700_000_000.25).abs() < 1e-6);
-    // Evaluations come after the step that they follow; time goes on. A step for timing alone is no
+    // Evaluations follow their step, and time does not go backwards. A step for timing only is not
     // part of training.
     assert_eq!(
         events.iter().skip(1).map(|event| event.step).collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! Graphs as named columns, and back.
+//! Converts graphs to named columns and back.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(crate) struct Attributes {
     node_class: Option<Vec<String>>,
     node_feature_width: Option<usize>,
     has_sparse_feature: bool,
-    /// Its name and kind.
+    /// Name and kind.
     target: Option<(String, TargetKind)>,
     has_position: bool,
     own: Vec<OwnShape>,
@@ -35,7 +35,7 @@ enum EdgeKind {
     OneGraph,
 }
 
-/// The columns of a store. The standardisation of the target is not among them: it depends on the
+/// The columns of a store. The standardisation of the target is excluded, because it depends on the
 /// split.
 pub(crate) fn of(graphs: &Graphs) -> (Attributes, Columns<'_>) {
     let mut columns = Columns::new();
@@ -117,7 +117,7 @@ fn own_column(shape: &OwnShape) -> String {
 
 fn names(columns: &mut Reader) -> Result<Vec<String>, CacheError> {
     let text = String::from_utf8(columns.values("name")?);
-    let wrong = || CacheError::Damaged("column name is no list of names".to_owned());
+    let wrong = || CacheError::Damaged("column name is not a list of names".to_owned());
     let (text, mut start) = (text.map_err(|_| wrong())?, 0);
     let name = |n_byte: u32| {
         let end = start + n_byte as usize;
@@ -132,10 +132,10 @@ fn offsets(columns: &mut Reader, name: &'static str) -> Result<Vec<usize>, Cache
 }
 
 impl Attributes {
-    /// The store that these columns came from.
+    /// The store from which these columns were created.
     ///
     /// # Errors
-    /// A column that is missing, of another type, or that contradicts others.
+    /// A column that is missing, has another type, or contradicts others.
     pub(crate) fn graphs(&self, columns: &mut Reader) -> Result<Graphs, CacheError> {
         let mut graphs = Graphs::new(&self.name, self.topology(columns)?)?;
         if let Some(name) = &self.node_class {

@@ -1,4 +1,4 @@
-//! One file: columns in the format of safetensors, a description, and checksums over both.
+//! One file: columns in the safetensors format, a description, and checksums over both.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::safetensors_header;
 
-/// Raised when the meaning of a column or of the description changes.
+/// Increment when the meaning of a column or of the description changes.
 const VERSION: &str = "1";
 
 const VERSION_KEY: &str = "batchlab_cache";
@@ -30,12 +30,13 @@ pub enum CacheError {
     Io { path: PathBuf, source: io::Error },
     #[error("it is damaged: {0}")]
     Damaged(String),
-    #[error("it is of version {0} of the format, not {VERSION}")]
+    #[error("it has format version {0}, not {VERSION}")]
     Version(String),
-    /// The columns contradict each other although their checksums are right.
-    #[error("its columns do not make graphs: {0}")]
+    /// The columns contradict each other although their checksums match.
+    #[error("its columns are not valid graphs: {0}")]
     Content(#[from] DatasetError),
-    /// An input changed while it was read, or so shortly before that its times cannot show it.
+    /// An input changed while it was read, or so shortly before that its modification time cannot
+    /// show it.
     #[error("{} changed while it was read, or just before", .0.display())]
     Changed(PathBuf),
     #[error("cannot encode it: {0}")]
@@ -75,7 +76,7 @@ fn dtype(number: Number) -> Dtype {
     }
 }
 
-/// One column; matrices are row-major, vectors of three are stored flat.
+/// One column; matrices are row-major, 3-vectors are stored flat.
 pub(crate) struct Column<'a> {
     dtype: Dtype,
     shape: [usize; 1],
@@ -117,15 +118,15 @@ impl View for Column<'_> {
 
 pub(crate) type Columns<'a> = BTreeMap<Cow<'static, str>, Column<'a>>;
 
-/// What the file says about its columns. Its own checksum stands beside it.
+/// Metadata of the columns. Its own checksum is stored next to it.
 #[derive(Serialize, Deserialize)]
 struct Header<T> {
     description: T,
-    /// SHA-256 of every column's bytes, by its name.
+    /// SHA-256 of each column's bytes, by name.
     checksums: BTreeMap<String, String>,
 }
 
-/// Writes a file beside its place, then moves it there.
+/// Writes a file atomically (temporary file and rename).
 pub(crate) fn write(
     path: &Path,
     description: &impl Serialize,
@@ -149,11 +150,11 @@ pub(crate) fn write(
     write.map_err(failed)
 }
 
-/// The columns of an open file, which are read one by one.
+/// The columns of an open file, which are read one at a time.
 pub(crate) struct Reader {
     path: PathBuf,
     file: File,
-    /// Where the first column begins, in bytes.
+    /// Offset of the first column in bytes.
     start: u64,
     metadata: Metadata,
     checksums: BTreeMap<String, String>,
@@ -178,13 +179,13 @@ pub(crate) fn open<T: DeserializeOwned>(path: &Path) -> Result<Option<(Reader, T
         return Err(damaged("the checksum of its description is wrong"));
     }
     let Header { description, checksums } = serde_json::from_str(entry(HEADER_KEY))
-        .map_err(|error| CacheError::Damaged(format!("its description is wrong ({error})")))?;
+        .map_err(|error| CacheError::Damaged(format!("its description is invalid ({error})")))?;
     let path = path.to_owned();
     Ok(Some((Reader { path, file, start, metadata, checksums }, description)))
 }
 
 impl Reader {
-    /// The values of a column, after its checksum was found right.
+    /// The values of a column, after verifying its checksum.
     pub(crate) fn values<T: Element>(&mut self, name: &str) -> Result<Vec<T>, CacheError> {
         self.typed(name, T::DTYPE)
     }

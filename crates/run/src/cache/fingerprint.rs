@@ -1,4 +1,4 @@
-//! Whether the files that a data set was made of, and the program that read them, are the same.
+//! Detects changes to the files of a data set and to the program that reads them.
 
 use std::fs;
 use std::io::{self, Read};
@@ -16,34 +16,35 @@ use walkdir::WalkDir;
 
 use super::CacheError;
 
-/// A folder with more entries than this is not looked through.
+/// Maximum number of entries in a folder; larger folders are not scanned.
 const MAX_ENTRY: usize = 1_000_000;
 
-/// Folders within folders; the readers go no deeper.
+/// Maximum depth of nested folders; the readers go no deeper.
 const MAX_DEPTH: usize = 32;
 
-/// How far the times of a file system may lag behind the clock: Linux takes them from a clock that
-/// steps by up to 10 ms, and a busy virtual machine misses steps. A change right after the beginning
-/// may therefore bear an earlier time, and what was written this long before it is not kept.
+/// Maximum lag of file system timestamps behind the clock: Linux takes them from a clock that
+/// advances in steps of up to 10 ms, and a busy virtual machine misses steps. A change just after
+/// loading began may therefore have an earlier timestamp, and files written within this time before
+/// loading are not cached.
 pub const CLOCK_STEP: Duration = Duration::from_millis(100);
 
-/// One input, and what it was when the graphs were loaded.
+/// One input, with its fingerprint when the graphs were loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct InputFingerprint {
     asked: PathBuf,
     found: PathBuf,
-    /// Of a file: SHA-256 of its content. Of a folder: SHA-256 over path, length and modification time of
-    /// everything in it, because reading 133,885 small files takes as long as loading them. Links count as
-    /// their targets.
+    /// For a file: SHA-256 of its content. For a folder: SHA-256 over path, length and modification
+    /// time of everything in it, because reading 133,885 small files takes as long as loading them.
+    /// Links are followed.
     fingerprint: String,
 }
 
 impl InputFingerprint {
-    /// Looks at an input after loading, which began at `started`.
+    /// Fingerprints an input after loading, which began at `started`.
     ///
     /// # Errors
-    /// An input that cannot be read, or that may have changed after the beginning: it is unknown which
-    /// content was loaded.
+    /// An input that cannot be read, or that may have changed since loading began, so that it is
+    /// unknown which content was loaded.
     pub(crate) fn of(input: &Input, started: SystemTime) -> Result<Self, CacheError> {
         let found = std::path::absolute(&input.found);
         let (found, (fingerprint, changed)) = found
@@ -65,7 +66,7 @@ impl InputFingerprint {
     }
 }
 
-/// A hash of the content, and the time of the last change.
+/// Hash of the content, and time of the last change.
 fn fingerprint(path: &Path) -> io::Result<(String, SystemTime)> {
     let metadata = fs::metadata(path)?;
     let mut hasher = Sha256::new();
@@ -88,8 +89,8 @@ fn fingerprint(path: &Path) -> io::Result<(String, SystemTime)> {
                     hasher.update(metadata.len().to_le_bytes());
                     hasher.update(nanoseconds(modified).to_le_bytes());
                 }
-                // A link to a folder above leads to what is hashed already. The hash changes when the
-                // target of a broken link appears.
+                // A link to a parent folder leads to content that is already hashed. The hash
+                // changes when the target of a broken link appears.
                 Err(error) if error.path().is_some_and(Path::is_symlink) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -114,21 +115,21 @@ fn nanoseconds(time: SystemTime) -> u128 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
-/// The running program: length and checksum of its file. Another build reads everything again, because its
-/// readers may have been corrected.
+/// The running program: length and checksum of its file. A different build reads everything again,
+/// because its readers may have been fixed.
 pub(crate) fn program() -> String {
     static PROGRAM: LazyLock<String> = LazyLock::new(|| {
         if let Ok((length, checksum)) = checksum_of_program() {
             return format!("batchlab {length} {checksum:08x}");
         }
-        // Nothing is shared with a program of which nobody knows whether it is the same.
+        // The program cannot be identified, so nothing is shared with other processes.
         let now = nanoseconds(SystemTime::now());
         format!("batchlab, process {} at {now}", std::process::id())
     });
     PROGRAM.clone()
 }
 
-/// The name of the file may lead to another program by now; Linux knows the one that is running.
+/// The path may by now refer to a different program; Linux provides the running one.
 fn checksum_of_program() -> io::Result<(u64, u32)> {
     let running = Path::new("/proc/self/exe");
     let file = fs::File::open(running).or_else(|_| fs::File::open(std::env::current_exe()?))?;

@@ -1,13 +1,13 @@
-//! What batchers have prepared, kept for the next time.
+//! Cache of batcher preparation.
 //!
-//! One file per key, beside the loaded graphs:
+//! One file per key, next to the cached graphs:
 //!
 //! ```text
 //! <folder>/<first word of the key>-<hash of the key>.prepared.safetensors
 //! ```
 //!
-//! A file that is cut off, damaged, or written by another program or with another number of threads, so that
-//! the time in it is another one, is not used, and computed anew.
+//! A file that is truncated, damaged, or written by another program or with another number of
+//! threads (which would affect the recorded time) is ignored, and the value is computed again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,8 @@ use super::{Cache, MAX_BYTE, file, store};
 
 const COLUMN: &str = "prepared";
 
-/// The files, and what this program has read or written of them: an evaluation asks again and again.
+/// The files, and what this program has read from or written to them, because evaluations ask
+/// repeatedly.
 struct Prepared {
     folder: Option<PathBuf>,
     progress: Arc<dyn Progress>,
@@ -33,8 +34,8 @@ struct Prepared {
 }
 
 impl Cache {
-    /// Where batchers keep what they have prepared; without a folder, in memory alone. What goes wrong
-    /// is noted through `progress` and never fails anything.
+    /// Cache for the preparation of batchers; without a folder, in memory only. Failures are noted
+    /// through `progress` and are not errors.
     #[must_use]
     pub fn prepared(&self, progress: Arc<dyn Progress>) -> Arc<dyn ByteCache> {
         let folder = self.folder().map(Path::to_owned);
@@ -56,7 +57,7 @@ impl ByteCache for Prepared {
                 Some(content)
             }
             Err(error) => {
-                self.note(&path, &error.to_string(), "computing it anew");
+                self.note(&path, &error.to_string(), "computing it again");
                 None
             }
         }
@@ -68,7 +69,7 @@ impl ByteCache for Prepared {
         let path = path(folder, key);
         match write(&path, key, bytes) {
             Ok(()) => store::shrink(folder, &path, MAX_BYTE),
-            Err(error) => self.note(&path, &error.to_string(), "not kept for the next time"),
+            Err(error) => self.note(&path, &error.to_string(), "not cached"),
         }
     }
 
@@ -92,12 +93,12 @@ fn path(folder: &Path, key: &str) -> PathBuf {
     folder.join(format!("{name}-{}.prepared.safetensors", &sha256(key.as_bytes())[..16]))
 }
 
-/// What makes the value, and the time that it took.
+/// Everything that the value and its computing time depend on.
 fn description(key: &str) -> String {
     format!("{}, threads {}, {key}", program(), rayon::current_num_threads())
 }
 
-/// The bytes of a file; `None` if there are none, or if they are another program's or another key's.
+/// The bytes of a file; `None` if missing, or if written by another program or for another key.
 fn read(path: &Path, key: &str) -> Result<Option<Vec<u8>>, CacheError> {
     match file::open::<String>(path)? {
         Some((mut columns, written)) if written == description(key) => {
@@ -157,7 +158,7 @@ mod tests {
         assert_eq!(Cache::off().prepared(Arc::new(())).get("a"), None);
     }
 
-    /// Cut off at every length, and with every byte changed.
+    /// Truncated at every length, and with every byte changed.
     #[test]
     fn a_damaged_file_is_computed_anew() {
         let folder = tempfile::tempdir().unwrap();
@@ -176,7 +177,7 @@ mod tests {
             fs::write(&place, bytes).unwrap();
             assert_eq!(cache.prepared(Arc::clone(&notes) as _).get("near"), None, "case {n}");
             let said = notes.0.lock().unwrap().pop();
-            assert!(said.is_some_and(|note| note.ends_with("; computing it anew")), "case {n}");
+            assert!(said.is_some_and(|note| note.ends_with("; computing it again")), "case {n}");
         }
         cache.prepared(Arc::new(())).put("near", b"again");
         assert_eq!(cache.prepared(Arc::new(())).get("near").unwrap(), b"again");

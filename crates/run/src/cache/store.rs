@@ -1,4 +1,4 @@
-//! The folder in which loaded graphs are kept.
+//! The folder of cached graphs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Kept {
 }
 
 impl Cache {
-    /// The kept files, last used first; none without a folder.
+    /// The cached files, most recently used first; empty without a folder.
     #[must_use]
     pub fn list(&self) -> Vec<Kept> {
         self.folder().map(list).unwrap_or_default()
@@ -41,19 +41,19 @@ fn list(folder: &Path) -> Vec<Kept> {
     all
 }
 
-/// Marks a file as used; if that fails, it only seems older than it is.
+/// Marks a file as used; on failure it merely looks older.
 pub(crate) fn touch(path: &Path) {
     let _ = open_to_change(path, fs::File::options().append(true))
         .and_then(|file| file.set_modified(SystemTime::now()));
 }
 
-/// Removes the least recently used files until at most `max_byte` are left; never `newest`.
+/// Removes the least recently used files until at most `max_byte` remain; never removes `newest`.
 pub(crate) fn shrink(folder: &Path, newest: &Path, max_byte: u64) {
     let mut total = 0_u64;
     for kept in list(folder) {
         total = total.saturating_add(kept.n_byte);
         if total > max_byte && kept.path != newest {
-            // Another program may have removed it already.
+            // Another process may already have removed it.
             let _ = fs::remove_file(&kept.path);
             total -= kept.n_byte;
         }

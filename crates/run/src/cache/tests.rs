@@ -10,11 +10,11 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// One graph per line, with as many nodes as the line says.
+/// One graph per line, which gives its number of nodes.
 #[derive(Debug, Serialize, Deserialize)]
 struct Lines {
     path: PathBuf,
-    /// Whether the file is written to after it was read.
+    /// Whether the file is modified after it was read.
     #[serde(default)]
     disturb: bool,
 }
@@ -45,7 +45,7 @@ impl Progress for Notes {
     }
 }
 
-/// A folder with a file of two graphs, which is older than the test, and a cache.
+/// A folder with a file of two graphs, older than the test, and a cache.
 struct Place {
     folder: TempDir,
     cache: Cache,
@@ -108,7 +108,7 @@ fn a_file_with_other_content_is_read_again_and_a_new_time_alone_is_not() {
     assert!(place.load(&lines()).0.from_cache);
 }
 
-/// The fingerprint of a folder, as if nothing in it had changed lately.
+/// The fingerprint of a folder, as if nothing in it had changed recently.
 fn fingerprint_of(folder: &Path) -> Result<InputFingerprint, CacheError> {
     let later = SystemTime::now() + Duration::from_secs(10);
     let input =
@@ -139,7 +139,7 @@ fn a_folder_is_known_by_what_its_links_lead_to() {
     symlink(at("file"), at("data/to file")).unwrap();
     symlink(at("elsewhere"), at("data/inner/to folder")).unwrap();
     symlink(at("nowhere"), at("data/to nothing")).unwrap();
-    // In a circle, and twice, so that the ways through it would double with every step.
+    // A cycle, and twice, so that the number of paths would double at each level.
     symlink(at("data"), at("data/inner/up")).unwrap();
     symlink(at("data"), at("data/inner/up again")).unwrap();
     let fingerprint = || fingerprint_of(&at("data")).unwrap();
@@ -181,7 +181,7 @@ fn another_description_or_folder_has_another_file() {
     assert!(!second.from_cache && second.kept != first.kept);
 }
 
-/// Whatever happens to the file, the graphs are right, and a note says why they were read again.
+/// For any damage to the file, the graphs are correct and a note says why they were read again.
 #[test]
 fn damage_to_the_file_is_noticed() {
     let place = Place::new();
@@ -193,7 +193,7 @@ fn damage_to_the_file_is_noticed() {
         let (loaded, notes) = place.load(&lines());
         assert_eq!(loaded.graphs.content_hash(), first.graphs.content_hash(), "{what}");
         assert!(!loaded.from_cache, "{what}");
-        // A description that is for another program or data set is no damage.
+        // A description for another program or data set is not damage.
         let explained = notes.iter().any(|note| note.contains("is not used"));
         assert!(explained || notes == ["2 graphs"], "{what}: {notes:?}");
         assert_eq!(fs::read(&path).unwrap().len(), good.len(), "{what}: it is written again");

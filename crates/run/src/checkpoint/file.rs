@@ -1,4 +1,4 @@
-//! One checkpoint as a file.
+//! Reads and writes one checkpoint file.
 
 use std::collections::HashMap;
 use std::io::{self, Read as _, Seek as _};
@@ -18,14 +18,14 @@ const STATE_KEY: &str = "batchlab_checkpoint";
 const LEDGER: &str = "ledger";
 const ENGINE: &str = "engine";
 const EXTENSION: &str = "safetensors";
-/// Digits of the hash in the name.
+/// Number of hash digits in the name.
 const N_DIGIT: usize = 16;
 
 pub(crate) fn write(checkpoint: &Checkpoint, folder: &Path) -> Result<PathBuf, CheckpointError> {
     let bytes = encode(checkpoint).map_err(|error| failed(folder)(io::Error::other(error)))?;
     let hash = &sha256(&bytes)[..N_DIGIT];
     let path = folder.join(format!("step-{:012}.{hash}.{EXTENSION}", checkpoint.state.step));
-    // A checkpoint that a killed process left unfinished would take room forever.
+    // Unfinished checkpoints of killed processes would take up space forever.
     remove_unfinished(folder);
     atomic_write(&path, &bytes).map_err(failed(&path))?;
     Ok(path)
@@ -77,8 +77,8 @@ pub(crate) fn read(path: &Path) -> Result<Checkpoint, CheckpointError> {
     Ok(Checkpoint { state, trainer, ledger })
 }
 
-/// How a state contradicts itself or the name of its file, if it does: a hash that fits says only that the
-/// file is as someone wrote it.
+/// Contradictions within a state or with its file name: a matching hash only proves that the file
+/// is unchanged.
 fn contradiction(state: &RunState, named: Option<u64>) -> Option<String> {
     let RunState { step, n_update, n_shape, .. } = *state;
     let epoch = state.cursor.epoch;
@@ -108,7 +108,7 @@ fn contradiction(state: &RunState, named: Option<u64>) -> Option<String> {
     state.schedule.contradiction(step)
 }
 
-/// What every version of the format has.
+/// Part common to all versions of the format.
 #[derive(serde::Deserialize)]
 struct Format {
     format: u32,
@@ -145,7 +145,7 @@ fn shapes(numbers: &[u32]) -> Vec<Shape> {
     numbers.as_chunks().0.iter().map(shape).collect()
 }
 
-/// A tensor as the format takes it, without a copy.
+/// A tensor in the format, without copying.
 pub(crate) fn array(tensor: &NamedTensor) -> Result<TensorView<'_>, SafeTensorError> {
     TensorView::new(Dtype::F32, tensor.shape.clone(), bytemuck::cast_slice(&tensor.data))
 }

@@ -103,7 +103,7 @@ fn every_damaged_byte_is_noticed_and_the_one_before_is_used() {
     }
     for (n_byte, reason) in [
         (bytes.len() / 2, "it ends within its header"),
-        (bytes.len() - 1, "its tensors do not fill it"),
+        (bytes.len() - 1, "its tensors do not fill the file"),
     ] {
         fs::write(&path, &bytes[..n_byte]).unwrap();
         let (newest, damaged) = newest_step(folder.path());
@@ -129,7 +129,7 @@ fn nothing_that_lies_in_the_folder_is_written_through_or_kept_for_ever() {
     let path = checkpoint(1).write(folder.path(), KEEP).unwrap();
     assert_eq!(fs::read(at("letter")).unwrap(), b"mine");
     assert!(!at(".unfinished-abc").exists());
-    // A long file of nothing is refused before it is read.
+    // A long, empty file is rejected before it is read.
     fs::File::create(&path).unwrap().set_len(100 << 30).unwrap();
     assert!(Checkpoint::read(&path).is_err());
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::*;
 
-/// One batch with the key 0, of another graph each time that it is opened.
+/// One batch with the key 0, of a different graph each time it is opened.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Changing {
     #[serde(skip)]
@@ -43,7 +43,7 @@ impl BatchStream for OneBatch {
     }
 }
 
-/// Notes the streams and the graphs of what is uploaded.
+/// Records the streams and graphs of uploads.
 #[derive(Default)]
 struct Uploads(Vec<(u64, u32)>);
 
@@ -90,7 +90,7 @@ impl Trainer for Uploads {
     }
 }
 
-/// Two evaluations of two subsets, in batches of all evaluations and of the strategy itself.
+/// Two evaluations of two subsets, in batches of all evaluations and of the strategy under study.
 fn uploads(keeps: bool) -> Vec<(u64, u32)> {
     let many = ManyGraphs::new(&[1; 4], Edges::FullyConnected).unwrap();
     let graphs = Arc::new(Graphs::new("four", Topology::Many(many)).unwrap());
@@ -119,7 +119,7 @@ fn uploads(keeps: bool) -> Vec<(u64, u32)> {
 #[test]
 fn batches_that_come_again_are_collated_once() {
     let graphs = |keeps| -> Vec<u32> { uploads(keeps).iter().map(|&(_, graph)| graph).collect() };
-    // The plan of the second evaluation is another, but its key says that it is not.
+    // The second evaluation has a different plan, but the same key.
     assert_eq!(graphs(true), [0, 1, 0, 1, 0, 1, 0, 1]);
     assert_eq!(graphs(false), [0, 1, 0, 1, 2, 3, 2, 3]);
 }
@@ -133,8 +133,8 @@ fn batches_of_the_strategy_itself_are_no_others() {
     assert_eq!(streams.len(), 5, "{streams:?}");
 }
 
-/// As `sklearn.metrics.f1_score(..., average="macro")`: (2/3 + 0 + 4/5 + 0) / 4; class 3 is predicted
-/// once and never occurs, class 4 neither.
+/// Like `sklearn.metrics.f1_score(..., average="macro")`: (2/3 + 0 + 4/5 + 0) / 4; class 3 is
+/// predicted once but never occurs, class 4 does neither.
 #[test]
 fn macro_f1_is_a_mean_over_classes() {
     let mut sums = Sums::default();

@@ -11,7 +11,7 @@ use super::super::pipeline::Producer;
 use super::*;
 use batchlab_results::Publisher;
 
-/// Each batch holds two graphs, in their order.
+/// Each batch contains two graphs, in order.
 struct Pairs(u64);
 
 impl BatchStream for Pairs {
@@ -31,7 +31,7 @@ impl BatchStream for Pairs {
     }
 }
 
-/// Records the calls; the loss of the third step is not finite.
+/// Records calls; the loss of the third step is not finite.
 #[derive(Default)]
 struct RecordingTrainer {
     n_forward: u64,
@@ -106,7 +106,7 @@ fn only_the_last_step_waits_for_more_than_its_loss() {
     }
 }
 
-/// Trains ten steps with this loss in the third; gives what the trainer did last, how the run
+/// Trains ten steps with this loss in the third; returns the trainer's last calls, how the run
 /// ended, and the details of the event.
 fn train_with(loss: f64, depth: u32) -> (Vec<&'static str>, u64, String, Value) {
     let graphs = forty();
@@ -192,8 +192,8 @@ fn the_cursor_before_leads_back_to_the_same_batch() {
     assert_eq!(json!(plan.cursor), payload["cursor"]);
 }
 
-/// Trains two steps, and goes on for timing alone until `goal`, where the third step of all has this
-/// loss. Gives how many steps were recorded, the events, and how the run ended.
+/// Trains two steps and continues for timing only until `goal`; the third step overall has this
+/// loss. Returns the number of recorded steps, the events, and how the run ended.
 fn time_beyond(loss: f64, goal: u64) -> (u64, Vec<String>, Option<Ending>, Vec<f64>) {
     let graphs = forty();
     let producer =
@@ -239,8 +239,8 @@ fn a_loss_that_is_not_finite_beyond_the_end_ends_the_timing_alone() {
     assert_eq!(
         events,
         [
-            "steps for timing alone ended after step 2, because the loss of step 3 is NaN; all 2 steps \
-          that were asked for are done"
+            "steps for timing only ended after step 2, because the loss of step 3 is NaN; all 2 requested \
+          steps are done"
         ]
     );
     assert_eq!(
@@ -249,7 +249,7 @@ fn a_loss_that_is_not_finite_beyond_the_end_ends_the_timing_alone() {
     );
 }
 
-/// The steps of the warm-up when shapes are new in these steps.
+/// The warm-up steps, if these steps have new shapes.
 fn warm_up(least: u64, n_step: u64, is_new: impl Fn(u64) -> bool) -> Vec<u64> {
     let training = format!("steps = 100\nwarmup_steps = {least}");
     let training: Training = toml::from_str(&training).unwrap();
@@ -262,7 +262,7 @@ fn warm_up(least: u64, n_step: u64, is_new: impl Fn(u64) -> bool) -> Vec<u64> {
 
 #[test]
 fn the_warm_up_lasts_while_every_step_brings_a_new_shape() {
-    // New shapes beyond its end are no warm-up.
+    // New shapes after its end do not extend it.
     assert_eq!(warm_up(2, 9, |step| step <= 4 || step == 7), [1, 2, 3, 4]);
     assert_eq!(warm_up(3, 9, |step| step == 1), [1, 2, 3]);
     assert_eq!(warm_up(0, 9, |_| true), [0; 0]);

@@ -1,4 +1,4 @@
-//! A thread that shows that its process lives.
+//! Heartbeat thread of a process.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use batchlab_files::atomic_write_unsynced;
 
-/// Writes a counter into a file until it is dropped.
+/// Increments a counter in a file until dropped.
 #[derive(Debug)]
 pub(crate) struct Beat {
     thread: Option<(Sender<()>, JoinHandle<()>)>,
@@ -23,7 +23,8 @@ impl Beat {
             let mut counter = 0_u64;
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 counter += 1;
-                // A disk that fails for longer than others wait ends the claim for them.
+                // If the disk fails for longer than the expiry time, others consider the claim
+                // expired.
                 let _ = atomic_write_unsynced(&path, counter.to_string().as_bytes());
             }
         };

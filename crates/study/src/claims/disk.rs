@@ -1,4 +1,4 @@
-//! What claims ask of a file system.
+//! The file system operations that claims need.
 
 use std::fmt::Debug;
 use std::fs;
@@ -12,35 +12,36 @@ use batchlab_results::{Lock, ResultsError};
 use super::ClaimError;
 use super::beat::Beat;
 
-/// A folder that machines share. What is read may be old; what is made or renamed is so for all at once.
+/// A folder shared by machines. Reads may be stale; creating and renaming take effect for all at
+/// once.
 pub(crate) trait Disk: Send + Sync + Debug {
-    /// Ends with its process, or when it is dropped; seen by processes of the same node.
+    /// Released when its process ends or when dropped; visible to processes on the same node.
     type Lock: Debug;
-    /// Beats until it is dropped.
+    /// Heartbeat that runs until dropped.
     type Beat: Debug;
 
-    /// Names in a folder; none without it.
+    /// Names in a folder; empty if there is no folder.
     fn names(&self, folder: &Path) -> Result<Vec<String>, ClaimError>;
-    /// A file; `None` without it.
+    /// Content of a file; `None` if there is no file.
     fn read(&self, path: &Path) -> Result<Option<String>, ClaimError>;
-    /// Makes a folder; `false`: there is one.
+    /// Creates a folder; `false` if it exists.
     fn make(&self, folder: &Path) -> Result<bool, ClaimError>;
-    /// Writes a file that is seen whole or not at all.
+    /// Writes a file atomically.
     fn write(&self, path: &Path, text: &str) -> Result<(), ClaimError>;
-    /// The same; it survives the machine.
+    /// The same, and fsyncs it to survive a crash of the machine.
     fn write_synced(&self, path: &Path, text: &str) -> Result<(), ClaimError>;
-    /// Writes another counter into a file at once, and after every pause.
+    /// Increments a counter in a file immediately and after every `pause`.
     fn beat(&self, path: &Path, pause: Duration) -> Result<Self::Beat, ClaimError>;
-    /// Renames a folder; `false`: there is one of that name, with something in it.
+    /// Renames a folder; `false` if a non-empty folder with that name exists.
     fn rename(&self, from: &Path, to: &Path) -> Result<bool, ClaimError>;
     fn lock(&self, folder: &Path) -> Result<Self::Lock, ClaimError>;
-    /// Whether a process of this node has the lock of a folder.
+    /// Whether a process on this node holds the lock of a folder.
     fn is_locked(&self, folder: &Path) -> Result<bool, ClaimError>;
-    /// Time on this reader's own clock, which nobody sets.
+    /// Time by this reader's monotonic clock.
     fn now(&self) -> Duration;
 }
 
-/// A folder of the system.
+/// A real folder.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LocalDisk {
     begin: Instant,
@@ -68,7 +69,7 @@ impl Disk for LocalDisk {
 
     fn read(&self, path: &Path) -> Result<Option<String>, ClaimError> {
         match files::read(path, files::MAX_TEXT) {
-            // What is no text is found to be damaged by whoever expects something.
+            // Invalid UTF-8 is detected as damage by those who parse the content.
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(read_failed(path)(error)),
@@ -126,7 +127,7 @@ fn write_failed(path: &Path) -> impl FnOnce(std::io::Error) -> ClaimError {
     |source| ResultsError::Write { path: path.to_owned(), source }.into()
 }
 
-/// Where locks of files are seen: one start of one machine. Names of machines may be the same on two.
+/// Scope of file locks: one boot of one machine. Two machines may have the same host name.
 pub(super) fn node() -> String {
     let started = fs::read_to_string("/proc/sys/kernel/random/boot_id");
     let host = || sysinfo::System::host_name().unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Claims in a simulated folder that many machines share: what they read may be old, answers get lost,
-//! processes are killed or stopped between any two operations, and no two clocks agree.
+//! Claims in a simulated folder shared by many machines: reads may be stale, replies get lost,
+//! processes are killed or suspended between any two operations, and no two clocks agree.
 //!
-//! `BATCHLAB_CLAIMS=1000000 cargo test -p batchlab-study claims` makes so many claims, and
-//! `BATCHLAB_CLAIM_SEED` repeats a seed that failed.
+//! `BATCHLAB_CLAIMS=1000000 cargo test -p batchlab-study claims` simulates this many claims, and
+//! `BATCHLAB_CLAIM_SEED` repeats a failed seed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use super::{
 
 const N_CLIENT: usize = 8;
 const N_CELL: u64 = 60;
-/// What is read is at most this old, in seconds.
+/// Maximum staleness of reads, in seconds.
 const OLDEST: f64 = 120.0;
 
-/// What a file was from some time on; `None`: it was removed.
+/// Content of a file from some time on; `None`: it was removed.
 #[derive(Debug)]
 struct Version {
     from: f64,
@@ -38,7 +38,7 @@ struct Beating {
     counter: u64,
 }
 
-/// What happened, to see that the test tries what it is to try.
+/// Event counts, to check that the test covers the intended cases.
 #[derive(Debug, Default, Clone, Copy)]
 #[allow(clippy::struct_field_names, reason = "all are numbers of something")]
 struct Counts {
@@ -59,11 +59,11 @@ struct State {
     files: BTreeMap<PathBuf, Vec<Version>>,
     beats: Vec<Beating>,
     locks: Vec<(PathBuf, usize)>,
-    /// The client that does the next operation.
+    /// The client that performs the next operation.
     turn: usize,
-    /// When each does something again; `None`: it has ended.
+    /// When each client continues; `None`: it has ended.
     wakes: [Option<f64>; N_CLIENT],
-    /// Until then it does not beat either.
+    /// Until then there is no heartbeat either.
     stopped_until: [f64; N_CLIENT],
     counts: Counts,
 }
@@ -74,12 +74,12 @@ struct World {
     turns: [Condvar; N_CLIENT],
 }
 
-/// The folder as one machine sees it.
+/// The folder as seen by one machine.
 #[derive(Debug, Clone)]
 struct SharedDisk {
     world: Arc<World>,
     client: usize,
-    /// What its clock is off by, in seconds.
+    /// Offset of its clock in seconds.
     clock: f64,
 }
 
@@ -111,7 +111,7 @@ impl State {
 
     fn put(&mut self, path: &Path, from: f64, writer: usize, text: Option<String>) {
         let versions = self.files.entry(path.to_owned()).or_default();
-        // Nobody sees what was replaced so long ago.
+        // Versions replaced this long ago are no longer visible.
         let n_old = versions.iter().filter(|version| version.from < from - OLDEST).count();
         versions.drain(..n_old.saturating_sub(1));
         versions.push(Version { from, writer, text });
@@ -122,7 +122,7 @@ impl State {
         last.is_some_and(|version| version.text.is_some())
     }
 
-    /// A file as a client sees it: as it was a while ago, unless it has changed it itself.
+    /// A file as seen by a client: stale, unless the client has changed it itself.
     fn seen(&self, path: &Path, client: usize, age: f64) -> Option<&String> {
         let is_seen =
             |version: &&Version| version.writer == client || version.from <= self.time - age;
@@ -198,7 +198,7 @@ impl World {
 }
 
 impl SharedDisk {
-    /// One operation; before it the process may be stopped for a while, or killed for good.
+    /// One operation; before it the process may be suspended for a while, or killed.
     fn operate<T>(&self, operation: impl FnOnce(&mut State) -> T) -> Result<T, ClaimError> {
         let mut state = self.world.turn_of(self.client);
         if state.is_one_in(300) {
@@ -341,12 +341,13 @@ fn cell(n: u64) -> PathBuf {
     PathBuf::from(format!("cell-{n:03}"))
 }
 
-/// Some cells are asked for twice, as with narrower intervals.
+/// Some cells are requested twice, as with narrower intervals.
 fn n_round(n: u64) -> u64 {
     1 + u64::from(n.is_multiple_of(5))
 }
 
-/// A process that works until all cells are done, or until it is killed; notes what it has published.
+/// A process that works until all cells are done or it is killed, and records what it has
+/// published.
 fn work(disk: &SharedDisk, published: &Mutex<Vec<(u64, u64, u64)>>) -> Result<(), ClaimError> {
     let node = format!("node {}", disk.client / 2);
     let claims = Claims::new(disk.clone(), ClaimSettings { node, ..ClaimSettings::default() });
@@ -391,7 +392,7 @@ fn train_and_publish(
             disk.world.state.lock().unwrap().counts.n_late += 1;
             Ok(())
         }
-        // A process that is killed while it ends its claim may have published.
+        // A process killed while ending its claim may have published.
         Err(error) => Err(error),
         Ok(()) => {
             published.lock().unwrap().push((n, round + 1, number));
@@ -409,7 +410,7 @@ fn simulate(seed: u64) -> Counts {
             let (world, published) = (Arc::clone(&world), &published);
             scope.spawn(move || {
                 for life in 0.. {
-                    // An hour early or late, and another one after every start of the machine.
+                    // An hour early or late, and different after every restart.
                     let clock = 3600.0 * ((client + life) % 3) as f64;
                     let disk = SharedDisk { world: Arc::clone(&world), client, clock };
                     if work(&disk, published).is_ok() {

@@ -1,4 +1,4 @@
-//! A plan against its collated batch, and against a slow implementation of collation.
+//! Compares plans with their collated batches, and with a slow implementation of collation.
 
 use batchlab_core::graphs::{
     Edges, Graphs, ManyGraphs, NodeClass, OwnField, Per, StoredEdges, Target, Topology,
@@ -24,7 +24,7 @@ fn needs() -> BatchFields {
 pub(super) fn collated(make: Make<'_>) -> Outcome {
     for_all_with(make, ordinary(), 12, |trial, _| {
         let store = store(trial.sizes)?;
-        // One buffer for all batches: nothing of an earlier one may remain.
+        // One buffer for all batches: nothing may remain of earlier ones.
         let mut buffer = BatchBuffer::new();
         for plan in plans(trial) {
             compare(trial, &store, &plan, &mut buffer)
@@ -42,7 +42,7 @@ pub(crate) fn compare(
 ) -> Outcome {
     let graphs = trial.graphs();
     let is_known = |id: &u32| (*id as usize) < graphs.len();
-    // Without room nothing can be collated; `shape` and `exactly_once` report that.
+    // A shape without room cannot be collated; this is reported by `shape` and `exactly_once`.
     if shape_fits(&graphs, plan).is_err() || !plan.members.iter().all(is_known) {
         return Ok(());
     }
@@ -66,7 +66,7 @@ pub(crate) fn compare(
     Expected::new(trial.sizes, plan, &weight).compare(&batch)
 }
 
-/// The weight of each member's output: what the plan says, or 1.
+/// Output weights of the members: those of the plan, or 1.
 fn weights(plan: &BatchPlan) -> Result<Vec<f32>, String> {
     let n = plan.members.len();
     if plan.output_weight.is_empty() {
@@ -81,7 +81,7 @@ fn weights(plan: &BatchPlan) -> Result<Vec<f32>, String> {
     Ok(plan.output_weight.clone())
 }
 
-/// Graphs whose every number tells where it comes from: the graph, and the place in it.
+/// Graphs whose values encode their origin: the graph, and the position within it.
 fn store(sizes: &[[u32; 2]]) -> Result<Graphs, String> {
     let n_node: Vec<u32> = sizes.iter().map(|size| size[0]).collect();
     let n_edge: Vec<u32> = sizes.iter().map(|size| size[1]).collect();
@@ -110,7 +110,7 @@ fn store(sizes: &[[u32; 2]]) -> Result<Graphs, String> {
     Ok(store)
 }
 
-/// A field of each kind, whose numbers tell where they come from too.
+/// Custom fields of each kind, whose values encode their origin too.
 fn own(sizes: &[[u32; 2]], order: &[u32]) -> Vec<OwnField> {
     let (mut charge, mut force, mut kind) = (Vec::new(), Vec::new(), Vec::new());
     for (graph, &[n_node, n_edge]) in sizes.iter().enumerate() {
@@ -154,7 +154,7 @@ fn target_of(graph: usize) -> f32 {
     graph as f32 - 2.5
 }
 
-/// A batch, graph by graph and then padding, with growing vectors and no offsets.
+/// A batch built graph by graph and then padding, with growing vectors and no offsets.
 #[derive(Default)]
 struct Expected {
     n_node_of: Vec<u32>,

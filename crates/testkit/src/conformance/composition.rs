@@ -1,4 +1,4 @@
-//! Whether the same graphs meet in every epoch.
+//! Whether the same graphs share a batch in every epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::input::{for_all, three_sizes};
 use super::trial::brief;
 use super::{Make, Outcome};
 
-/// With fewer batches per epoch there is too little that could differ.
+/// Minimum number of batches per epoch, so that compositions can differ.
 const MIN_BATCH: usize = 4;
 
 pub(super) fn composition(make: Make<'_>) -> Outcome {
@@ -28,7 +28,7 @@ pub(super) fn composition(make: Make<'_>) -> Outcome {
         }
         let (first, second) = (batches(first), batches(second));
         let common = first.intersection(&second).count();
-        // Chance alone repeats a batch of three or more graphs out of 24 far more rarely.
+        // By chance, a batch of three or more graphs out of 24 is repeated far more rarely.
         if 2 * common > first.len() {
             return Err(format!(
                 "{common} of {} batches of the first epoch come back in the second, but without a cache key; \
@@ -40,7 +40,7 @@ pub(super) fn composition(make: Make<'_>) -> Outcome {
     })
 }
 
-/// The batches are the same in every epoch, and their order is not.
+/// Batches must be the same in every epoch, but not their order.
 fn fixed(epochs: &[&[BatchPlan]]) -> Outcome {
     let cache_keys = |epoch: &[BatchPlan]| -> Vec<Option<u64>> {
         epoch.iter().map(|plan| plan.cache_key).collect()
@@ -93,7 +93,7 @@ fn whole_epochs(plans: &[BatchPlan]) -> Vec<&[BatchPlan]> {
     epochs
 }
 
-/// Members of each batch, without their order.
+/// Members of each batch, sorted.
 fn batches(epoch: &[BatchPlan]) -> BTreeSet<Vec<u32>> {
     let sorted = |plan: &BatchPlan| {
         let mut members = plan.members.clone();

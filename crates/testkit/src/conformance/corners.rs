@@ -1,6 +1,6 @@
-//! Views that are unlike the usual: empty, one graph, no edges, one graph that fits nothing.
+//! Corner cases: an empty view, one graph, no edges, one graph that fits nothing.
 //!
-//! A batcher that fails on twelve ordinary graphs passes here: other checks report it.
+//! A batcher that fails on twelve ordinary graphs passes here, because other checks report it.
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ pub(super) fn oversize(make: Make<'_>) -> Outcome {
         if !is_sound(trial, &ordinary) {
             return Ok(());
         }
-        // Refusing is right, but at once: sizes are known before the first step.
+        // It may refuse, but immediately: sizes are known before the first step.
         if trial.open(Purpose::Training, 7).is_err() { Ok(()) } else { sound(trial) }
     })
 }
@@ -97,7 +97,7 @@ fn is_sound(trial: &Trial<'_>, sizes: &[[u32; 2]]) -> bool {
     sound(&Trial { sizes, ..*trial }).is_ok()
 }
 
-/// The promises without which nothing else matters.
+/// The most basic promises.
 pub(crate) fn sound(trial: &Trial<'_>) -> Outcome {
     whole_epochs(trial, &trial.train_or_stop(7)?)?;
     whole_evaluation(trial, &trial.evaluate(7)?)?;

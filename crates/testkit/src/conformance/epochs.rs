@@ -1,4 +1,4 @@
-//! Every graph once per epoch.
+//! Every graph occurs once per epoch.
 
 use std::collections::BTreeMap;
 
@@ -39,8 +39,8 @@ pub(super) fn evaluation_order(make: Make<'_>) -> Outcome {
     })
 }
 
-/// Whether a batcher delivers graphs in another order than that in which it is given them. Graphs
-/// of many sizes and several seeds leave nothing to chance.
+/// Whether a batcher changes the order of the graphs it receives. Graphs of many sizes and several
+/// seeds exclude coincidences.
 fn looks_ahead(batcher: &dyn Batcher) -> bool {
     let sizes: Vec<[u32; 2]> = (0..40).map(|i| [7 * i % 29 + 1, 11 * i % 59 + 1]).collect();
     let trial = Trial::new(batcher, &sizes);
@@ -52,18 +52,18 @@ fn looks_ahead(batcher: &dyn Batcher) -> bool {
     })
 }
 
-/// Members of all batches, one after the other.
+/// Concatenated members of all batches.
 fn named(plans: &[BatchPlan]) -> Vec<u32> {
     plans.iter().flat_map(|plan| plan.members.iter().copied()).collect()
 }
 
-/// The law of epochs. Graphs that are carried into an epoch were drawn before it, so between the
-/// begins of two epochs that have batches
+/// Conservation law of epochs. Graphs that are carried into an epoch were drawn before it, so
+/// between the starts of two epochs that have batches
 ///
 /// delivered + carried out = carried in + every graph once for each epoch between,
 ///
-/// where each term is a count for every graph. It holds for streams that carry groups over and for
-/// those that deliver them unfinished (nothing carried).
+/// where each term is a count per graph. It holds for streams that carry incomplete groups over and
+/// for those that deliver them (nothing carried).
 pub(crate) fn whole_epochs(trial: &Trial<'_>, plans: &[BatchPlan]) -> Outcome {
     let graphs = trial.graphs();
     let mut start = 0;
@@ -102,7 +102,7 @@ pub(crate) fn whole_epochs(trial: &Trial<'_>, plans: &[BatchPlan]) -> Outcome {
     Ok(())
 }
 
-/// Batches of the epoch that these plans begin with; `None` if its end is not among them.
+/// Number of batches in the first epoch of these plans; `None` if its end is not included.
 pub(super) fn epoch_length(plans: &[BatchPlan]) -> Option<usize> {
     let epoch = plans.first()?.cursor.epoch;
     plans.iter().position(|plan| plan.cursor.epoch != epoch)

@@ -8,19 +8,19 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 use super::{Make, Outcome, Trial};
 
-/// Inputs per check: enough to meet groups that are carried over into an epoch, that are full to the
-/// last slot, and that hold all graphs, and little enough for a fraction of a second.
+/// Inputs per check: enough to include groups that are carried over into an epoch, groups that are
+/// full to the last slot, and groups of all graphs, yet few enough for a fraction of a second.
 const N_CASE: u32 = 24;
 
 /// A batch size and the nodes and edges of each graph.
 pub(super) type Input = (BatchSize, Vec<[u32; 2]>);
 
-/// 2 to 32 graphs of 1 to 29 nodes and 1 to 59 edges; what is unusual has checks of its own.
+/// 2 to 32 graphs of 1 to 29 nodes and 1 to 59 edges; unusual input has separate checks.
 pub(super) fn ordinary() -> impl Strategy<Value = Input> {
     (batch_size(), prop::collection::vec(graph(), 2..33))
 }
 
-/// The same of at most 16 graphs, in batches of two or more.
+/// The same with at most 16 graphs, in batches of two or more.
 pub(super) fn few() -> impl Strategy<Value = Input> {
     ((3_u32..9).prop_map(of), prop::collection::vec(graph(), 2..17))
 }
@@ -30,7 +30,7 @@ fn graph() -> impl Strategy<Value = [u32; 2]> {
 }
 
 /// 24 to 48 graphs of three sizes in random order: many batches, and many equal graphs, so that
-/// batchers which sort by size have something to choose as well.
+/// batchers that sort by size have a choice as well.
 pub(super) fn three_sizes() -> impl Strategy<Value = Input> {
     let graph = (1_u32..4).prop_map(|k| [3 * k, 8 * k]);
     (4_u32..8, prop::collection::vec(graph, 24..49))
@@ -45,7 +45,7 @@ pub(super) fn of(batch_size: u32) -> BatchSize {
     BatchSize::try_from(batch_size).expect("the kit's batch sizes are 2 or more")
 }
 
-/// Runs a check on random input and shrinks what fails.
+/// Runs a check on random input and shrinks failing cases.
 pub(super) fn for_all(
     make: Make<'_>,
     input: impl Strategy<Value = Input>,
@@ -54,7 +54,7 @@ pub(super) fn for_all(
     for_all_with(make, input, N_CASE, |trial, _| check(trial))
 }
 
-/// As `for_all`, with another number of cases, and with the batch size for the check.
+/// Like `for_all`, with another number of cases, and with the batch size for the check.
 pub(super) fn for_all_with(
     make: Make<'_>,
     input: impl Strategy<Value = Input>,

@@ -1,4 +1,4 @@
-//! What the order of graphs may depend on: the seed and the sizes, and nothing else.
+//! The order of graphs may depend on the seed and the sizes, and on nothing else.
 
 use std::thread;
 
@@ -79,8 +79,8 @@ fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
     thread::spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Three streams of one batcher one after the other: another seed before it, an evaluation after
-/// it.
+/// Runs three streams of one batcher in sequence: one with another seed, the stream itself, and an
+/// evaluation.
 fn beside_others(trial: &Trial<'_>, n_plan: usize) -> Result<Vec<BatchPlan>, String> {
     let open = |purpose, seed| {
         trial.open(purpose, seed).map_err(|error: batchlab_core::BatcherError| error.to_string())
@@ -104,7 +104,7 @@ pub(super) fn identifiers(make: Make<'_>) -> Outcome {
             return Ok(());
         }
         let n = trial.sizes.len();
-        // Once no identifier is a position, and once each is that of another graph.
+        // First no identifier is a position, then each is the position of another graph.
         let far = |position: usize| 1000 + 3 * (n - 1 - position) as u32;
         let other = |position: usize| (n - 1 - position) as u32;
         let names: [(&dyn Fn(usize) -> u32, &str); 2] =
@@ -117,7 +117,7 @@ pub(super) fn identifiers(make: Make<'_>) -> Outcome {
     })
 }
 
-/// Whether the promises are kept, and every plan has the size of the graphs that it names.
+/// Whether the promises hold, and every plan has the size of its graphs.
 fn measured(trial: &Trial<'_>) -> Outcome {
     sound(trial)?;
     let graphs = trial.graphs();
@@ -153,7 +153,7 @@ pub(super) fn plan_reuse(make: Make<'_>) -> Outcome {
     })
 }
 
-/// A plan after a batch of nodes with listed edges and weights, with something in every field.
+/// A node batch plan with listed edges and weights, in which no field is empty.
 fn dirty() -> BatchPlan {
     BatchPlan {
         level: Level::Nodes,

@@ -1,5 +1,5 @@
-//! Batches prepared ahead: what a stream has decided beyond the last batch that was trained on must
-//! leave no trace.
+//! Prefetching: decisions of a stream beyond the last trained batch must have no effect after
+//! resuming.
 
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -11,14 +11,14 @@ use super::resume::stored;
 use super::trial::{same, take};
 use super::{Make, Outcome, Trial};
 
-/// How many batches a run may prepare ahead, as the checks try it.
+/// The prefetch depths to check.
 const DEPTHS: [usize; 3] = [0, 1, 4];
 
 pub(super) fn prefetched(make: Make<'_>) -> Outcome {
     for_all_with(make, ordinary(), 12, |trial, _| {
         let Some(plans) = trial.repeatable(7) else { return Ok(()) };
         for (n_first, n_second) in stops(&plans) {
-            // Whether a stream resumes at all is left to other checks; this one compares depths.
+            // Whether a stream resumes at all is tested by other checks; this one compares depths.
             let Ok(expected) = interrupted(trial, 0, plans.len(), n_first, n_second) else {
                 continue;
             };
@@ -35,7 +35,7 @@ pub(super) fn prefetched(make: Make<'_>) -> Outcome {
     })
 }
 
-/// Pairs of stops: early, in the middle, and on both sides of every border between epochs.
+/// Pairs of stops: early, in the middle, and on both sides of every epoch boundary.
 fn stops(plans: &[BatchPlan]) -> Vec<(usize, usize)> {
     let n = plans.len();
     let borders =
@@ -49,7 +49,7 @@ fn stops(plans: &[BatchPlan]) -> Vec<(usize, usize)> {
     stops
 }
 
-/// All plans that a run consumes which stops twice.
+/// All plans consumed by a run that stops twice.
 fn interrupted(
     trial: &Trial<'_>,
     depth: usize,
@@ -72,8 +72,7 @@ fn open(trial: &Trial<'_>, cursor: Option<&Cursor>) -> Result<Box<dyn BatchStrea
     }
 }
 
-/// Consumes plans of a stream that another thread runs, and stops it when it is `depth` batches
-/// ahead.
+/// Consumes plans of a stream run by another thread, and stops it when it is `depth` batches ahead.
 fn consume(
     stream: Box<dyn BatchStream>,
     depth: usize,
@@ -85,8 +84,8 @@ fn consume(
     plans
 }
 
-/// A thread that makes plans ahead. It makes one for each permit, so that it is ahead by exactly
-/// the depth and not by what the scheduler happens to allow.
+/// A thread that prefetches plans. It makes one for each permit, so that it is ahead by exactly the
+/// depth, independent of the scheduler.
 struct Ahead {
     permit: Option<Sender<()>>,
     made: Receiver<Result<BatchPlan, String>>,
@@ -118,7 +117,7 @@ impl Ahead {
         self.made.recv().unwrap_or_else(|_| Err("the thread that makes plans ended".into()))
     }
 
-    /// Lets the thread make every plan that it has a permit for; none of them is consumed.
+    /// Lets the thread make all plans for which it has a permit; none of them is consumed.
     fn stop(mut self) {
         self.permit = None;
         if let Err(panic) = self.thread.join() {

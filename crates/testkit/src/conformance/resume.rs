@@ -1,4 +1,4 @@
-//! k batches, resume, and the rest are the same as all of them in one go.
+//! Resuming after k batches gives the same plans as an uninterrupted stream.
 
 use batchlab_core::{BatchPlan, Batcher, Cursor, Purpose};
 
@@ -6,7 +6,8 @@ use super::input::{few, for_all, for_all_with, ordinary};
 use super::trial::{same, take};
 use super::{Make, Outcome, Trial};
 
-/// With every padding: what it learns from a sample is learnt by a grouping that goes on afterwards.
+/// All paddings, because a sample from which padding is learnt comes from a grouping that is then
+/// used further.
 const PADDINGS: [&str; 6] = [
     r#""none""#,
     r#""constant""#,
@@ -16,8 +17,8 @@ const PADDINGS: [&str; 6] = [
     r#"{ "shapes_cost": 50 }"#,
 ];
 
-/// Inputs for each of these, of few graphs: every stream that is opened learns its shapes anew. The
-/// batcher's own padding has as many inputs, and as large ones, as other checks.
+/// Inputs for each of these, with few graphs, because every opened stream learns its shapes again.
+/// The batcher's own padding is tested with as many and as large inputs as in other checks.
 const N_CASE: u32 = 6;
 
 pub(super) fn resume(make: Make<'_>) -> Outcome {
@@ -30,7 +31,8 @@ pub(super) fn resume(make: Make<'_>) -> Outcome {
     })
 }
 
-/// The batcher with another padding; itself if it has no such option, or not this padding.
+/// The batcher with another padding; unchanged if it has no such option, or does not accept this
+/// padding.
 fn with_padding(batcher: Box<dyn Batcher>, padding: &str) -> Box<dyn Batcher> {
     let other = || {
         let mut table = serde_json::to_value(&batcher).ok()?;
@@ -42,7 +44,7 @@ fn with_padding(batcher: Box<dyn Batcher>, padding: &str) -> Box<dyn Batcher> {
 
 pub(super) fn carried(make: Make<'_>) -> Outcome {
     for_all_with(make, ordinary(), 32, |trial, _| {
-        // Only what also resumes elsewhere has lost what was carried.
+        // Only a batcher that resumes elsewhere can be said to have lost carried graphs.
         match resumes_where(trial, |cursor| cursor.carried.is_empty()) {
             Ok(1..) => resumes_where(trial, |cursor| !cursor.carried.is_empty()).map(drop),
             Ok(0) | Err(_) => Ok(()),
@@ -62,8 +64,8 @@ pub(crate) fn resumes_where(
     for (index, &first) in stops.iter().enumerate() {
         let later = &stops[index + 1..];
         let second = later.get(later.len() / 2).copied();
-        // A stream of its own for every part: what a longer one leaves behind somewhere must not
-        // help or harm.
+        // A new stream for every part: state that a longer stream leaves elsewhere must have no
+        // influence.
         let mut found: Vec<BatchPlan> = Vec::new();
         for end in [Some(first), second, Some(plans.len())].into_iter().flatten() {
             let mut stream = match found.last() {
@@ -77,7 +79,7 @@ pub(crate) fn resumes_where(
         same(&plans, &found, &when)?;
     }
     for &first in &stops {
-        // A stream that was used must forget what it holds.
+        // A used stream must reset its state.
         let mut used = trial.open(Purpose::Training, 7).map_err(|error| error.to_string())?;
         take(&mut *used, first)?;
         let cursor = stored(&plans[first - 1]);
@@ -89,7 +91,7 @@ pub(crate) fn resumes_where(
     Ok(stops.len())
 }
 
-/// The cursor as a checkpoint gives it back.
+/// The cursor as restored from a checkpoint.
 pub(super) fn stored(plan: &BatchPlan) -> Cursor {
     let text = serde_json::to_string(&plan.cursor).expect("a cursor is plain numbers");
     serde_json::from_str(&text).expect("a cursor can be read again")

@@ -1,4 +1,4 @@
-//! How much a batch holds.
+//! Capacity of batches.
 
 use batchlab_core::{BatchPlan, GraphSize, Shape};
 
@@ -18,7 +18,7 @@ pub(super) fn shape(make: Make<'_>) -> Outcome {
     })
 }
 
-/// Of training and of an evaluation, as far as they go.
+/// Plans of training and of an evaluation, as far as they succeed.
 pub(super) fn plans(trial: &Trial<'_>) -> Vec<BatchPlan> {
     let mut plans = trial.train(7).unwrap_or_default();
     plans.extend(trial.evaluate(7).unwrap_or_default());
@@ -41,7 +41,7 @@ pub(crate) fn graphs_fit(trial: &Trial<'_>, plan: &BatchPlan) -> Outcome {
     ))
 }
 
-/// The rules that collation asks of a shape.
+/// Requirements of collation on a shape.
 pub(crate) fn shape_fits(graphs: &[GraphSize], plan: &BatchPlan) -> Outcome {
     let real = real(graphs, plan);
     let shape = plan.shape;
@@ -64,8 +64,8 @@ pub(crate) fn shape_fits(graphs: &[GraphSize], plan: &BatchPlan) -> Outcome {
     Ok(())
 }
 
-/// Size of the members, counted here and not by the batcher. Members that do not exist count
-/// nothing; naming them fails another check.
+/// Size of the members, counted independently of the batcher. Unknown members count as nothing;
+/// another check rejects them.
 pub(super) fn real(graphs: &[GraphSize], plan: &BatchPlan) -> Shape {
     let members = plan.members.iter();
     let sizes = members.filter_map(|&id| graphs.iter().find(|graph| graph.id == id));

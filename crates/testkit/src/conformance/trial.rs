@@ -1,19 +1,19 @@
-//! One batcher on one view, and the plans that it makes there.
+//! One batcher on one view, and its plans.
 
 use batchlab_core::{
     BatchContext, BatchPlan, BatchStream, Batcher, BatcherError, Cursor, GraphSize, Purpose, View,
 };
 
-/// Training is followed until this epoch has begun, so that two whole epochs after the first, and
-/// the border behind them, are seen.
+/// Training continues until this epoch has begun, which covers two whole epochs after the first and
+/// the boundary after them.
 const N_EPOCH: u64 = 3;
 
-/// A batcher and the graphs that it works on.
+/// A batcher and its graphs.
 pub(crate) struct Trial<'a> {
     pub(crate) batcher: &'a dyn Batcher,
     /// Nodes and edges of each graph.
     pub(crate) sizes: &'a [[u32; 2]],
-    /// The identifier of the graph at a position. Only the check of identifiers lets them differ.
+    /// The identifier of the graph at a position. Only the check of identifiers varies it.
     pub(crate) identifier: &'a dyn Fn(usize) -> u32,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Trial<'a> {
         self.batcher.open(view, BatchContext::new(purpose, seed))
     }
 
-    /// A stream for training that goes on after the batch with this cursor.
+    /// A training stream that continues after the batch with this cursor.
     pub(crate) fn open_at(
         &self,
         seed: u64,
@@ -51,14 +51,14 @@ impl<'a> Trial<'a> {
         Ok(stream)
     }
 
-    /// Plans of training up to the first one of epoch 3, or what stopped it. Every plan is written
-    /// into a new `BatchPlan`: only the check of reuse gives one with content.
+    /// Training plans up to the first one of epoch 3, or the error. Every plan is written to a new
+    /// `BatchPlan`; only the check of reuse passes one with content.
     pub(crate) fn train_or_stop(&self, seed: u64) -> Result<Vec<BatchPlan>, String> {
         let mut stream = self
             .open(Purpose::Training, seed)
             .map_err(|error| format!("it does not open: {error}"))?;
         let mut plans: Vec<BatchPlan> = Vec::new();
-        // Every batch holds a graph, so that an epoch has at most as many batches as graphs.
+        // Every batch contains a graph, so an epoch has at most as many batches as graphs.
         let most = (N_EPOCH as usize + 1) * self.sizes.len() + 2;
         while plans.len() < most && plans.last().is_none_or(|plan| plan.cursor.epoch < N_EPOCH) {
             match take(&mut *stream, 1) {
@@ -69,19 +69,19 @@ impl<'a> Trial<'a> {
         Ok(plans)
     }
 
-    /// Plans of training; `None` if it does not go on, which `goes_on` reports.
+    /// Training plans; `None` if training stops, which `goes_on` reports.
     pub(crate) fn train(&self, seed: u64) -> Option<Vec<BatchPlan>> {
         self.train_or_stop(seed).ok()
     }
 
-    /// Plans of training that are the same when they are made again; `None` where `goes_on` or
-    /// `determinism` has to fail.
+    /// Training plans, if they are reproducible; `None` where `goes_on` or `determinism` has to
+    /// fail.
     pub(crate) fn repeatable(&self, seed: u64) -> Option<Vec<BatchPlan>> {
         let plans = self.train(seed)?;
         (self.train(seed)? == plans).then_some(plans)
     }
 
-    /// All plans of an evaluation, or what stopped it.
+    /// All plans of an evaluation, or the error.
     pub(crate) fn evaluate(&self, seed: u64) -> Result<Vec<BatchPlan>, String> {
         let mut stream = self
             .open(Purpose::Evaluation, seed)
@@ -99,7 +99,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// The next plans of a training.
+/// The next plans of a training stream.
 pub(crate) fn take(stream: &mut dyn BatchStream, n_plan: usize) -> Result<Vec<BatchPlan>, String> {
     let one = |_| {
         let mut plan = BatchPlan::default();
@@ -112,7 +112,7 @@ pub(crate) fn take(stream: &mut dyn BatchStream, n_plan: usize) -> Result<Vec<Ba
     (0..n_plan).map(one).collect()
 }
 
-/// The first difference of two lists of plans, in words.
+/// Describes the first difference between two lists of plans.
 pub(crate) fn same(expected: &[BatchPlan], found: &[BatchPlan], when: &str) -> Result<(), String> {
     if expected.len() != found.len() {
         return Err(format!("{when}: {} batches became {}", expected.len(), found.len()));
@@ -128,8 +128,7 @@ pub(crate) fn same(expected: &[BatchPlan], found: &[BatchPlan], when: &str) -> R
     })
 }
 
-/// The parts of a plan that usually tell what went wrong; all of it if the plans differ elsewhere
-/// would be a screenful.
+/// The parts of a plan that usually identify the problem; a complete plan would fill a screen.
 pub(crate) fn brief(plan: &BatchPlan) -> String {
     let (cursor, shape) = (&plan.cursor, plan.shape);
     let weights = if plan.output_weight.is_empty() {

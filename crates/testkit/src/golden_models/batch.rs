@@ -1,4 +1,4 @@
-//! The batch of a golden file, padded by us.
+//! The batch of a golden file, padded by `core`.
 
 use batchlab_core::graphs::{
     Edges, GraphSize, Graphs, Level, ManyGraphs, NodeClass, StoredEdges, Target, Topology,
@@ -9,8 +9,8 @@ use batchlab_core::{BatchBuffer, BatchFields, collate};
 use super::file::GoldenFile;
 use super::text;
 
-/// Makes graphs of the real part of the file's batch and lets `core` pad them; the result must be
-/// the file's batch, edge by edge.
+/// Builds graphs from the real part of the file's batch and lets `core` pad them; the result must
+/// equal the file's batch, edge by edge.
 pub(super) fn collate_file(
     file: &GoldenFile<'_>,
     needs: &BatchFields,
@@ -48,7 +48,7 @@ pub(super) fn collate_file(
     if same { Ok(()) } else { Err("the padded batch differs from the file's".into()) }
 }
 
-/// Without the padding graph, which is the last one.
+/// Drops the padding graph, which is the last one.
 fn real(mut count: Vec<u32>) -> Vec<u32> {
     count.pop();
     count

@@ -20,7 +20,7 @@ impl<'a> GoldenFile<'a> {
         Ok(Self { tensors: SafeTensors::deserialize(bytes).map_err(text)?, metadata })
     }
 
-    /// Names that start with `prefix`, in alphabetical order, without it.
+    /// Names that start with `prefix`, in alphabetical order, with the prefix removed.
     #[must_use]
     pub fn names(&self, prefix: &str) -> Vec<String> {
         let names = self.tensors.names().into_iter();
@@ -39,7 +39,7 @@ impl<'a> GoldenFile<'a> {
         Ok(self.tensor(name)?.shape().to_vec())
     }
 
-    /// All values, row by row.
+    /// All values in row-major order.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>, String> {
         let tensor = self.tensor(name)?;
         let bytes = tensor.data();
@@ -79,7 +79,7 @@ impl<'a> GoldenFile<'a> {
         self.written(rest)
     }
 
-    /// The file with a tensor twice, under two names.
+    /// The file with a tensor duplicated under a second name.
     pub(super) fn with_a_copy(&self, name: &str, copy: &str) -> Vec<u8> {
         let mut tensors = self.tensors.tensors();
         tensors.push((copy.to_owned(), self.tensor(name).expect("a tensor of the file")));
@@ -96,7 +96,7 @@ impl<'a> GoldenFile<'a> {
     }
 }
 
-/// Numbers of N bytes.
+/// Splits bytes into values of N bytes.
 fn words<const N: usize>(bytes: &[u8]) -> impl Iterator<Item = [u8; N]> {
     bytes.chunks_exact(N).map(|chunk| chunk.try_into().expect("N bytes"))
 }

@@ -1,4 +1,4 @@
-//! The batch of a golden file of nodes, padded by us.
+//! The node batch of a golden file, padded by `core`.
 
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ pub(super) fn feature_width(file: &GoldenFile<'_>) -> Result<usize, String> {
     shape.get(1).map(|&width| width as usize).ok_or_else(|| "feat_shape has two numbers".into())
 }
 
-/// Takes the file's nodes as a graph of their own; the padded batch holds the file's edges, in their
-/// order, before those of the padding.
+/// Uses the file's nodes as a separate graph; the padded batch contains the file's edges, in order,
+/// followed by padding edges.
 pub(super) fn collate_file(
     file: &GoldenFile<'_>,
     needs: &BatchFields,

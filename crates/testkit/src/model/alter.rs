@@ -1,4 +1,4 @@
-//! A batch with other content in some places.
+//! A batch with altered content in some places.
 
 use std::ops::Range;
 
@@ -7,8 +7,8 @@ use batchlab_core::{PaddedBatch, random};
 
 use super::fixture::N_CLASS;
 
-/// A copy of a batch, to be written into. The views lie in the copied arena as in the original, so
-/// that an engine which uploads the arena as a whole sees the same as one that takes fields.
+/// A writable copy of a batch. Its views have the same layout in the copied arena, so that an
+/// engine that uploads the whole arena sees the same as one that reads fields.
 pub(super) struct Altered<'a> {
     of: PaddedBatch<'a>,
     words: AVec<u32, ConstAlign<64>>,
@@ -66,22 +66,22 @@ impl<'a> Altered<'a> {
     }
 }
 
-/// Where a field lies in the arena.
+/// Location of a field in the arena.
 fn place<T>(words: &[u32], field: &[T]) -> Range<usize> {
     let start = (field.as_ptr().addr() - words.as_ptr().addr()) / size_of::<u32>();
     start..start + field.len()
 }
 
-/// What is put into the padding.
+/// Changes to the padding.
 impl Altered<'_> {
-    /// A value in every number of the padding nodes.
+    /// Sets all values of the padding nodes.
     pub(super) fn fill_nodes(mut self, value: f32) -> Self {
         let n_real = self.of.real.n_node as usize * self.of.node_feature_width;
         behind(self.floats(|b| b.node_feature), n_real).fill(value);
         self
     }
 
-    /// A value in every number of the padding edges.
+    /// Sets all values of the padding edges.
     pub(super) fn fill_edges(mut self, value: f32) -> Self {
         let n_real = self.of.real.n_edge as usize;
         behind(self.floats(|b| b.distance), n_real).fill(value);
@@ -106,8 +106,8 @@ impl Altered<'_> {
         self
     }
 
-    /// Edges in random directions, up to `longest` angstrom long, each displacement as long as its
-    /// distance says.
+    /// Edges in random directions, up to `longest` angstrom long, with displacements that match
+    /// their distances.
     pub(super) fn garble_edges(mut self, longest: f32) -> Self {
         let n_real = self.of.real.n_edge as usize;
         let mut unit = numbers("edges");
@@ -136,7 +136,7 @@ fn numbers(purpose: &str) -> impl FnMut() -> f32 {
     move || random::below(&mut rng, 1 << 24) as f32 / (1 << 24) as f32
 }
 
-/// What lies behind the real part of a field, which may be empty.
+/// The part of a field after its real part; may be empty.
 fn behind<T>(values: &mut [T], n_real: usize) -> &mut [T] {
     let n_real = n_real.min(values.len());
     &mut values[n_real..]

@@ -1,4 +1,4 @@
-//! Predictions of a graph alone, and in company of others.
+//! Predictions of a graph alone, and together with others.
 
 use batchlab_core::Model;
 use batchlab_core::plan::Shape;
@@ -8,7 +8,7 @@ use super::fixture::{MUCH, NONE, SOME, ordinary, single};
 use super::trial::{PREDICTION, differentiate, near, predict};
 use crate::check::Outcome;
 
-/// The same graphs in other batches: members and padding.
+/// The same graphs in different batches: members and padding.
 const BATCHES: [(&[u32], Shape); 6] = [
     (&[0, 1, 2, 3, 4], NONE),
     (&[0, 1, 2, 3, 4], SOME),
@@ -41,8 +41,8 @@ pub(super) fn companions(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// The ordinary graphs and, behind them, graphs of one node. That numbers agree is asked only of
-/// models that pass [`companions`]: that check has to fail where other graphs are the reason.
+/// The ordinary graphs followed by graphs of one node. Equal values are only required of
+/// models that pass [`companions`]: that check has to fail if other graphs are the cause.
 pub(super) fn single_nodes(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
     let mut trainer = trial.ready()?;

@@ -14,27 +14,27 @@ pub(super) const N_CLASS: usize = 4;
 pub(super) const FEATURE_WIDTH: usize = 5;
 pub(super) const N_OUTPUT_CLASS: usize = 3;
 
-/// Nodes and edges of the ordinary graphs. The second has one edge in one direction, in the third
-/// one node receives nearly all edges, the fourth is fully connected as a molecule is.
+/// Nodes and edges of the ordinary graphs. The second has a single one-way edge, in the third one
+/// node receives nearly all edges, the fourth is fully connected like a molecule.
 const SIZES: [[u32; 2]; 5] = [[6, 20], [2, 1], [70, 90], [9, 72], [17, 100]];
 const HUB: usize = 2;
 const COMPLETE: usize = 3;
 
-/// Two nodes are at least this far apart, as atoms are, in angstrom.
+/// Minimum distance between two nodes, like atoms, in angstrom.
 const LEAST_DISTANCE: f64 = 0.9;
-/// Room for each node, in cubic angstrom.
+/// Volume per node, in cubic angstrom.
 const VOLUME: f64 = 9.0;
 
 #[derive(Debug, Clone)]
 pub(super) struct Molecule {
     class: Vec<u32>,
-    /// Row by row, `[n_node, FEATURE_WIDTH]`.
+    /// Row-major, `[n_node, FEATURE_WIDTH]`.
     feature: Vec<f32>,
     /// In angstrom.
     position: Vec<[f64; 3]>,
     /// Sender and receiver.
     edge: Vec<[u32; 2]>,
-    /// The node that is predicted for, where outputs are nodes.
+    /// The output node, if outputs are nodes.
     output: u32,
 }
 
@@ -46,12 +46,12 @@ pub(super) struct Store {
     level: Level,
 }
 
-/// The graphs on which most checks run.
+/// The graphs used by most checks.
 pub(super) fn ordinary() -> Vec<Molecule> {
     (0..SIZES.len()).map(draw).collect()
 }
 
-/// A graph of one node, which has no edges.
+/// A graph of one node, without edges.
 pub(super) fn single(class: u32) -> Molecule {
     Molecule {
         class: vec![class],
@@ -105,7 +105,7 @@ fn length(v: &[f64; 3]) -> f64 {
 }
 
 impl Molecule {
-    /// The same graph, its nodes named and its edges listed in another order.
+    /// The same graph with its nodes renumbered and its edges reordered.
     pub(super) fn relabelled(&self, seed: u64) -> Self {
         let n_node = self.class.len();
         // `order[new]` is the old number, `name[old]` the new one.
@@ -132,7 +132,7 @@ impl Molecule {
         }
     }
 
-    /// The same graph, turned about all axes and moved.
+    /// The same graph, rotated about all axes and translated.
     pub(super) fn moved(&self, angles: [f64; 3], by: [f64; 3]) -> Self {
         let turn = |[x, y, z]: [f64; 3]| {
             let (sin, cos) = angles[0].sin_cos();
@@ -183,8 +183,8 @@ fn target(targets: Targets, value: Vec<f64>) -> Target {
     }
 }
 
-/// Members as parts of one graph that no edge connects, each with one output. An edge weighs less the
-/// longer it is.
+/// Members as disconnected parts of one graph, each with one output. Edge weights decrease with
+/// length.
 fn one_graph(store: &Store, members: &[u32]) -> (Graphs, Vec<u32>) {
     let molecules: Vec<&Molecule> =
         members.iter().map(|&member| &store.molecules[member as usize]).collect();
@@ -253,14 +253,14 @@ fn many_graphs(store: &Store) -> Graphs {
     graphs
 }
 
-/// How much padding a batch has.
+/// No padding.
 pub(super) const NONE: Shape = Shape { n_node: 0, n_edge: 0, n_graph: 0, n_output: 0 };
-/// A little: less than a vector register, more graphs than padding nodes need.
+/// A little padding: less than a vector register, more graphs than the padding nodes need.
 pub(super) const SOME: Shape = Shape { n_node: 5, n_edge: 37, n_graph: 2, n_output: 2 };
-/// Most of the batch, all edges on one node.
+/// Padding as most of the batch, with all padding edges on one node.
 pub(super) const MUCH: Shape = Shape { n_node: 50, n_edge: 2500, n_graph: 1, n_output: 1 };
 
-/// These members, one behind the other, with padding behind them.
+/// These members in sequence, followed by padding.
 pub(super) fn collated(
     store: &Store,
     needs: &BatchFields,

@@ -1,4 +1,4 @@
-//! What is minimised.
+//! Checks of the loss.
 
 use batchlab_core::model::{Loss, LossSum, Mode, Slot};
 use batchlab_core::{Model, ModelError, PaddedBatch, Trainer};
@@ -22,8 +22,8 @@ pub(super) fn loss(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// Compares the loss with what the predictions give, and with the sum over the same graphs where
-/// only one at a time has a weight.
+/// Compares the loss with that computed from the predictions, and with the sum over batches of the
+/// same graphs in which only one graph has a weight.
 fn compare(model: &dyn Model, loss: Loss, of_output: impl Fn(&[f64], f64) -> f64) -> Outcome {
     let trial = Trial::with_loss(model, loss)?;
     let graphs = trial.graphs(&ordinary());
@@ -80,7 +80,7 @@ fn check_near(found: LossSum, expected: LossSum, what: &str) -> Outcome {
 }
 
 pub(super) fn classification(model: &dyn Model) -> Outcome {
-    // A model may be one for numbers alone, if it says so.
+    // A model may support numeric targets only, if it says so.
     if let Err(ModelError::Options(_)) = model.open(&context(7, Loss::CrossEntropy)) {
         return Ok(());
     }

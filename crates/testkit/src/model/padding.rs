@@ -1,4 +1,4 @@
-//! Padding is computed like real rows, and affects none of them.
+//! Padding is computed like real rows, but does not affect them.
 
 use batchlab_core::model::{LossSum, Mode, NamedTensor, Slot};
 use batchlab_core::plan::Shape;
@@ -16,10 +16,10 @@ use super::trial::{
 use crate::check::Outcome;
 use crate::device;
 
-/// Gradients and parameters may differ by this share of their tensor's largest number: sums over
-/// all rows then hold other zeros.
+/// Tolerance of gradients and parameters relative to their tensor's largest value: sums over all
+/// rows then include different zeros.
 const TRAINING: f32 = 1e-6;
-/// Gradients without padding may differ by this much: sums over rows are cut at other places.
+/// Tolerance of gradients without padding, where sums over rows are split differently.
 const EXACT: f32 = 1e-5;
 const N_STEP: usize = 4;
 
@@ -30,7 +30,7 @@ pub(super) fn forward(model: &dyn Model) -> Outcome {
         let buffer = trial.ordinary(padding);
         let clean = buffer.batch();
         let copy = || Altered::new(&clean);
-        // Some models read no number of a node but its class, and some cut long edges off.
+        // Some models read only the class of a node, and some cut off long edges.
         if needs.node_class || needs.node_feature {
             let poisons = [copy().fill_nodes(f32::NAN), copy().garble_nodes()];
             compare(model, &trial, &clean, "nodes", &poisons)?;
@@ -44,8 +44,8 @@ pub(super) fn forward(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// Real predictions and the loss do not change with what is in the padding, and the prediction of
-/// the padding does.
+/// Real predictions and the loss must not change with the content of the padding, but the
+/// prediction of the padding must.
 fn compare(
     model: &dyn Model,
     trial: &Trial<'_>,
@@ -64,7 +64,7 @@ fn compare(
         same_numbers(&prediction[..n_real], &poisoned[..n_real], &when)?;
         is_computed |= poisoned[n_real].to_bits() != prediction[n_real].to_bits();
     }
-    // Where even real values do not matter, `inputs` has to fail.
+    // If even real values do not matter, `inputs` has to fail.
     if is_computed || inputs(model).is_err() {
         return Ok(());
     }
@@ -92,7 +92,7 @@ fn same_numbers(reference: &[f32], found: &[f32], when: &str) -> Outcome {
 pub(super) fn gradients(model: &dyn Model) -> Outcome {
     let trial = Trial::new(model)?;
     let (_, exact) = differentiate(&mut *trial.ready()?, &trial.ordinary(NONE).batch())?;
-    // Where predictions already depend on padding, `companions` has to fail.
+    // If predictions already depend on padding, `companions` has to fail.
     let exact = companions(model).is_ok().then_some(exact);
     for padding in [SOME, MUCH] {
         let buffer: BatchBuffer = trial.ordinary(padding);
@@ -124,12 +124,12 @@ fn train(
     Ok((gradients, trainer.state().map_err(text)?.tensors))
 }
 
-/// Batches of few rows, and of so many that engines divide them.
+/// Batches of few rows, and of so many that engines split them.
 const MEMBERS: [&[u32]; 3] = [&[1], &[3, 0, 1], &[0, 1, 2, 3, 4, 2, 4, 3, 2, 4, 1, 2, 4, 2, 0]];
 
 pub(super) fn bits(model: &dyn Model) -> Outcome {
-    // On a GPU, libraries divide the sums of their products as they like. And where padding counts
-    // for something, `companions` or `padding_gradients` has to fail.
+    // On a GPU, libraries split the sums of products arbitrarily. And if padding has an effect,
+    // `companions` or `padding_gradients` has to fail.
     if device::under_test() != "cpu" || companions(model).and_then(|()| gradients(model)).is_err() {
         return Ok(());
     }
@@ -158,7 +158,7 @@ pub(super) fn bits(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// As little padding as there can be, what padding rules do, and most of a large batch.
+/// Minimal padding, that of the padding rules, and padding as most of a large batch.
 fn paddings(real: Shape) -> [Shape; 6] {
     let more = |n_node, n_edge| Shape { n_node, n_edge, n_graph: 1, n_output: 1 };
     let up_to = |rule: fn(u32) -> u32| {

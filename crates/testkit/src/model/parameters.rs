@@ -1,4 +1,4 @@
-//! Parameters: that there are some, their names, and how they start.
+//! Parameters: existence, names, and initial values.
 
 use std::collections::BTreeSet;
 

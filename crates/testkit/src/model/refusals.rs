@@ -1,4 +1,4 @@
-//! What a model must not accept.
+//! Input that a model must reject.
 
 use batchlab_core::model::{Loss, ModelContext, Slot};
 use batchlab_core::{BatchFields, Model, ModelError};

@@ -1,4 +1,4 @@
-//! Sequences of calls: slots, evaluations between steps, steps in the wrong order.
+//! Sequences of calls: slots, evaluations between steps, calls in the wrong order.
 
 use batchlab_core::model::{Mode, Slot};
 use batchlab_core::{Model, ModelError};
@@ -18,7 +18,7 @@ pub(super) fn slots(model: &dyn Model) -> Outcome {
 
     trainer.upload(Slot::A, &one.batch()).map_err(text)?;
     trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?;
-    // The next batch comes while the gradients of this one are still to be computed.
+    // The next batch arrives before the gradients of this one are computed.
     trainer.upload(Slot::B, &other.batch()).map_err(text)?;
     trainer.backward(1.0).map_err(text)?;
     let gradients = trainer.gradients().map_err(text)?;

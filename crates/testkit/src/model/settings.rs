@@ -1,4 +1,4 @@
-//! Two settings of one model that compute the same in two ways.
+//! Two settings of one model that compute the same in different ways.
 
 use batchlab_core::Model;
 use batchlab_core::model::{Loss, Mode, NamedTensor, Slot};
@@ -9,9 +9,9 @@ use super::fixture::{N_OUTPUT_CLASS, NONE, SOME};
 use super::trial::{PREDICTION, near, near_tensors, predict, text};
 use crate::check::Outcome;
 
-/// Gradients may differ by this share of their tensor's largest number.
+/// Tolerance of gradients relative to their tensor's largest value.
 const GRADIENT: f32 = 1e-4;
-/// Of dropout.
+/// Dropout key.
 const KEY: u64 = 5;
 
 pub(super) fn equal(one: &dyn Model, other: &dyn Model) -> Outcome {

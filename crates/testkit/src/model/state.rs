@@ -1,4 +1,4 @@
-//! Saving, and going on.
+//! Saving and restoring.
 
 use batchlab_core::Model;
 use batchlab_core::model::{Loss, NamedTensor};
@@ -16,7 +16,7 @@ pub(super) fn resume(model: &dyn Model) -> Outcome {
         step(&mut *first, &buffer.batch())?;
     }
     let state = first.state().map_err(text)?;
-    // Another seed, and a step of its own: nothing may be left of them.
+    // Another seed and an additional step, of which nothing may remain.
     let mut second = open(model, 8, Loss::Mse)?;
     step(&mut *second, &buffer.batch())?;
     second.restore(&state).map_err(text)?;
@@ -32,7 +32,7 @@ pub(super) fn resume(model: &dyn Model) -> Outcome {
     Err(format!("{} updates, and {} after a state was restored", first.n_update, second.n_update))
 }
 
-/// What is done to the tensors of a state.
+/// A change to the tensors of a state.
 type Change<'a> = &'a dyn Fn(&mut Vec<NamedTensor>);
 
 pub(super) fn unfit(model: &dyn Model) -> Outcome {

@@ -1,4 +1,4 @@
-//! What predictions depend on, and what not.
+//! Invariances of predictions.
 
 use batchlab_core::{Model, PaddedBatch};
 
@@ -55,7 +55,7 @@ pub(super) fn inputs(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// Predictions for the ordinary graphs, and for what each of them becomes.
+/// Compares the predictions for the ordinary graphs with those for the changed graphs.
 fn compare(model: &dyn Model, change: impl Fn(&Molecule) -> Molecule, when: &str) -> Outcome {
     let trial = Trial::new(model)?;
     let mut trainer = trial.ready()?;

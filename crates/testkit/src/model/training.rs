@@ -1,4 +1,4 @@
-//! Gradients, steps, and that they do not depend on threads.
+//! Gradients and steps, and their independence of the number of threads.
 
 use batchlab_core::model::{Mode, NamedTensor, Slot, TrainerState};
 use batchlab_core::{Model, PaddedBatch, Trainer};
@@ -9,11 +9,13 @@ use super::trial::{PARAMETER, differentiate, largest, predict, same_tensors, ste
 use crate::check::Outcome;
 use crate::device;
 
-/// Parameters are moved by this much in both directions; by less, where the loss bends or has kinks.
+/// Parameters are moved by this much in both directions; by less if the loss is curved or has
+/// kinks.
 const DELTAS: [f32; 3] = [1e-2, 3e-3, 1e-3];
-/// Elements of each parameter that are tried: those of the largest gradients, and some others.
+/// Elements of each parameter to test: those with the largest gradients, and some others.
 const N_TRIED: usize = 3;
-/// By how much gradient and difference may differ in the median; single precision and curvature.
+/// Tolerance between gradient and finite difference in the median, for single precision and
+/// curvature.
 const GRADIENT: f64 = 3e-2;
 /// By how much gradients of two devices may differ, as a share of the largest of their tensor.
 const DEVICES: f32 = 1e-3;
@@ -37,12 +39,12 @@ pub(super) fn gradient(model: &dyn Model) -> Outcome {
         let mut element =
             |element: usize, by: f32| loss_at(&mut *trainer, &mut state, place, element, by);
         let scale = largest(&gradient.data).max(1e-3 * overall);
-        // The gradients that are said to be large are as large ...
+        // The gradients reported as large must be correct ...
         let mut order: Vec<usize> = (0..gradient.data.len()).collect();
         order.sort_by(|&a, &b| gradient.data[b].abs().total_cmp(&gradient.data[a].abs()));
         order.truncate(N_TRIED);
         check_either(&mut element, gradient, &order, |value| value.abs().max(0.01 * scale))?;
-        // ... and none is missing.
+        // ... and none may be missing.
         let stride = gradient.data.len().div_ceil(N_TRIED);
         let spread: Vec<usize> = (0..gradient.data.len()).step_by(stride).collect();
         check_either(&mut element, gradient, &spread, |_| scale)?;
@@ -78,8 +80,8 @@ fn check_either(
     compare(wide).or_else(|_| compare(narrow)).or_else(|_| compare(narrowest))
 }
 
-/// Compares some elements of a gradient with differences of the loss, each as a share of `scale`.
-/// `loss_at` gives the loss with one element moved.
+/// Compares some elements of a gradient with finite differences of the loss, both relative to
+/// `scale`. `loss_at` computes the loss with one element moved.
 fn check_elements(
     loss_at: &mut dyn FnMut(usize, f32) -> Result<f64, String>,
     gradient: &NamedTensor,
@@ -147,7 +149,7 @@ pub(super) fn threads(model: &dyn Model) -> Outcome {
     let buffer = trial.ordinary(MUCH);
     let run = |n_thread: usize| pool(n_thread)?.install(|| steps(&trial, &buffer.batch()));
     let one = run(1)?;
-    // Elsewhere the threads have no part in it, but the second time must be like the first.
+    // On other devices threads have no effect, but the second run must equal the first.
     let others: &[usize] = if device::under_test() == "cpu" { &[2, 3] } else { &[2] };
     for &n_thread in others {
         same_tensors(&one, &run(n_thread)?, &format!("with {n_thread} threads instead of 1"))?;
@@ -160,7 +162,7 @@ pub(super) fn pool(n_thread: usize) -> Result<rayon::ThreadPool, String> {
     pool.map_err(|error| error.to_string())
 }
 
-/// All that comes out of three steps on a batch: gradients of the first, state after the last,
+/// Everything computed in three steps on a batch: gradients of the first, state after the last,
 /// losses, and the predictions for real outputs.
 pub(super) fn steps(
     trial: &Trial<'_>,
@@ -176,7 +178,7 @@ pub(super) fn steps(
     let mut data = predict(&mut *trainer, batch)?;
     data.truncate(batch.real.n_output as usize);
     all.push(NamedTensor { name: "prediction".into(), shape: vec![data.len()], data });
-    // Two words per loss, so that no bit is lost.
+    // Two words per loss, to keep all bits.
     let words = |loss: &f64| [(loss.to_bits() >> 32) as u32, loss.to_bits() as u32];
     let data: Vec<f32> = losses.iter().flat_map(words).map(f32::from_bits).collect();
     all.push(NamedTensor { name: "losses as bits".into(), shape: vec![data.len()], data });

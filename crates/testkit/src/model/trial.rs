@@ -1,4 +1,4 @@
-//! A model, opened, and what is done with it.
+//! An open model, and operations on it.
 
 use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, NamedTensor, Slot, TrainerState};
 use batchlab_core::plan::Shape;
@@ -11,8 +11,8 @@ use super::fixture::{
 };
 use crate::check::Outcome;
 
-/// Predictions of one graph may differ by this much, as a share of the largest prediction, where
-/// sums are cut at other places.
+/// Tolerance of predictions for one graph relative to the largest prediction, if sums are split
+/// differently.
 pub(super) const PREDICTION: f64 = 1e-5;
 const SEED: u64 = 7;
 pub(super) const LEARNING_RATE: f64 = 1e-3;
@@ -30,8 +30,8 @@ impl<'a> Trial<'a> {
         Self::with_loss(model, Loss::Mse)
     }
 
-    /// Parameters are moved a little from where they start: biases of 0, or a last layer of zeros,
-    /// would hide mistakes.
+    /// Initial parameters are perturbed slightly: zero biases, or a zero last layer, would hide
+    /// mistakes.
     pub(super) fn with_loss(model: &'a dyn Model, loss: Loss) -> Result<Self, String> {
         let mut start = open(model, SEED, loss)?.state().map_err(text)?;
         let mut rng = random::stream(SEED, "move", 0);
@@ -67,12 +67,12 @@ impl<'a> Trial<'a> {
         Store::new(molecules, targets, level)
     }
 
-    /// These members with this much padding.
+    /// These members with this padding.
     pub(super) fn batch(&self, graphs: &Store, members: &[u32], padding: Shape) -> BatchBuffer {
         collated(graphs, &self.needs, members, &[], padding)
     }
 
-    /// All ordinary graphs with this much padding.
+    /// All ordinary graphs with this padding.
     pub(super) fn ordinary(&self, padding: Shape) -> BatchBuffer {
         let graphs = self.graphs(&fixture::ordinary());
         let members: Vec<u32> = (0..graphs.n_member() as u32).collect();
@@ -80,7 +80,7 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Names of parameters in a state start like this.
+/// Prefix of parameter names in a state.
 pub(super) const PARAMETER: &str = "parameter.";
 
 pub(super) fn context(seed: u64, loss: Loss) -> ModelContext {
@@ -106,7 +106,7 @@ pub(super) fn text(error: ModelError) -> String {
     error.to_string()
 }
 
-/// Predictions for all outputs of a batch, padding included.
+/// Predictions for all outputs of a batch, including padding.
 pub(super) fn predict(
     trainer: &mut dyn Trainer,
     batch: &PaddedBatch<'_>,
@@ -121,7 +121,7 @@ pub(super) fn predict_slot(trainer: &mut dyn Trainer, slot: Slot) -> Result<Vec<
     Ok(prediction)
 }
 
-/// Uploads, and computes loss and gradients.
+/// Uploads a batch, and computes loss and gradients.
 pub(super) fn differentiate(
     trainer: &mut dyn Trainer,
     batch: &PaddedBatch<'_>,
@@ -132,7 +132,7 @@ pub(super) fn differentiate(
     Ok((loss, trainer.gradients().map_err(text)?))
 }
 
-/// One whole step. Gives the loss before it.
+/// One whole step. Returns the loss before it.
 pub(super) fn step(trainer: &mut dyn Trainer, batch: &PaddedBatch<'_>) -> Result<LossSum, String> {
     let (loss, _) = differentiate(trainer, batch)?;
     trainer.update(LEARNING_RATE).map_err(text)?;
@@ -143,7 +143,7 @@ pub(super) fn largest(values: &[f32]) -> f32 {
     values.iter().fold(0.0, |m, v| m.max(v.abs()))
 }
 
-/// Compares predictions, as a share of the largest.
+/// Compares predictions relative to the largest.
 pub(super) fn near(reference: &[f32], found: &[f32], tolerance: f64, when: &str) -> Outcome {
     if reference.len() != found.len() {
         let (n, m) = (reference.len(), found.len());
@@ -159,7 +159,7 @@ pub(super) fn near(reference: &[f32], found: &[f32], tolerance: f64, when: &str)
     Ok(())
 }
 
-/// Compares tensors, each as a share of its largest number.
+/// Compares tensors, each relative to its largest value.
 pub(super) fn near_tensors(
     reference: &[NamedTensor],
     found: &[NamedTensor],
@@ -181,7 +181,7 @@ pub(super) fn near_tensors(
     Ok(())
 }
 
-/// Compares tensors to the last bit.
+/// Compares tensors bit for bit.
 pub(super) fn same_tensors(
     reference: &[NamedTensor],
     found: &[NamedTensor],
@@ -202,7 +202,7 @@ pub(super) fn same_tensors(
     Ok(())
 }
 
-/// Compares losses to the last bit.
+/// Compares losses bit for bit.
 pub(super) fn same_loss(reference: LossSum, found: LossSum, when: &str) -> Outcome {
     let bits = |loss: LossSum| (loss.loss_sum.to_bits(), loss.weight_sum.to_bits());
     if bits(reference) == bits(found) {

@@ -32,7 +32,7 @@ fn parts() -> impl Strategy<Value = (u32, Vec<(u32, u32)>, Vec<u32>)> {
     })
 }
 
-/// Undirected graphs in which every node has a self loop and an edge to another one.
+/// Undirected graphs in which every node has a self-loop and an edge to another node.
 pub(super) fn ordinary() -> impl Strategy<Value = Case> {
     parts().prop_map(|(n_node, pairs, output)| {
         let ring = (0..n_node).map(|node| (node, (node + 1) % n_node));
@@ -41,7 +41,7 @@ pub(super) fn ordinary() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Undirected graphs in which some outputs have no edge at all.
+/// Undirected graphs in which some outputs have no edges.
 pub(super) fn isolated() -> impl Strategy<Value = Case> {
     parts().prop_map(|(n_node, pairs, output)| {
         let alone: BTreeSet<u32> = output.iter().copied().take(5).collect();
@@ -50,7 +50,7 @@ pub(super) fn isolated() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Graphs of which some edges have none back.
+/// Graphs in which some edges have no reverse edge.
 pub(super) fn directed() -> impl Strategy<Value = Case> {
     parts().prop_map(|(n_node, pairs, output)| {
         let mut edges: Edges = pairs.into_iter().collect();
@@ -60,7 +60,7 @@ pub(super) fn directed() -> impl Strategy<Value = Case> {
     })
 }
 
-/// A node with 1,500 neighbours, and a ring through these.
+/// A node with 1,500 neighbours, which form a ring.
 pub(super) fn hub() -> Case {
     let n_node = 1501;
     let ring = (1..n_node).map(|node| (node, 1 + node % (n_node - 1)));
@@ -68,7 +68,7 @@ pub(super) fn hub() -> Case {
     Case::new(n_node, &both(ring.chain(spokes)), (0..n_node).step_by(25).collect())
 }
 
-/// The same graph with other classes of 0, 1 and 2.
+/// The same graph with different classes out of 0, 1 and 2.
 pub(super) fn with_classes(case: &Case, class: impl Fn(u32, u32) -> u32) -> Case {
     let mut graphs = case.graphs.clone();
     let now = graphs.target.take().expect("a case has classes").value;
@@ -79,7 +79,7 @@ pub(super) fn with_classes(case: &Case, class: impl Fn(u32, u32) -> u32) -> Case
     Case { graphs, output: case.output.clone() }
 }
 
-/// Runs a check on random graphs and shrinks what fails.
+/// Runs a check on random graphs and shrinks failing cases.
 pub(super) fn for_all(
     subject: Subject<'_>,
     cases: impl Strategy<Value = Case>,

@@ -1,4 +1,4 @@
-//! Plans of a batcher on one graph, and what is wrong with them.
+//! Plans of a batcher on one graph, and their problems.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +11,9 @@ use batchlab_core::{
 use crate::check::Outcome;
 use crate::nodes::Case;
 
-/// Training is followed through these epochs.
+/// Number of training epochs to check.
 const N_EPOCH: u64 = 3;
-/// No batcher that the kit knows makes more batches of its graphs.
+/// Maximum number of batches; no batcher known to the kit makes more.
 const MOST: usize = 5000;
 
 pub(super) fn open(
@@ -60,7 +60,7 @@ pub(super) fn evaluate(batcher: &dyn Batcher, case: &Case) -> Result<Vec<BatchPl
     Ok(plans)
 }
 
-/// How often each node is an output.
+/// Number of times that each node is an output.
 pub(super) fn times_named(plans: &[BatchPlan]) -> BTreeMap<u32, usize> {
     let mut named = BTreeMap::new();
     for plan in plans {
@@ -73,12 +73,12 @@ pub(super) fn times_named(plans: &[BatchPlan]) -> BTreeMap<u32, usize> {
     named
 }
 
-/// An output that is none of the view.
+/// An output that is not in the view.
 pub(super) fn foreign(case: &Case, plans: &[BatchPlan]) -> Option<u32> {
     times_named(plans).into_keys().find(|node| !case.output.contains(node))
 }
 
-/// Compares plans and their collated batches with the graph, the slow way.
+/// Compares plans and their collated batches with the graph, using a slow implementation.
 pub(super) fn sound(case: &Case, plans: &[BatchPlan]) -> Outcome {
     let known = crate::nodes::all_edges(case.one());
     plans.iter().try_for_each(|plan| one_sound(case, &known, plan))
@@ -127,7 +127,7 @@ fn one_sound(case: &Case, known: &BTreeMap<(u32, u32), f32>, plan: &BatchPlan) -
     Ok(())
 }
 
-/// The first difference of two lists of plans.
+/// The first difference between two lists of plans.
 pub(super) fn same(expected: &[BatchPlan], found: &[BatchPlan], when: &str) -> Outcome {
     if expected.len() != found.len() {
         return Err(format!("{when}: {} batches became {}", expected.len(), found.len()));
@@ -141,7 +141,7 @@ pub(super) fn same(expected: &[BatchPlan], found: &[BatchPlan], when: &str) -> O
     })
 }
 
-/// Resumes after some batches, those at the borders of epochs among them.
+/// Resumes after some batches, including those at epoch boundaries.
 pub(super) fn resumes(batcher: &dyn Batcher, case: &Case, plans: &[BatchPlan]) -> Outcome {
     let is_border = |&done: &usize| {
         done < 3

@@ -1,4 +1,4 @@
-//! Ranges of sizes, and one open group for each.
+//! Size ranges, with one open group each.
 
 use batchlab_core::budget::Limits;
 use batchlab_core::grouping::{EpochGraphs, Grouping};
@@ -7,13 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
-/// What the size of a graph is.
+/// Measure of a graph's size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Size {
-    /// Its number of nodes.
+    /// Number of nodes.
     Nodes,
-    /// Its number of edges, which most of the work is proportional to.
+    /// Number of edges, to which most of the work is proportional.
     #[default]
     Edges,
 }
@@ -27,11 +27,11 @@ impl Size {
     }
 }
 
-/// Which ranges of sizes there are.
+/// Definition of the size ranges.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Buckets {
-    /// So many ranges, each with as many graphs of the sample as the others.
+    /// This many ranges, each with the same number of graphs of the sample.
     Quantiles(NonZeroU32),
     /// The largest size of every range but the last.
     Bounds(Bounds),
@@ -56,7 +56,7 @@ impl TryFrom<Vec<u32>> for Bounds {
             return Err("no bounds mean a single bucket; give one or more, or use static".into());
         }
         match bounds.windows(2).find(|pair| pair[0] >= pair[1]) {
-            Some(pair) => Err(format!("bounds ascend, but {} comes before {}", pair[0], pair[1])),
+            Some(pair) => Err(format!("bounds must ascend, but {} precedes {}", pair[0], pair[1])),
             None => Ok(Self(bounds)),
         }
     }
@@ -70,8 +70,7 @@ impl From<Bounds> for Vec<u32> {
 
 /// The largest size of every bucket but the last.
 ///
-/// Sizes that are frequent may take several quantiles; these fall together, and there are fewer
-/// buckets.
+/// Frequent sizes may span several quantiles; these coincide, which reduces the number of buckets.
 pub(crate) fn bounds(buckets: &Buckets, by: Size, sample: &[GraphSize]) -> Vec<u32> {
     match buckets {
         Buckets::Bounds(bounds) => bounds.0.clone(),
@@ -94,7 +93,7 @@ pub(crate) struct Grouped {
     limits: Limits,
     /// Real size of each bucket's open group.
     open: Vec<Shape>,
-    /// The graphs of all open groups in the order in which they came.
+    /// The graphs of all open groups in order of arrival.
     pending: Vec<GraphSize>,
 }
 
@@ -115,7 +114,7 @@ impl Grouped {
         self.pending.push(graph);
     }
 
-    /// Moves a bucket's graphs into `group`. At most one open group per bucket is looked through.
+    /// Moves a bucket's graphs into `group`, scanning at most one open group per bucket.
     fn close(&mut self, bucket: usize, group: &mut Vec<GraphSize>) {
         self.open[bucket] = Shape::default();
         let mut pending = std::mem::take(&mut self.pending);
@@ -129,7 +128,7 @@ impl Grouped {
         self.pending = pending;
     }
 
-    /// Whether the number of graphs alone closes a group.
+    /// Whether the number of graphs alone completes a group.
     fn is_full(&self, bucket: usize) -> bool {
         self.limits.n_graph.is_some_and(|slots| self.open[bucket].n_graph + 1 >= slots)
     }

@@ -11,32 +11,32 @@ pub use buckets::{Bounds, Buckets, Size};
 use buckets::{Grouped, bounds};
 
 batchlab_core::batcher_options! {
-    /// One open batch for every range of sizes: graphs of similar size share a batch.
+    /// One open batch per size range, so that graphs of similar size share a batch.
     ///
-    /// A graph goes into the bucket of its number of nodes or edges; a bucket is delivered when it
-    /// holds `batch_size` - 1 graphs, or, where nodes, edges or bytes are limited as well, when the next
-    /// graph does not fit. This is the bucketing of machine translation (Morishita et al. 2017, arXiv
-    /// 1706.05765) and of lhotse's `DynamicBucketingSampler`.
+    /// A graph is placed in a bucket by its number of nodes or edges. A bucket is delivered when it
+    /// contains `batch_size` - 1 graphs, or, if nodes, edges or bytes are limited as well, when the
+    /// next graph does not fit. This is the bucketing of machine translation (Morishita et al.
+    /// 2017, arXiv 1706.05765) and of lhotse's `DynamicBucketingSampler`.
     ///
-    /// What it is good for: within a bucket the size of a batch varies by the spread *within* the
-    /// bucket only (the spread between buckets, the rest of the variance, moves into different batches),
-    /// so every bucket needs few shapes; bounds at quantiles fill all buckets equally fast. What it is
-    /// not: batches of graphs are concatenated, not padded graph by graph, so equal sizes within a batch
-    /// save no padding by themselves, and all graphs of a batch resemble each other, which biases the
-    /// gradient of a single step. Use it where graphs are padded one by one, or as the control for how
-    /// much that bias costs.
+    /// Advantage: within a bucket, batch sizes vary only by the spread *within* the bucket (the
+    /// spread between buckets, the rest of the variance, moves into different batches), so every
+    /// bucket needs few shapes; bounds at quantiles fill all buckets equally fast. Limitation:
+    /// graphs in a batch are concatenated rather than padded one by one, so equal sizes within a
+    /// batch do not in themselves save padding, and all graphs of a batch are similar, which biases
+    /// the gradient of a single step. Use it if graphs are padded one by one, or as a control that
+    /// measures the cost of this bias.
     ///
-    /// A rare bucket that goes on in the next epoch fills up with the same few graphs, epoch after epoch;
-    /// therefore unfinished groups are delivered unless `epoch_boundary` says otherwise.
+    /// A rare bucket carried over to the next epoch would fill up with the same few graphs in every
+    /// epoch; therefore incomplete groups are delivered unless `epoch_boundary` says otherwise.
     pub struct Bucketed with BudgetOptions {
-        /// What the size of a graph is: `"nodes"` or `"edges"`.
+        /// Measure of a graph's size: `"nodes"` or `"edges"`.
         #[serde(default)]
         pub by: Size,
-        /// The ranges of sizes: `{ quantiles = 4 }`, so that each range holds equally many graphs, or
-        /// `{ bounds = [200, 400] }`, the largest size of every range but the last.
+        /// The size ranges: `{ quantiles = 4 }` for ranges with equal numbers of graphs, or `{
+        /// bounds = [200, 400] }` for the largest size of every range but the last.
         #[serde(default)]
         pub buckets: Buckets,
-        /// Which graphs the quantiles are learnt from.
+        /// The graphs from which the quantiles are estimated.
         #[serde(default)]
         pub from: Sample,
     }

@@ -1,4 +1,4 @@
-//! What every batcher promises, for every padding, and what buckets add.
+//! The batcher contract for every padding, and the properties of buckets.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 

@@ -1,4 +1,4 @@
-//! Batcher `cluster`: parts of the graph with few edges between them, as in Cluster-GCN.
+//! Batcher `cluster`: graph partitions with few edges between them, as in Cluster-GCN.
 
 use std::num::NonZeroU32;
 
@@ -11,17 +11,17 @@ use batchlab_core::{BatchContext, BatchStream, Batcher, BatcherError, Level, Pad
 use batchlab_partition::partition;
 
 batchlab_core::batcher_options! {
-    /// Parts of the graph with few edges between them, each a batch with all its nodes.
+    /// Partitions of the graph with few edges between them, each a batch with all its nodes.
     ///
-    /// This is Cluster-GCN (Chiang et al. 2019, arXiv 1905.07953) with the parts of METIS. The outputs of
-    /// a batch are those nodes of the part that are outputs; a part without any is left out. Edges keep
-    /// the weights of the full graph, which must be undirected. Nodes without edges are shared out among
-    /// the smallest parts.
+    /// This is Cluster-GCN (Chiang et al. 2019, arXiv 1905.07953) with METIS partitions. The
+    /// outputs of a batch are those nodes of the partition that are outputs; partitions without
+    /// outputs are skipped. Edges keep the weights of the full graph, which must be undirected.
+    /// Nodes without edges are distributed over the smallest partitions.
     pub struct Cluster with KeptNodeOptions {
-        /// Parts into which METIS divides the graph.
+        /// Number of METIS partitions.
         pub n_part: NonZeroU32,
-        /// Parts of a batch. With more than one, they are drawn anew in every epoch, and the edges
-        /// between them are in the batch too.
+        /// Number of partitions per batch. If more than one, partitions are combined at random in
+        /// every epoch, and the edges between them are included.
         #[serde(default = "one", skip_serializing_if = "is_one")]
         pub parts_per_batch: NonZeroU32,
         /// Seed of METIS.
@@ -83,7 +83,7 @@ impl Cluster {
         let key =
             format!("metis, {n_part} parts, seed {seed}, graph {}", view.graph.structure_hash());
         let compute = || {
-            ctx.progress.start("parts of the graph", None);
+            ctx.progress.start("partitions of the graph", None);
             let part = partition(&view.graph, n_part, seed, &[]);
             ctx.progress.finish();
             part
@@ -93,11 +93,11 @@ impl Cluster {
     }
 }
 
-/// Which node is in which part.
+/// Assignment of nodes to partitions.
 struct Parts {
     /// `[n_node]`
     part_of: Vec<u32>,
-    /// Nodes of each part, ascending.
+    /// Nodes of each partition, ascending.
     node: Vec<Vec<u32>>,
 }
 
@@ -110,7 +110,7 @@ impl Parts {
         Self { part_of, node }
     }
 
-    /// Outputs of every part that has some, ascending.
+    /// Outputs of every partition that has any, ascending.
     fn outputs(&self, view: &OneGraphView) -> Vec<Vec<u32>> {
         let mut output = vec![Vec::new(); self.node.len()];
         for &node in &*view.output {
@@ -127,7 +127,7 @@ impl Parts {
 impl NodeContext for Parts {
     fn choose(&mut self, _graph: &OneGraph, group: OutputGroup<'_>, chosen: &mut ChosenNodes) {
         let mut last = None;
-        // Outputs of one part come one after the other.
+        // Outputs of one partition are contiguous.
         for part in group.output.iter().map(|&node| self.part_of[node as usize]) {
             if last.replace(part) != Some(part) {
                 for &node in &self.node[part as usize] {

@@ -5,16 +5,17 @@ use batchlab_core::registry::from_toml;
 use batchlab_core::{BatchContext, BatchStream, Batcher, BatcherError, Level, Padding, View};
 
 batchlab_core::batcher_options! {
-    /// As many graphs as fit a budget of nodes, edges and graphs, in the order in which they come.
+    /// As many graphs as fit a budget of nodes, edges and graphs, in order of arrival.
     ///
-    /// This is `dynamically_batch` of jraph, as arXiv 2502.00944 uses it: next-fit, without looking
-    /// ahead. With `padding = "constant"` every batch has the shape of the budget, so that an engine
-    /// which compiles per shape compiles once.
+    /// This is `dynamically_batch` of jraph, as used in arXiv 2502.00944: next-fit without
+    /// look-ahead. With `padding = "constant"` every batch has the shape of the budget, so that an
+    /// engine that compiles per shape compiles once.
     ///
-    /// The budget is given, or estimated, by default as in the study: the mean size of the first 1,000
-    /// graphs times `batch_size`, at least the largest of them, rounded strictly up to a multiple of
-    /// 64. One node and one graph of it are reserved for padding. With `resources = ["nodes"]` only
-    /// nodes are limited, as in the `DynamicBatchSampler` of PyG.
+    /// The budget is given or estimated. By default it is estimated as in the study: the mean size
+    /// of the first 1,000 graphs times `batch_size`, at least the size of the largest of them,
+    /// rounded strictly up to a multiple of 64. One of its nodes and one of its graphs are reserved
+    /// for padding. With `resources = ["nodes"]` only nodes are limited, as in the
+    /// `DynamicBatchSampler` of PyG.
     pub struct Dynamic with BudgetOptions {}
     padding = Padding::Constant
 }

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// The whole graph as one batch, whose outputs are all nodes of the subset.
 ///
-/// This is training without mini-batches, and exact inference. The batch is always the same, so it
-/// is collated once, and nothing is padded: there is one shape anyway.
+/// This is training without mini-batches, and exact inference. The batch never changes, so it is
+/// collated once, and it is not padded, because there is only one shape anyway.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Full {}
@@ -44,7 +44,7 @@ impl Batcher for Full {
     }
 }
 
-/// Every node, whatever the outputs are.
+/// Every node, regardless of the outputs.
 struct WholeGraph;
 
 impl NodeContext for WholeGraph {

@@ -1,4 +1,4 @@
-//! What every batcher on one graph promises, and what this one adds.
+//! The contract of batchers on one graph, and the properties of this batcher.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 

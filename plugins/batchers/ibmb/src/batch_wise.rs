@@ -1,4 +1,5 @@
-//! Batch-wise batches: the outputs of a part of the graph, with the nodes that matter most to them.
+//! Batch-wise batches: the outputs of a graph partition, with the nodes of greatest influence on
+//! them.
 
 use batchlab_core::graphs::OneGraphView;
 use batchlab_core::hash::sha256;
@@ -11,18 +12,18 @@ use crate::contexts::sorted;
 
 pub(crate) struct BatchWise {
     pub(crate) n_part: u32,
-    /// Nodes of a batch over the mean number of nodes in a part.
+    /// Nodes per batch relative to the mean number of nodes per partition.
     pub(crate) expand_ratio: f64,
     pub(crate) power: Power,
-    /// Of an output, for METIS; other nodes weigh 1.
+    /// METIS weight of an output; other nodes have weight 1.
     pub(crate) output_weight: u32,
-    /// Of METIS.
+    /// Seed of METIS.
     pub(crate) seed: u32,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Batches {
-    /// Outputs of each part that has some, ascending.
+    /// Outputs of each partition that has any, ascending.
     pub(crate) group: Vec<Vec<u32>>,
     /// Nodes of each group, ascending.
     pub(crate) auxiliary: Vec<Vec<u32>>,
@@ -43,7 +44,7 @@ impl BatchWise {
              {output_weight}, seed {seed}, graph {graph}, outputs {outputs}"
         );
         ctx.prepared(&key, || {
-            ctx.progress.start("parts of the graph", None);
+            ctx.progress.start("partitions of the graph", None);
             let part = self.parts(view)?;
             ctx.progress.finish();
             self.of_parts(view, &part, ctx)
@@ -61,7 +62,7 @@ impl BatchWise {
         partition(&view.graph, self.n_part, self.seed, &weight).map_err(BatcherError::other)
     }
 
-    /// Batches for a part of every node. Parts without outputs have none.
+    /// Batches for an assignment of nodes to partitions. Partitions without outputs have none.
     pub(crate) fn of_parts(
         &self,
         view: &OneGraphView,
@@ -88,7 +89,7 @@ impl BatchWise {
         Ok(Batches { auxiliary: auxiliary.map_err(BatcherError::other)?, group })
     }
 
-    /// Nodes that are taken for their scores.
+    /// Number of nodes selected by score.
     #[allow(clippy::cast_sign_loss, reason = "the ratio is checked to be positive")]
     pub(crate) fn n_node(&self, n_node: usize) -> usize {
         (self.expand_ratio * n_node as f64 / f64::from(self.n_part)).ceil() as usize

@@ -1,20 +1,20 @@
-//! The nodes that come with the outputs of a batch.
+//! The auxiliary nodes of a batch's outputs.
 
 use batchlab_core::graphs::{OneGraph, OneGraphView};
 use batchlab_core::node_groups::{ChosenNodes, NodeContext, OutputGroup};
 
-/// Every output brings nodes of its own.
+/// Auxiliary nodes per output.
 pub(crate) struct OfOutputs {
-    /// Place of each output in ascending order, by node. `[n_node]`
+    /// Rank of each output in ascending order, by node. `[n_node]`
     place: Vec<u32>,
     near: Vec<Vec<u32>>,
 }
 
-/// Every group has nodes of its own.
+/// Auxiliary nodes per group.
 pub(crate) struct OfGroup(pub(crate) Vec<Vec<u32>>);
 
 impl OfOutputs {
-    /// `near` is in the ascending order of the outputs.
+    /// `near` follows the ascending order of the outputs.
     pub(crate) fn new(view: &OneGraphView, near: Vec<Vec<u32>>) -> Self {
         let mut place = vec![0; view.graph.n_node()];
         for (at, output) in sorted(&view.output).into_iter().enumerate() {

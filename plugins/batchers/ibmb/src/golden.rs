@@ -1,4 +1,4 @@
-//! Numbers of an independent implementation on Cora.
+//! Values of an independent implementation on Cora.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 #![allow(clippy::cast_sign_loss, reason = "classes and counts are not negative")]
@@ -24,8 +24,8 @@ fn cora() -> Graphs {
     options.load(&LoadContext::new()).unwrap()
 }
 
-/// Training outputs, or all nodes, as the name of a golden entry says; in descending order, because
-/// nothing may depend on it.
+/// Training outputs, or all nodes, according to the name of a golden entry; in descending order,
+/// because the order must not matter.
 fn outputs(name: &str, golden: &NodeGolden) -> Vec<u32> {
     let nodes =
         if name.starts_with("train") { golden.split.train.clone() } else { (0..2708).collect() };
@@ -98,7 +98,7 @@ fn node_wise_batches_are_those_of_the_golden_file() {
         let volume: u32 = plans.iter().map(|plan| plan.real.n_node).sum();
         let volume = f64::from(volume) / golden.n_output as f64;
         assert!((volume - golden.volume).abs() < 1e-12, "{name}: {volume}");
-        // What merging is for.
+        // The purpose of merging.
         let random =
             nodes::train(&ibmb(Outputs::RandomFixed, golden, BatchOrder::Random), &case, 1);
         let random: u32 = random.iter().map(|plan| plan.real.n_node).sum();
@@ -137,8 +137,8 @@ fn batch_wise_batches_are_those_of_the_golden_file() {
     }
 }
 
-/// Histograms of the golden batches, the distances between them, the chances of the next one, and
-/// the longest tours.
+/// Histograms of the golden batches, the distances between them, the probabilities of the next
+/// batch, and the longest tours.
 #[test]
 fn orders_are_those_of_the_golden_file() {
     let all = NodeGolden::open();
@@ -192,7 +192,7 @@ fn orders_are_those_of_the_golden_file() {
                 assert!((got - expected).abs() < 1e-14, "{name}: {got} instead of {expected}");
             }
         }
-        // The stream takes the tour.
+        // The stream follows the tour.
         let case = Case { graphs: graphs.clone(), output: outputs(name, &all) };
         let plans = nodes::train(&ibmb(Outputs::NodeWise, node_wise, BatchOrder::Tour), &case, 2);
         let keys = |plans: &[BatchPlan]| -> Vec<u32> {

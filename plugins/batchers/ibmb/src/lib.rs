@@ -20,14 +20,14 @@ use options::Method;
 pub use options::{Operator, Outputs};
 
 batchlab_core::batcher_options! {
-    /// Influence-based mini-batching (arXiv 2212.09083): outputs that matter to each other in one
-    /// batch, with the nodes that matter most to them.
+    /// Influence-based mini-batching (arXiv 2212.09083): batches of outputs that influence each
+    /// other, with the nodes of greatest influence on them.
     ///
-    /// How much a node matters to an output is its personalised `PageRank`, which stands for the
-    /// expected size of the gradient. Batches are computed once, as preparation, and then stay the same
-    /// (but for `outputs = "random"`). They take all edges between their nodes, with the weights of the
-    /// full graph. The graph must be undirected; self loops, which the authors add, are an option of the
-    /// data set.
+    /// The influence of a node on an output is measured by personalised `PageRank`, which
+    /// approximates the expected size of the gradient. Batches are computed once, as preparation,
+    /// and then stay the same (except with `outputs = "random"`). They contain all edges between
+    /// their nodes, with the weights of the full graph. The graph must be undirected; self-loops,
+    /// which the authors add, are an option of the data set.
     ///
     /// ```toml
     /// outputs = "node-wise"    # aux_per_output, and outputs_per_batch or max_aux_per_batch; the default
@@ -36,56 +36,59 @@ batchlab_core::batcher_options! {
     /// outputs = "random-fixed" # the same
     /// ```
     ///
-    /// The authors evaluate in batches of twice as many outputs: give them to `[evaluation.batcher]`.
+    /// The authors evaluate in batches of twice as many outputs; set this in
+    /// `[evaluation.batcher]`.
     pub struct Ibmb with KeptNodeOptions {
-        /// How outputs are put into batches, and which nodes come with them.
+        /// How outputs are grouped into batches, and which nodes are added to them.
         #[serde(default)]
         pub outputs: Outputs,
-        /// Largest number of outputs in a batch. It is evened out: of 90 outputs, 50 in a batch at most
-        /// become 45. 64 without it, unless `max_aux_per_batch` is given.
+        /// Maximum number of outputs in a batch. Batches are evened out: 90 outputs with a maximum
+        /// of 50 give batches of 45. The default is 64, unless `max_aux_per_batch` is given.
         #[schemars(extend("x-replaces" = ["max_aux_per_batch"]))]
         #[schemars(extend("x-only-with" = { "outputs": ["node-wise", "random", "random-fixed"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub outputs_per_batch: Option<NonZeroU32>,
-        /// Largest number of nodes in a batch, instead of `outputs_per_batch`, for node-wise batches.
+        /// Maximum number of nodes in a batch, instead of `outputs_per_batch`, for node-wise
+        /// batches.
         #[schemars(extend("x-replaces" = ["outputs_per_batch"]))]
         #[schemars(extend("x-only-with" = { "outputs": ["node-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub max_aux_per_batch: Option<NonZeroU32>,
-        /// Nodes that come with each output, itself included. 16 without it.
+        /// Number of nodes per output, including itself. The default is 16.
         #[schemars(extend("x-only-with" = { "outputs": ["node-wise", "random", "random-fixed"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub aux_per_output: Option<NonZeroU32>,
-        /// Residue per degree at which pushing stops, see `teleport`. 2e-4 without it.
+        /// Residue per degree at which pushing stops, see `teleport`. The default is 2e-4.
         #[schemars(extend("x-only-with" = { "outputs": ["node-wise", "random", "random-fixed"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub epsilon: Option<f64>,
-        /// Parts into which METIS divides the graph; those without outputs are left out.
+        /// Number of METIS partitions; those without outputs are skipped.
         #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub n_part: Option<NonZeroU32>,
-        /// Nodes of a batch, as a multiple of the mean size of a part; its outputs come on top where
-        /// they are not among them. 1 without it.
+        /// Nodes per batch, as a multiple of the mean partition size; outputs that are not among
+        /// them are added. The default is 1.
         #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub expand_ratio: Option<f64>,
-        /// Which matrix is iterated. `"reference"` without it.
+        /// The iterated matrix. The default is `"reference"`.
         #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub operator: Option<Operator>,
-        /// Power iterations. 50 without it.
+        /// Number of power iterations. The default is 50.
         #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub n_iteration: Option<NonZeroU32>,
-        /// How many other nodes an output weighs when METIS makes parts of equal weight. 1 without it.
+        /// Weight of an output relative to other nodes when METIS balances partitions. The default
+        /// is 1.
         #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub output_weight: Option<NonZeroU32>,
-        /// Seed of METIS. 42 without it.
+        /// Seed of METIS. The default is 42.
         #[schemars(extend("x-only-with" = { "outputs": ["batch-wise"] }))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub partition_seed: Option<u32>,
-        /// Probability with which a walk returns to its output in a step (`alpha` of the authors).
+        /// Probability per step that a walk returns to its output (`alpha` of the authors).
         #[serde(default = "quarter")]
         pub teleport: f64,
     }

@@ -1,29 +1,29 @@
-//! Merging outputs into batches: the strongest pairs first, then what is left over.
+//! Merges outputs into batches: first the strongest pairs, then the remaining batches.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
-/// Two outputs, as places in their ascending order, and how much they matter to each other.
+/// Two outputs, as ranks in ascending order, and their mutual influence.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Pair {
-    /// The larger place.
+    /// The larger rank.
     pub(crate) row: u32,
     pub(crate) column: u32,
     pub(crate) weight: f64,
 }
 
-/// How much a batch may hold.
+/// Capacity of a batch.
 #[derive(Clone, Copy)]
 pub(crate) enum Limit<'a> {
     Outputs(usize),
-    /// Different nodes in the lists of its outputs.
+    /// Number of distinct nodes of its outputs.
     Nodes(usize, &'a [Vec<u32>]),
 }
 
-/// Batches of places, ascending; batches in the order of their first places.
+/// Batches of ranks, ascending; batches are ordered by their first rank.
 ///
-/// Pairs are looked at once, in their order: those of two batches that fit into one merge them.
-/// Afterwards the two smallest batches merge as long as they fit.
+/// Pairs are visited once, in order: if their two batches fit into one, they are merged. Afterwards
+/// the two smallest batches are merged as long as they fit.
 pub(crate) fn merge(n_output: usize, pairs: &[Pair], limit: Limit<'_>) -> Vec<Vec<u32>> {
     let mut clusters = Clusters::greedy(n_output, pairs, limit);
     clusters.join_smallest();
@@ -32,14 +32,14 @@ pub(crate) fn merge(n_output: usize, pairs: &[Pair], limit: Limit<'_>) -> Vec<Ve
 
 pub(crate) struct Clusters<'a> {
     limit: Limit<'a>,
-    /// Towards the cluster's number, which is its smallest output. `[n_output]`
+    /// Links towards the cluster's id, which is its smallest output. `[n_output]`
     parent: Vec<u32>,
-    /// Outputs of each cluster in the order in which they came; empty if it was merged into another.
+    /// Outputs of each cluster in insertion order; empty if it was merged into another.
     member: Vec<Vec<u32>>,
-    /// For a limit of nodes: those of each cluster, ascending.
+    /// With a limit on nodes: the nodes of each cluster, ascending.
     node: Vec<Vec<u32>>,
-    /// For a limit of nodes: clusters that were found too large together. What is merged only grows,
-    /// so they stay so.
+    /// With a limit on nodes: pairs of clusters that were too large. Clusters only grow, so this
+    /// remains true.
     refused: Vec<BTreeSet<u32>>,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Clusters<'a> {
     fn cluster_of(&mut self, output: u32) -> u32 {
         let mut at = output;
         while self.parent[at as usize] != at {
-            // Every second step leads further next time.
+            // Path halving.
             let above = self.parent[self.parent[at as usize] as usize];
             self.parent[at as usize] = above;
             at = above;
@@ -91,7 +91,7 @@ impl<'a> Clusters<'a> {
         }
     }
 
-    /// `a` takes everything of `b`.
+    /// Merges `b` into `a`.
     fn join(&mut self, a: u32, b: u32) {
         let [at, other] = [a, b].map(|cluster| cluster as usize);
         self.parent[other] = a;
@@ -108,8 +108,8 @@ impl<'a> Clusters<'a> {
         }
     }
 
-    /// Merges the two smallest clusters until they do not fit. Of equal ones the one whose first
-    /// member is smaller comes first.
+    /// Merges the two smallest clusters until they do not fit. Ties are broken by the smaller first
+    /// member.
     pub(crate) fn join_smallest(&mut self) {
         let key = |clusters: &Self, cluster: u32| {
             let members = &clusters.member[cluster as usize];
@@ -135,7 +135,7 @@ impl<'a> Clusters<'a> {
         }
     }
 
-    /// Clusters in the order of their smallest members, which ascend.
+    /// Clusters in order of their smallest members; members are ascending.
     pub(crate) fn sorted(&self) -> Vec<Vec<u32>> {
         let mut all: Vec<Vec<u32>> =
             self.member.iter().filter(|members| !members.is_empty()).cloned().collect();
@@ -147,7 +147,7 @@ impl<'a> Clusters<'a> {
     }
 }
 
-/// Both of two ascending lists, each element once.
+/// Union of two ascending lists.
 fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
     let mut all = Vec::with_capacity(a.len() + b.len());
     let (mut left, mut right) = (a.iter().peekable(), b.iter().peekable());

@@ -1,4 +1,5 @@
-//! Node-wise batches: each output has its nodes, and outputs that matter to each other are merged.
+//! Node-wise batches: each output has its own nodes, and outputs that influence each other are
+//! merged.
 
 use std::num::NonZeroU32;
 
@@ -12,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::contexts::sorted;
 use crate::merge::{Limit, Pair, merge};
 
-/// The nodes that matter most to an output.
+/// The nodes of greatest influence on an output.
 pub(crate) struct Near {
     pub(crate) push: Push,
-    /// How many, the output included.
+    /// Number of nodes, including the output.
     pub(crate) k: u32,
 }
 
@@ -24,7 +25,7 @@ pub(crate) struct NodeWise {
     pub(crate) budget: Budget,
 }
 
-/// How much a batch may hold.
+/// Capacity of a batch.
 pub(crate) enum Budget {
     Outputs(NonZeroU32),
     /// All nodes of the batch.
@@ -33,13 +34,13 @@ pub(crate) enum Budget {
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Batches {
-    /// Outputs of each batch, ascending; batches in the order of their first outputs.
+    /// Outputs of each batch, ascending; batches are ordered by their first output.
     pub(crate) group: Vec<Vec<u32>>,
-    /// Nodes of each output, in the ascending order of the outputs.
+    /// Nodes of each output, in ascending order of outputs.
     pub(crate) near: Vec<Vec<u32>>,
 }
 
-/// Nodes of each output, and the pairs of outputs that matter to each other.
+/// Nodes of each output, and the pairs of outputs that influence each other.
 pub(crate) struct Influence {
     pub(crate) near: Vec<Vec<u32>>,
     pub(crate) pair: Vec<Pair>,
@@ -58,7 +59,7 @@ impl Near {
         ctx.prepared(&self.key("near", view), compute).map_err(BatcherError::other)
     }
 
-    /// Everything that the scores of a view's outputs follow from.
+    /// Everything that the scores of a view's outputs depend on.
     fn key(&self, what: &str, view: &OneGraphView) -> String {
         let outputs: Vec<u8> =
             sorted(&view.output).iter().flat_map(|node| node.to_le_bytes()).collect();
@@ -102,7 +103,7 @@ impl Near {
     }
 }
 
-/// Adds the weights of both directions of a pair, and puts the strongest pairs first.
+/// Adds the weights of both directions of a pair, and sorts by descending weight.
 fn both_directions(mut pair: Vec<Pair>) -> Vec<Pair> {
     pair.par_sort_unstable_by_key(|pair| (pair.row, pair.column));
     pair.dedup_by(|second, first| {
@@ -141,10 +142,10 @@ impl NodeWise {
         };
         ctx.prepared(&self.near.key(&what, view), || {
             let Influence { near, pair } = self.near.influence(view, ctx)?;
-            ctx.progress.start("batches of outputs that matter to each other", None);
+            ctx.progress.start("batches of outputs that influence each other", None);
             let limit = match self.budget {
                 Budget::Outputs(most) => Limit::Outputs(evened(n_output, most)),
-                // An output that is not among its own best comes on top.
+                // An output that is not among its own top nodes is added.
                 Budget::Nodes(most) => Limit::Nodes(most.get() as usize, &near),
             };
             let outputs = sorted(&view.output);
@@ -157,7 +158,7 @@ impl NodeWise {
     }
 }
 
-/// As many outputs in a batch as there are if all of them are shared out evenly.
+/// Number of outputs per batch when all outputs are distributed evenly.
 pub(crate) fn evened(n_output: usize, most: NonZeroU32) -> usize {
     n_output.div_ceil(n_output.div_ceil(most.get() as usize))
 }

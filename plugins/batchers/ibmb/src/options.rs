@@ -1,4 +1,4 @@
-//! From the table of the configuration to one of the methods.
+//! Converts the configuration table to one of the methods.
 
 use std::num::NonZeroU32;
 
@@ -12,30 +12,30 @@ use crate::Ibmb;
 use crate::batch_wise::BatchWise;
 use crate::node_wise::{Budget, Near, NodeWise};
 
-/// How outputs are put into batches.
+/// How outputs are grouped into batches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outputs {
-    /// Outputs that matter to each other are merged, pair by pair; each brings the nodes that matter
-    /// most to it.
+    /// Outputs that influence each other are merged, pair by pair; each adds the nodes of greatest
+    /// influence on it.
     #[default]
     NodeWise,
-    /// The outputs of each part of the graph, with the nodes that matter most to them together.
+    /// The outputs of each graph partition, with the nodes of greatest joint influence on them.
     BatchWise,
-    /// At random, anew in every epoch; each output brings the nodes that matter most to it.
+    /// Random, anew every epoch; each output adds the nodes of greatest influence on it.
     Random,
     /// The same, drawn once.
     RandomFixed,
 }
 
-/// Which matrix is iterated for the outputs of a part.
+/// The matrix that is iterated for the outputs of a partition.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operator {
-    /// D^-1 A, as in the authors' program: scores are divided by degrees.
+    /// D^-1 A, as in the authors' code: scores are divided by degrees.
     #[default]
     Reference,
-    /// A D^-1, personalised `PageRank` as it is commonly defined.
+    /// A D^-1, the common definition of personalised `PageRank`.
     Standard,
 }
 
@@ -133,7 +133,7 @@ impl Ibmb {
         }
     }
 
-    /// Refuses keys that would do nothing.
+    /// Rejects keys without effect.
     fn check_keys(&self) -> Result<(), BatcherError> {
         let of_node = [Outputs::NodeWise, Outputs::Random, Outputs::RandomFixed];
         let (node_wise, batch_wise) = ([Outputs::NodeWise], [Outputs::BatchWise]);
@@ -159,7 +159,7 @@ impl Ibmb {
         ))
     }
 
-    /// Refuses what is larger than the graph.
+    /// Rejects sizes larger than the graph.
     fn check_sizes(&self, n_node: usize) -> Result<(), BatcherError> {
         let sizes = [
             ("outputs_per_batch", self.outputs_per_batch),

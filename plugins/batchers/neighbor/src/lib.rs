@@ -16,22 +16,23 @@ use serde::{Deserialize, Serialize};
 use sample::{sample_sorted, take_smallest};
 
 batchlab_core::batcher_options! {
-    /// Random groups of output nodes, with neighbours sampled hop by hop and the sampled edges alone.
+    /// Random groups of output nodes, with neighbours sampled hop by hop and only the sampled
+    /// edges.
     ///
-    /// This is the sampler of `GraphSAGE` (Hamilton et al. 2017, arXiv 1706.02216) in the form of PyG's
-    /// `NeighborLoader`: every node that is reached for the first time in a hop draws at most
-    /// `fan_out[hop]` of its incoming edges, uniformly and without replacement; a node draws once, so
-    /// those of the last hop receive no edge. A self loop is an edge like any other. Evaluations sample
-    /// too, always alike for one seed; fan-outs that no in-degree exceeds make them exact. Groups of
-    /// fixed composition keep their neighbours.
+    /// This is the sampler of `GraphSAGE` (Hamilton et al. 2017, arXiv 1706.02216) as in PyG's
+    /// `NeighborLoader`: every node that is first reached in a hop draws at most `fan_out[hop]` of
+    /// its incoming edges, uniformly and without replacement; a node draws only once, so nodes of
+    /// the last hop receive no edges. Self-loops are treated like any other edge. Evaluations are
+    /// sampled too, always in the same way for a given seed; fan-outs of at least the largest
+    /// in-degree make them exact. Groups of fixed composition keep their neighbours.
     pub struct Neighbor with NodeOptions {
-        /// Largest number of incoming edges that are drawn for a node, hop by hop, beginning at the
-        /// outputs; at least one hop.
+        /// Maximum number of incoming edges drawn per node, hop by hop, starting at the outputs; at
+        /// least one hop.
         pub fan_out: FanOut,
         /// Weights of the drawn edges.
         #[serde(default)]
         pub weight: SampledWeight,
-        /// Whether nodes draw their neighbours each for itself.
+        /// Whether nodes draw their neighbours independently.
         #[serde(default, skip_serializing_if = "Sampling::is_uniform")]
         pub sampling: Sampling,
     }
@@ -62,16 +63,17 @@ impl From<FanOut> for Vec<NonZeroU32> {
     }
 }
 
-/// How neighbours are drawn. Each of a node's neighbours has the same chance either way.
+/// How neighbours are drawn. In either case all neighbours of a node have the same probability.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Sampling {
-    /// Every node draws for itself.
+    /// Every node draws independently.
     #[default]
     Uniform,
-    /// As in LABOR-0 (Balin and Çatalyürek 2023, arXiv 2210.13339): in each hop of a batch every node of
-    /// the graph has one random number, and all that receive from many take those with the smallest.
-    /// Nodes with common neighbours then draw the same ones, so that a batch has fewer nodes.
+    /// As in LABOR-0 (Balin and Çatalyürek 2023, arXiv 2210.13339): in each hop of a batch every
+    /// node of the graph has one random number, and nodes with too many neighbours draw those with
+    /// the smallest numbers. Nodes with common neighbours then draw the same ones, so that a batch
+    /// has fewer nodes.
     Labor,
 }
 
@@ -86,13 +88,13 @@ impl Sampling {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SampledWeight {
-    /// The weight in the full graph. Where fewer edges are drawn than there are, sums over
-    /// neighbours come out too small.
+    /// The weight in the full graph. If not all edges are drawn, sums over neighbours are too
+    /// small.
     #[default]
     FullGraph,
-    /// The weight in the full graph, divided by the probability with which the edge was drawn
-    /// (in-degree over number drawn): sums over neighbours are right on average (Horvitz and
-    /// Thompson 1952).
+    /// The weight in the full graph divided by the probability that the edge was drawn, that is,
+    /// times in-degree / number drawn: sums over neighbours are unbiased (Horvitz and Thompson
+    /// 1952).
     Importance,
 }
 
@@ -124,7 +126,7 @@ struct Sampler {
     fan_out: Vec<u32>,
     weight: SampledWeight,
     sampling: Sampling,
-    /// Scratch: which of a node's incoming edges were drawn.
+    /// Scratch: the drawn incoming edges of a node.
     drawn: Vec<u32>,
 }
 

@@ -1,12 +1,12 @@
-//! Drawing some of many without replacement.
+//! Sampling without replacement.
 
 use batchlab_core::random::below;
 use rand_chacha::rand_core::Rng;
 
-/// Writes `k` of the numbers `0..n` into `drawn`, ascending, every subset being equally likely; all
-/// of them if there are no more than `k`.
+/// Writes `k` of the numbers `0..n` to `drawn`, ascending, with equal probability for every subset;
+/// all of them if there are no more than `k`.
 ///
-/// Floyd's algorithm (Bentley and Floyd 1987), which draws `k` random numbers however large `n` is.
+/// Floyd's algorithm (Bentley and Floyd 1987), which draws `k` random numbers for any `n`.
 pub(crate) fn sample_sorted(rng: &mut impl Rng, n: u32, k: u32, drawn: &mut Vec<u32>) {
     drawn.clear();
     if n <= k {
@@ -17,14 +17,14 @@ pub(crate) fn sample_sorted(rng: &mut impl Rng, n: u32, k: u32, drawn: &mut Vec<
         let number = below(rng, u64::from(last) + 1) as u32;
         match drawn.binary_search(&number) {
             Err(place) => drawn.insert(place, number),
-            // Taken already: `last` is not, because it could not be drawn before, and it is larger
-            // than all that could.
+            // Already taken. `last` cannot have been drawn before, and it is larger than all
+            // earlier candidates.
             Ok(_) => drawn.push(last),
         }
     }
 }
 
-/// Writes into `drawn`, ascending, the places of those `k` nodes whose random numbers under `key` are
+/// Writes to `drawn`, ascending, the indices of the `k` nodes whose random numbers under `key` are
 /// the smallest; all of them if there are no more than `k`.
 pub(crate) fn take_smallest(key: u64, nodes: &[u32], k: u32, drawn: &mut Vec<u32>) {
     drawn.clear();
@@ -67,7 +67,7 @@ mod tests {
         }
         assert_eq!(count.len(), 35, "7 choose 3");
         assert!(count.keys().all(|subset| subset.is_sorted_by(|a, b| a < b)));
-        // Five standard deviations of a binomial with p = 1/35.
+        // Five standard deviations of a binomial distribution with p = 1/35.
         assert!(count.values().all(|&n| n.abs_diff(1000) < 156), "{count:?}");
     }
 

@@ -1,4 +1,4 @@
-//! Groups that are all equally large.
+//! Groups of equal weight.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,15 +7,15 @@ use batchlab_core::{GraphSize, Shape};
 
 use crate::pack::{Groups, Task};
 
-/// Opens as many groups as the volume bound asks for; each graph, largest first, goes into the group
-/// with the least weight, or into a new one if it does not fit there: O(n log n).
+/// Opens as many groups as the volume bound requires; each graph, largest first, is added to the
+/// group with the least weight, or to a new one if it does not fit there: O(n log n).
 pub(crate) fn pack(task: &Task<'_>) -> Groups {
     let members: Vec<GraphSize> = task.order.iter().map(|&i| task.graph(i)).collect();
     let n_group = task.limits.lower_bound(&members);
     let least = task.least();
     let mut groups: Groups = vec![Vec::new(); n_group];
     let mut shapes = vec![Shape::default(); n_group];
-    // Weight and number of every group with room, lightest first.
+    // Weight and index of every group with room, lightest first.
     let mut open: BinaryHeap<Reverse<(u64, usize)>> =
         (0..n_group).map(|i| Reverse((0, i))).collect();
     for (&position, &graph) in task.order.iter().zip(&members) {

@@ -5,7 +5,7 @@ use batchlab_core::Shape;
 use crate::open_groups::OpenGroups;
 use crate::pack::{Groups, Task};
 
-/// Each graph, largest first, goes into the fullest group that it fits: O(n log n).
+/// Each graph, largest first, is added to the fullest group in which it fits: O(n log n).
 pub(crate) fn pack(task: &Task<'_>) -> Groups {
     let least = task.least();
     let mut groups: Groups = Vec::new();

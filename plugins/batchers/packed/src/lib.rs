@@ -20,37 +20,42 @@ use window::Windowed;
 batchlab_core::batcher_options! {
     /// Graphs packed into as few batches as possible under a budget of nodes, edges and graphs.
     ///
-    /// Graphs are collected until a window is full, packed, and delivered group by group, in a random
-    /// order of the groups. The window's length is the knob between packing and randomness: the longer
-    /// it is, the fuller the batches, and the more it is sizes that decide which graphs meet. Without a
-    /// window a whole epoch is packed at once. Which graphs *of equal size* meet stays random.
+    /// Graphs are collected until a window is full, packed, and delivered group by group, in a
+    /// random order of the groups. The length of the window trades packing against randomness: a
+    /// longer window gives fuller batches, but which graphs share a batch depends more on their
+    /// sizes. Without a window, a whole epoch is packed at once. *Among graphs of equal size* the
+    /// assignment stays random.
     ///
-    /// To pack as well as possible is NP-hard. No packing needs fewer groups than the volume bound, the
-    /// largest of sum(nodes) / nodes per batch, sum(edges) / edges per batch and graphs / (`batch_size`
-    /// - 1), each rounded up; it is recorded for an epoch as `packing_lower_bound`. The algorithms:
+    /// Optimal packing is NP-hard. A lower bound on the number of groups is the volume bound, the
+    /// maximum of sum(nodes) / nodes per batch, sum(edges) / edges per batch and graphs /
+    /// (`batch_size` - 1), each rounded up; it is recorded for an epoch as `packing_lower_bound`.
+    /// The algorithms:
     ///
-    /// - `"best-fit"`: largest graph first, into the fullest group that it fits. For one resource at
-    ///   most 11/9 of the optimum and 4 groups more (Johnson 1974, *J. Comput. Syst. Sci.* 8, 272).
-    /// - `"lpfhp"`: the same on the histogram of sizes, many equal groups at a time, a new group filled
-    ///   with as many graphs of the size as it holds (longest pack first: Krell et al., arXiv
-    ///   2107.02027; for tuples of sizes arXiv 2209.06354; for `SchNet` arXiv 2211.13853). No bound is
-    ///   known to us; its time depends on the number of different sizes rather than of graphs.
-    /// - `"balanced"`: as many groups as the volume bound asks for are opened at once; largest graph
-    ///   first, into the emptiest (the rule of Graham 1969, *SIAM J. Appl. Math.* 17, 416). All groups
-    ///   become equally large, and it is the one to take where the number of graphs is the tightest
-    ///   limit: the other two then fill some groups with few large graphs and run out of slots for the
-    ///   small ones. Where it opens no further group, the number of groups is optimal.
+    /// - `"best-fit"`: each graph, largest first, is added to the fullest group in which it fits.
+    ///   For one resource at most 11/9 of the optimum plus 4 groups (Johnson 1974, *J. Comput.
+    ///   Syst. Sci.* 8, 272).
+    /// - `"lpfhp"`: the same on the histogram of sizes, many equal groups at a time, with a new
+    ///   group filled with as many graphs of the size as it holds (longest pack first: Krell et
+    ///   al., arXiv 2107.02027; for tuples of sizes arXiv 2209.06354; for `SchNet` arXiv
+    ///   2211.13853). We know of no bound; its time depends on the number of distinct sizes rather
+    ///   than on the number of graphs.
+    /// - `"balanced"`: as many groups as the volume bound requires are opened at once; each graph,
+    ///   largest first, is added to the emptiest (the rule of Graham 1969, *SIAM J. Appl. Math.*
+    ///   17, 416). All groups become equally large. Use it if the number of graphs is the tightest
+    ///   limit: the other two then fill some groups with few large graphs and run out of slots for
+    ///   the small ones. If no further group is opened, the number of groups is optimal.
     ///
-    /// Groups over the volume bound for 128,744 molecules of QM9 and 10,304 edges (`tests/quality.rs`):
-    /// with 32 slots and 640 nodes 10.0 % for best-fit and LPFHP, none for balanced; with 64 slots and
-    /// 640 nodes 3.3 % and 0.7 %; with 128 slots and 2,048 nodes, where only edges bind, 0.2 % and 0.4 %.
+    /// Groups in excess of the volume bound for 128,744 molecules of QM9 and 10,304 edges
+    /// (`tests/quality.rs`): with 32 slots and 640 nodes 10.0 % for best-fit and LPFHP, none for
+    /// balanced; with 64 slots and 640 nodes 3.3 % and 0.7 %; with 128 slots and 2,048 nodes, where
+    /// only edges bind, 0.2 % and 0.4 %.
     ///
-    /// For `"best-fit"` and `"lpfhp"` give more slots than a full batch has graphs on average.
+    /// For `"best-fit"` and `"lpfhp"`, provide more slots than a full batch has graphs on average.
     pub struct Packed with BudgetOptions {
         /// How graphs are packed: `"balanced"`, `"best-fit"` or `"lpfhp"`.
         #[serde(default)]
         pub algorithm: Algorithm,
-        /// How many graphs are collected before they are packed; a whole epoch if it is not given.
+        /// Number of graphs collected before packing; by default a whole epoch.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub window: Option<NonZeroU32>,
     }
@@ -77,7 +82,7 @@ impl Batcher for Packed {
         let budget = self.budget_options().resolve(&view, &ctx)?;
         let [_, sizes @ ..] = budget.limits.measures(GraphSize { id: 0, n_node: 0, n_edge: 0 });
         if sizes == [None; 3] {
-            let message = "packed needs a limit of nodes, edges or bytes; name one in resources";
+            let message = "packed needs a limit on nodes, edges or bytes; name one in resources";
             return Err(BatcherError::Options(message.into()));
         }
         let window = self.window(budget.graphs.len())?;

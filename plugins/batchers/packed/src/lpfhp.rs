@@ -1,4 +1,4 @@
-//! Longest-pack-first histogram packing, on sizes of nodes and edges.
+//! Longest-pack-first histogram packing on node and edge counts.
 
 use batchlab_core::{GraphSize, Shape};
 
@@ -8,9 +8,9 @@ use crate::pack::{Groups, Task};
 /// Groups of equal composition.
 #[derive(Clone)]
 struct Strategy {
-    /// How many groups.
+    /// Number of groups.
     n_group: usize,
-    /// Which sizes, by their place in the histogram, and how often in each group.
+    /// Sizes, by histogram index, and their multiplicity in each group.
     parts: Vec<(usize, usize)>,
 }
 
@@ -21,7 +21,7 @@ struct Bar<'a> {
     members: &'a [u32],
 }
 
-/// Packs sizes instead of graphs, and deals the graphs out at the end.
+/// Packs sizes instead of graphs, and assigns the graphs at the end.
 pub(crate) fn pack(task: &Task<'_>) -> Groups {
     let histogram = histogram(task);
     let strategies = strategies(task, &histogram);
@@ -61,7 +61,7 @@ fn strategies(task: &Task<'_>, histogram: &[Bar<'_>]) -> Vec<Strategy> {
                 let empty = Strategy { n_group: n_left, parts: Vec::new() };
                 ((task.weight.capacity, Shape::default()), empty)
             });
-            // At least one fits: the search has checked it, and so has the code that made the task.
+            // At least one fits, as ensured by the search and by the construction of the task.
             let (repeat, shape) = fill(task, key.1, bar.size, n_left);
             let n_group = strategy.n_group.min(n_left / repeat);
             n_left -= n_group * repeat;
@@ -84,7 +84,7 @@ fn strategies(task: &Task<'_>, histogram: &[Bar<'_>]) -> Vec<Strategy> {
     complete
 }
 
-/// As many graphs of one size as a group takes, at least one and at most `n_left`.
+/// As many graphs of one size as fit in a group, at least one and at most `n_left`.
 fn fill(task: &Task<'_>, shape: Shape, size: GraphSize, n_left: usize) -> (usize, Shape) {
     let (mut repeat, mut shape) = (1, shape.with(size));
     while repeat < n_left && task.limits.fits(shape, size) {

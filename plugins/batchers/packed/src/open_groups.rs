@@ -1,18 +1,18 @@
-//! Groups with room, found by how little of it is left.
+//! Groups with room, indexed by remaining capacity.
 
 use std::collections::BTreeMap;
 
 use batchlab_core::budget::Limits;
 use batchlab_core::{GraphSize, Shape};
 
-/// Groups of this many different sizes are tried before a new one is opened: where the weight has
-/// room but another resource has none, the search must not become as long as the list.
+/// Maximum number of distinct group sizes to try before opening a new group: if the weight has room
+/// but another resource has none, the search must not become linear.
 const MAX_TRIED: usize = 256;
 
-/// What is left of the binding resource, and the size of the group.
+/// Remaining capacity of the binding resource, and the size of the group.
 type Key = (u64, Shape);
 
-/// Groups with room, fullest first; `T` says which they are.
+/// Groups with room, fullest first; `T` identifies them.
 pub(crate) struct OpenGroups<T>(BTreeMap<Key, Vec<T>>);
 
 impl<T> OpenGroups<T> {
@@ -20,7 +20,7 @@ impl<T> OpenGroups<T> {
         Self(BTreeMap::new())
     }
 
-    /// Takes out the fullest group that has room for a graph of this weight.
+    /// Removes the fullest group with room for a graph of this weight.
     pub(crate) fn take_fullest(
         &mut self,
         graph: GraphSize,

@@ -1,4 +1,4 @@
-//! What all algorithms have in common: which resource decides, and which graphs come first.
+//! The part common to all algorithms: the decisive resource, and the order of the graphs.
 
 use batchlab_core::GraphSize;
 use batchlab_core::budget::Limits;
@@ -11,10 +11,10 @@ use crate::{balanced, best_fit, lpfhp};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Algorithm {
-    /// Largest first into the emptiest of as few groups as could do.
+    /// Largest first, into the emptiest of the minimum number of groups.
     #[default]
     Balanced,
-    /// Largest first into the fullest group that it fits.
+    /// Largest first, into the fullest group in which it fits.
     BestFit,
     /// Best-fit on the histogram of sizes, many equal groups at a time.
     Lpfhp,
@@ -23,15 +23,16 @@ pub enum Algorithm {
 /// Positions in a slice of graphs, one list per group.
 pub(crate) type Groups = Vec<Vec<u32>>;
 
-/// Packs graphs into groups within the limits: positions in `graphs`, each in exactly one group.
-/// Graphs that exceed the limits on their own are alone. A pure function of its input.
+/// Packs graphs into groups within the limits. Returns positions in `graphs`, each in exactly one
+/// group. Graphs that exceed the limits on their own get a group each. A pure function of its
+/// input.
 #[must_use]
 pub fn pack(algorithm: Algorithm, graphs: &[GraphSize], limits: &Limits) -> Vec<Vec<u32>> {
     let (small, large): (Vec<u32>, Vec<u32>) =
         (0..graphs.len() as u32).partition(|&i| limits.fits_alone(graphs[i as usize]));
     let weight = Weight::binding(graphs, &small, limits);
     let mut order = small;
-    // Equal sizes keep the order in which they came, which is random.
+    // A stable sort keeps the random order of graphs of equal size.
     order.sort_by_key(|&i| {
         let graph = graphs[i as usize];
         std::cmp::Reverse((weight.of(limits, graph), graph.n_node, graph.n_edge))
@@ -46,7 +47,7 @@ pub fn pack(algorithm: Algorithm, graphs: &[GraphSize], limits: &Limits) -> Vec<
     groups
 }
 
-/// What is to be packed.
+/// A packing task.
 pub(crate) struct Task<'a> {
     pub(crate) graphs: &'a [GraphSize],
     /// Positions of the graphs that fit a batch, largest first.
@@ -64,7 +65,7 @@ impl Task<'_> {
         self.weight.of(self.limits, graph)
     }
 
-    /// The least that a graph takes of each resource: a group without room for it is complete.
+    /// The minimum demand of a graph for each resource: a group without room for it is complete.
     pub(crate) fn least(&self) -> GraphSize {
         let least = |size: fn(&GraphSize) -> u32| {
             self.order.iter().map(|&i| size(&self.graphs[i as usize])).min().unwrap_or(0)
@@ -73,12 +74,12 @@ impl Task<'_> {
     }
 }
 
-/// The resource, other than graphs, of which the graphs take the largest share: packing looks at
-/// this one, and checks the others.
+/// The resource, other than graphs, of which the graphs need the largest share: packing is based on
+/// it and only checks the others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Weight {
     resource: usize,
-    /// What a batch offers of it.
+    /// Capacity of a batch.
     pub(crate) capacity: u64,
 }
 

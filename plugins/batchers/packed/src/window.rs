@@ -10,13 +10,13 @@ use crate::pack::{Algorithm, pack};
 
 /// Collects, packs, delivers.
 ///
-/// A window is delivered completely before the next graph is drawn, so what is pending when an epoch
-/// ends is always a window that is not full, and the whole state.
+/// A window is delivered completely before the next graph is drawn, so the pending graphs at the
+/// end of an epoch are always an incomplete window, and they are the whole state.
 pub(crate) struct Windowed {
     algorithm: Algorithm,
     window: usize,
     limits: Limits,
-    /// Shuffles the groups of a window; an evaluation does not.
+    /// Seed for shuffling the groups of a window; `None` in an evaluation.
     shuffle_seed: Option<u64>,
     lower_bound: usize,
     collected: Vec<GraphSize>,
@@ -46,7 +46,7 @@ impl Windowed {
     fn pack(&mut self) {
         let collected = std::mem::take(&mut self.collected);
         let mut groups = pack(self.algorithm, &collected, &self.limits);
-        // Algorithms put large graphs into the first groups; training must not meet them first.
+        // Algorithms place large graphs in the first groups; training must not see these first.
         if let Some(seed) = self.shuffle_seed {
             let mut rng = random::stream(seed, "order of packed groups", fingerprint(&collected));
             random::shuffle(&mut rng, &mut groups);
@@ -62,7 +62,7 @@ impl Windowed {
     }
 }
 
-/// Every window gets an order of its own, which depends on its graphs alone (64-bit FNV-1a).
+/// Each window gets its own order, which depends only on its graphs (64-bit FNV-1a).
 fn fingerprint(graphs: &[GraphSize]) -> u64 {
     let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     graphs.iter().flat_map(|graph| graph.id.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, mix)

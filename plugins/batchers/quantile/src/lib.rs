@@ -16,25 +16,25 @@ pub use shape::smallest_shape;
 batchlab_core::batcher_options! {
     /// The smallest static shape that a random batch fits with a given probability.
     ///
-    /// `n_draw` batches of `batch_size` - 1 graphs are drawn at random, each without replacement. Of all
-    /// shapes that hold at least the share `probability` of them, the one with the fewest nodes plus
-    /// edges is taken; both limits are then rounded strictly up to a multiple of 64, the rule for all
-    /// estimated limits. Batches are filled with graphs in the order in which they come; where the next
-    /// graph does not fit, it is carried into the next batch, so that none is lost.
+    /// `n_draw` batches of `batch_size` - 1 graphs are drawn at random, each without replacement.
+    /// Among all shapes that hold at least the fraction `probability` of them, the one with the
+    /// fewest nodes plus edges is chosen; both limits are then rounded strictly up to a multiple of
+    /// 64, as for all estimated limits. Batches are filled with graphs in order of arrival; a graph
+    /// that does not fit is carried into the next batch, so that none is lost.
     ///
-    /// This is `learn_fit_or_skip_size_constraints` of TF-GNN (arXiv 2207.03522) with two differences:
-    /// nodes and edges are limited jointly, so that the probability is that of the batch and not of each
-    /// resource; and TF-GNN skips the batches that do not fit, which makes large graphs rare, where this
-    /// carries one graph over.
+    /// This is `learn_fit_or_skip_size_constraints` of TF-GNN (arXiv 2207.03522) with two
+    /// differences: nodes and edges are limited jointly, so that the probability refers to the
+    /// batch and not to each resource; and TF-GNN skips batches that do not fit, which makes large
+    /// graphs rare, whereas one graph is carried over here.
     ///
-    /// What is optimal: among the shapes that hold the drawn batches with this probability, none is
-    /// smaller (before rounding). The probability for new batches differs by the error of the sample,
-    /// at most 0.005 with 10,000 draws, at one standard deviation.
+    /// Optimality: among the shapes that hold the drawn batches with this probability, none is
+    /// smaller (before rounding). The probability for new batches differs by the sampling error, at
+    /// most 0.005 with 10,000 draws, at one standard deviation.
     pub struct Quantile with GroupOptions {
-        /// How probable it is that B - 1 random graphs fit, above 0 and below 1.
+        /// Probability that B - 1 random graphs fit, above 0 and below 1.
         #[serde(default = "nearly_always")]
         pub probability: Probability,
-        /// How many random batches the shape is found from.
+        /// Number of random batches from which the shape is determined.
         #[serde(default = "ten_thousand")]
         pub n_draw: NonZeroU32,
         /// What to do with a graph that is larger than the shape.

@@ -6,15 +6,16 @@ use batchlab_core::budget::{Probability, index_limit};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{BatcherError, GraphSize, Shape, random};
 
-/// More draws of graphs than this would take seconds; the totals of so large batches hardly vary.
+/// Maximum number of drawn graphs; more would take seconds, and the totals of such large batches
+/// hardly vary.
 const MAX_DRAW: u32 = 20_000_000;
 
-/// The shape with the fewest nodes plus edges that holds at least the share `probability` of
-/// `n_draw` random batches of B - 1 graphs (of all graphs, where there are fewer), rounded strictly
-/// up to multiples of 64, which leaves room for one padding node.
+/// The shape with the fewest nodes plus edges that holds at least the fraction `probability` of
+/// `n_draw` random batches of B - 1 graphs (of all graphs, if there are fewer), rounded strictly up
+/// to multiples of 64, which leaves room for one padding node.
 ///
 /// # Errors
-/// Batches that are too large to be indexed.
+/// Batches too large to be indexed.
 pub fn smallest_shape(
     graphs: &[GraphSize],
     batch_size: BatchSize,
@@ -40,13 +41,14 @@ pub fn smallest_shape(
     Ok(Shape { n_node: limit(n_node)?, n_edge: limit(n_edge)?, n_graph: slots, n_output: slots })
 }
 
-/// Nodes and edges of random batches, each a uniform choice of `n_graph` different graphs.
+/// Nodes and edges of random batches, each a uniform sample of `n_graph` distinct graphs.
 fn draw(graphs: &[GraphSize], n_graph: usize, n_draw: usize, seed: u64) -> Vec<[u64; 2]> {
     let mut rng = random::stream(seed, "quantile batches", 0);
     let mut order: Vec<u32> = (0..graphs.len() as u32).collect();
     let mut batch = || {
         let mut total = [0, 0];
-        // The start of a Fisher-Yates shuffle, from whatever order the last batch has left.
+        // The beginning of a Fisher-Yates shuffle, starting from the order left by the previous
+        // batch.
         for drawn in 0..n_graph {
             let rest = (order.len() - drawn) as u64;
             order.swap(drawn, drawn + random::below(&mut rng, rest) as usize);
@@ -61,10 +63,10 @@ fn draw(graphs: &[GraphSize], n_graph: usize, n_draw: usize, seed: u64) -> Vec<[
 
 /// The bounds with the smallest sum that hold at least `n_fit` of the totals.
 ///
-/// The totals that exceed the bound of nodes are a head of the list sorted by nodes. For each such
-/// head, the bound of edges is the smallest that loses no more of the rest than are still allowed to
-/// be lost; both bounds shrink and grow against each other, and the best pair is taken. O(n log n +
-/// k^2) for k totals that may be lost.
+/// The totals that exceed the node bound are a prefix of the list sorted by nodes. For each such
+/// prefix, the edge bound is the smallest that loses no more of the remaining totals than are still
+/// allowed; one bound falls as the other rises, and the best pair is chosen. O(n log n + k^2) for k
+/// totals that may be lost.
 fn smallest(mut totals: Vec<[u64; 2]>, n_fit: usize) -> [u64; 2] {
     let n_lose = totals.len().saturating_sub(n_fit.max(1));
     totals.sort_unstable_by(|a, b| b.cmp(a));
@@ -72,7 +74,7 @@ fn smallest(mut totals: Vec<[u64; 2]>, n_fit: usize) -> [u64; 2] {
     by_edge.sort_unstable_by_key(|&i| std::cmp::Reverse(totals[i][1]));
     let bounds = (0..=n_lose).filter_map(|n_head| {
         let n_node = totals.get(n_head)?[0];
-        // The largest edges of the tail, past those that may be lost.
+        // The largest edge counts of the tail, after those that may be lost.
         let tail = by_edge.iter().filter(|&&i| i >= n_head);
         let edge = tail.map(|&i| totals[i][1]).nth(n_lose - n_head)?;
         Some([n_node, edge])

@@ -1,4 +1,4 @@
-//! What every batcher promises, for every padding, and how probable a full batch is.
+//! The batcher contract for every padding, and the probability of a full batch.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -17,7 +17,7 @@ proptest! {
     fn keeps_the_contract(
         sizes in batcher::sizes(),
         batch_size in 2_u32..12,
-        // A small probability makes shapes that some graphs exceed.
+        // With a small probability, some graphs exceed the shape.
         probability in 0.05_f64..0.99,
         oversize in prop::sample::select(vec!["single", "grow"]),
         shared in batcher::group_options(),
@@ -30,7 +30,7 @@ proptest! {
     }
 }
 
-/// The share of full batches in an epoch of 20,000 random graphs.
+/// The fraction of full batches in an epoch of 20,000 random graphs.
 fn share_of_full_batches(probability: f64) -> f64 {
     let graph = |i: u32| {
         let n_node = 3 + i * 7919 % 97;
@@ -45,8 +45,8 @@ fn share_of_full_batches(probability: f64) -> f64 {
 
 #[test]
 fn random_batches_fit_with_the_given_probability() {
-    // A batch that starts with a graph which did not fit before is a little larger than a random
-    // one, and rounding makes room: the share is near, not equal to, the probability.
+    // A batch that starts with a graph carried over is slightly larger than a random one, and
+    // rounding adds room: the fraction is close, but not equal, to the probability.
     for (probability, least) in [(0.5, 0.40), (0.9, 0.85), (0.99, 0.97)] {
         let share = share_of_full_batches(probability);
         assert!(

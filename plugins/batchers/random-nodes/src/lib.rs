@@ -9,11 +9,11 @@ batchlab_core::batcher_options! {
     /// Random groups of output nodes, with every node within `n_hop` incoming edges and all edges
     /// between them.
     ///
-    /// With as many hops as the model has layers, every output sees all that it sees in the whole
-    /// graph: predictions are exact, and the price is that contexts grow fast and overlap. Edges keep
-    /// the weights of the full graph.
+    /// With as many hops as the model has layers, every output sees the same as in the whole graph:
+    /// predictions are exact, but contexts grow fast and overlap. Edges keep the weights of the
+    /// full graph.
     pub struct RandomNodes with NodeOptions {
-        /// How many incoming edges away from an output a node may be; 0 for the outputs alone.
+        /// Maximum distance of a node from an output in incoming edges; 0 for the outputs alone.
         pub n_hop: u32,
     }
     padding = Padding::None
@@ -37,7 +37,7 @@ impl Batcher for RandomNodes {
     }
 }
 
-/// Breadth-first search against the direction of the edges.
+/// Breadth-first search against the edge direction.
 struct Hops {
     n_hop: u32,
 }

@@ -1,4 +1,4 @@
-//! How often nodes and edges are drawn.
+//! Counts of how often nodes and edges are drawn.
 
 use batchlab_core::graphs::OneGraph;
 use batchlab_core::progress::Progress;
@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::walks::Walks;
 
-/// Samples with a node that was never drawn, and factor of such an edge, as in the authors' program.
+/// Count of a node that was never drawn, and factor of such an edge, as in the authors' code.
 const NEVER: f64 = 0.1;
-/// Sub-graphs that are drawn at a time, on all threads.
+/// Number of sub-graphs drawn at a time, on all threads.
 const AT_ONCE: u64 = 64;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Counts {
     n_sample: u32,
-    /// Samples with each node.
+    /// Number of samples with each node.
     node: Vec<u32>,
-    /// Samples with both ends of each edge.
+    /// Number of samples with both ends of each edge.
     edge: Vec<u32>,
 }
 
@@ -27,7 +27,7 @@ impl Counts {
         Self { n_sample: 0, node: vec![0; graph.n_node()], edge: vec![0; graph.sender.len()] }
     }
 
-    /// Draws until every node was drawn `coverage` times on average.
+    /// Draws until every node has been drawn `coverage` times on average.
     pub(crate) fn until(
         graph: &OneGraph,
         walks: Walks,
@@ -36,7 +36,7 @@ impl Counts {
         progress: &dyn Progress,
     ) -> Self {
         let wanted = graph.n_node() as u64 * u64::from(coverage);
-        progress.start("chances of nodes and edges", Some(wanted));
+        progress.start("frequencies of nodes and edges", Some(wanted));
         let mut counts = Self::new(graph);
         let (mut n_drawn, mut first) = (0, 0);
         while n_drawn < wanted {
@@ -59,7 +59,7 @@ impl Counts {
         counts
     }
 
-    /// Counts a sample; its nodes ascend.
+    /// Counts a sample, whose nodes must be ascending.
     pub(crate) fn add(&mut self, graph: &OneGraph, nodes: &[u32]) {
         self.n_sample += 1;
         for &receiver in nodes {
@@ -72,7 +72,7 @@ impl Counts {
         }
     }
 
-    /// Weight of each node as an output: samples over its count, over the number of nodes.
+    /// Weight of each node as an output: number of samples / its count / number of nodes.
     pub(crate) fn node_weights(&self) -> Vec<f32> {
         let n_node = self.node.len() as f64;
         let n_with = |count: u32| if count == 0 { NEVER } else { f64::from(count) };
@@ -80,7 +80,8 @@ impl Counts {
         self.node.iter().map(|count| weight(count) as f32).collect()
     }
 
-    /// Weight of each edge: that of the full graph, times the count of its receiver over its own.
+    /// Weight of each edge: that of the full graph, times the count of its receiver / its own
+    /// count.
     pub(crate) fn edge_weights(&self, graph: &OneGraph) -> Vec<f32> {
         let factors = self.edge_factors(graph);
         let weight = |edge: usize| f64::from(graph.edge_weight.get(edge).copied().unwrap_or(1.0));

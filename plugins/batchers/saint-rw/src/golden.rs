@@ -1,4 +1,4 @@
-//! Numbers of an independent implementation on a tiny graph.
+//! Values of an independent implementation on a tiny graph.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -25,7 +25,7 @@ fn counts_and_weights_are_those_of_the_golden_file() {
     let edges = counts.edge_factors(&graph);
     assert!(edges.iter().zip(&golden.edge_norm).all(|(&got, &norm)| near(got, norm)));
 
-    // The batch: weights of its outputs up to their scale, and of its edges.
+    // The batch: weights of its outputs up to a common factor, and of its edges.
     let batch = &golden.batch;
     let total: f64 = batch.output.iter().map(|&node| f64::from(nodes[node as usize])).sum();
     for (&output, &expected) in batch.output.iter().zip(&batch.loss_weight) {

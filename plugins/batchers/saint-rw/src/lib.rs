@@ -23,36 +23,38 @@ use serde::{Deserialize, Serialize};
 use counts::Counts;
 use walks::Walks;
 
-/// Sub-graphs around random walks from random nodes, with weights that make up for unequal chances.
+/// Sub-graphs around random walks from random nodes, with weights that correct for unequal sampling
+/// probabilities.
 ///
-/// This is the random-walk sampler of `GraphSAINT` (Zeng et al. 2020, arXiv 1907.04931). The nodes of a
-/// batch are those that `n_root` walks of `walk_length` steps visit, from nodes drawn with replacement;
-/// its outputs are those among them that are outputs. So an output may come several times in an epoch,
-/// or never: an epoch is `batches_per_epoch` batches. Walks go against the direction of edges.
+/// This is the random-walk sampler of `GraphSAINT` (Zeng et al. 2020, arXiv 1907.04931). The nodes
+/// of a batch are those visited by `n_root` walks of `walk_length` steps from nodes drawn with
+/// replacement; its outputs are those among them that are outputs. An output may therefore occur
+/// several times in an epoch, or never: an epoch is `batches_per_epoch` batches. Walks follow edges
+/// in reverse.
 ///
-/// How often nodes and edges are drawn is counted beforehand, as preparation: an output weighs in the
-/// loss by one over its count, an edge is multiplied by the count of its receiver over its own. What was
-/// never drawn counts as 0.1, as in the authors' program.
+/// The frequencies of nodes and edges are counted beforehand, as preparation: the loss weight of an
+/// output is one over its count, and an edge is multiplied by the count of its receiver over its
+/// own. Anything that was never drawn counts as 0.1, as in the authors' code.
 ///
-/// Evaluations name every output exactly once, in groups of `n_root`, with the walks that begin there,
-/// all edges between their nodes and the weights of the full graph.
+/// Evaluations contain every output exactly once, in groups of `n_root`, with the walks that start
+/// there, all edges between their nodes and the weights of the full graph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SaintRw {
-    /// Walks of a batch.
+    /// Walks per batch.
     pub n_root: NonZeroU32,
-    /// Steps of a walk; 0 for the roots alone.
+    /// Steps per walk; 0 for the roots alone.
     pub walk_length: u32,
-    /// Batches of an epoch.
+    /// Batches per epoch.
     pub batches_per_epoch: NonZeroU32,
-    /// How often a node is drawn on average while chances are counted.
+    /// Mean number of times each node is drawn when counting frequencies.
     #[serde(default = "fifty")]
     pub coverage: NonZeroU32,
-    /// What the batch is padded to.
+    /// The padding rule.
     #[serde(default = "no_padding")]
     pub padding: Padding,
-    /// Nodes and edges of `padding = "constant"`, padding included; learnt from the first batches
-    /// without it. A batch that exceeds it gets a larger shape of its own.
+    /// Nodes and edges for `padding = "constant"`, padding included; by default learnt from the
+    /// first batches. A batch that exceeds it gets a larger shape of its own.
     #[schemars(extend("x-only-with" = { "padding": ["constant"] }))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constant: Option<NodeBudget>,
@@ -160,7 +162,7 @@ impl Sampler {
     }
 }
 
-/// Sub-graphs that are drawn in search of an output.
+/// Maximum number of sub-graphs drawn to find an output.
 const N_ATTEMPT: usize = 100;
 
 impl NodeContext for Sampler {
@@ -175,7 +177,7 @@ impl NodeContext for Sampler {
     fn choose(&mut self, graph: &OneGraph, mut group: OutputGroup<'_>, chosen: &mut ChosenNodes) {
         let rng = &mut group.rng;
         let mut nodes = self.walks.start_anywhere(graph, rng);
-        // A sub-graph without outputs teaches nothing.
+        // A sub-graph without outputs is useless for training.
         for _ in 0..N_ATTEMPT {
             if nodes.iter().any(|&node| self.is_output[node as usize]) {
                 break;

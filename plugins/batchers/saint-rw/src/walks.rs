@@ -12,15 +12,15 @@ pub(crate) struct Walks {
 }
 
 impl Walks {
-    /// The nodes that walks from random nodes visit, ascending, each once.
+    /// The nodes visited by walks from random nodes, ascending and unique.
     pub(crate) fn start_anywhere(self, graph: &OneGraph, rng: &mut impl Rng) -> Vec<u32> {
         let n_node = graph.n_node() as u64;
         let roots: Vec<u32> = (0..self.n_root).map(|_| below(rng, n_node) as u32).collect();
         self.from(graph, roots.into_iter(), rng)
     }
 
-    /// The nodes that walks from these nodes visit, ascending, each once. A walk ends at a node that
-    /// receives no edge.
+    /// The nodes visited by walks from these nodes, ascending and unique. A walk ends at a node
+    /// without incoming edges.
     pub(crate) fn from(
         self,
         graph: &OneGraph,

@@ -12,21 +12,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 batchlab_core::batcher_options! {
-    /// Random groups of output nodes, each with an isolated copy of the nodes that matter most to it.
+    /// Random groups of output nodes, each with an isolated copy of the nodes of greatest influence
+    /// on it.
     ///
-    /// This is `ShaDow` (Zeng et al. 2021, arXiv 2201.07858) with personalised `PageRank`: an output sees
-    /// its own ego-net and nothing else, however deep the model is. The ego-nets of a batch lie side by
-    /// side without edges between them, so a node is in the batch as often as it is near an output. An
-    /// ego-net has all edges between its nodes, with the weights of the full graph, which must be
-    /// undirected.
+    /// This is `ShaDow` (Zeng et al. 2021, arXiv 2201.07858) with personalised `PageRank`: an
+    /// output sees only its own ego-net, for any depth of the model. The ego-nets in a batch are
+    /// disconnected, so a node occurs once for each ego-net that contains it. An ego-net has all
+    /// edges between its nodes, with the weights of the full graph, which must be undirected.
     pub struct ShadowPpr with NodeOptions {
-        /// Nodes that come with each output, itself included.
+        /// Number of nodes per output, including itself.
         pub aux_per_output: NonZeroU32,
         /// How residues are pushed, see `teleport`.
         #[serde(default)]
         pub walk: Walk,
-        /// Probability with which a walk returns to its output in a step (1 - `alpha` of the authors,
-        /// who publish 0.85).
+        /// Probability per step that a walk returns to its output (1 - `alpha` of the authors, who
+        /// publish 0.85).
         #[serde(default = "default_teleport")]
         pub teleport: f64,
         /// Residue per degree at which pushing stops. The authors publish 1e-6 for 200 nodes.
@@ -36,11 +36,11 @@ batchlab_core::batcher_options! {
     padding = Padding::None
 }
 
-/// How the residue of a node is divided.
+/// How the residue of a node is distributed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Walk {
-    /// One half stays, as in the authors' program.
+    /// One half stays, as in the authors' code.
     #[default]
     Lazy,
     /// All of it moves on, as in the batcher `ibmb`.
@@ -103,7 +103,7 @@ impl Batcher for ShadowPpr {
 }
 
 struct EgoNets {
-    /// Place of each output in the view, by node. `[n_node]`
+    /// Index of each output in the view, by node. `[n_node]`
     place: Vec<u32>,
     /// Nodes of each output, in the order of the view.
     near: Vec<Vec<u32>>,

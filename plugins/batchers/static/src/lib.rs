@@ -9,19 +9,21 @@ use batchlab_core::{
 };
 
 batchlab_core::batcher_options! {
-    /// A fixed number of graphs in every batch: `batch_size` - 1 real ones and one slot for padding.
+    /// A fixed number of graphs in every batch: `batch_size` - 1 real ones and one slot for
+    /// padding.
     ///
-    /// With `padding = { multiple = 64 }`, `{ power = 2 }` and `"constant"` these are the algorithms
-    /// static-64, static-2^N and static-constant of arXiv 2502.00944; with `"none"` the batch has its
-    /// real size (label `exact`), the control that the study lacks.
+    /// With `padding = { multiple = 64 }`, `{ power = 2 }` and `"constant"` these are the
+    /// algorithms static-64, static-2^N and static-constant of arXiv 2502.00944; with `"none"` the
+    /// batch has its real size (label `exact`), a control that the study lacks.
     ///
-    /// The number of graphs is exact, the number of nodes and edges varies: with multiples of 64 a run
-    /// meets dozens to hundreds of shapes, with powers of two a few, with `"constant"` one that is
-    /// sized for the largest graph in every slot.
+    /// The number of graphs is fixed, while the numbers of nodes and edges vary: with multiples of
+    /// 64 a run has dozens to hundreds of shapes, with powers of two a few, with `"constant"` a
+    /// single one that is sized for the largest graph in every slot.
     pub struct Static with GroupOptions {
         ..
         /// Reproduce the study's program, which consumes the graph that completes a batch without
-        /// training on it, and never delivers an unfinished batch: one graph in `batch_size` is lost.
+        /// training on it, and never delivers an incomplete batch: one graph in `batch_size` is
+        /// lost.
         #[serde(default)]
         pub compat_drop_overflow: bool,
     }
@@ -33,7 +35,7 @@ batchlab_core::register!(Batcher, Static, example = from_toml("batch_size = 32")
 #[typetag::serde(name = "static")]
 impl Batcher for Static {
     fn label(&self) -> String {
-        // The control that the study lacks has a name of its own.
+        // The control that the study lacks has its own name.
         label(self).replacen("static-exact", "exact", 1)
     }
 
@@ -61,8 +63,8 @@ impl Batcher for Static {
     }
 }
 
-/// The study's constant shape: the largest graph in all B slots, edges and nodes on their own,
-/// rounded strictly up to a multiple of 64, and one more node for padding.
+/// The study's constant shape: the largest graph in all B slots, for edges and nodes separately,
+/// rounded strictly up to a multiple of 64, plus one node for padding.
 fn constant_shape(graphs: &[GraphSize], batch_size: u32) -> Result<Shape, BatcherError> {
     let round = |largest: u32, extra: u32| {
         let size = index_limit(f64::from(largest) * f64::from(batch_size));
@@ -97,7 +99,7 @@ impl Grouping for FixedCount {
             let Some(graph) = graphs.next() else { return Ok(false) };
             self.pending.push(graph);
         }
-        // The study's program sees that a batch is full when the next graph arrives, and forgets
+        // The study's program notices that a batch is full when the next graph arrives, and drops
         // that graph.
         if self.drop_overflow && graphs.next().is_none() {
             return Ok(false);

@@ -134,7 +134,7 @@ fn another_version_is_named_and_not_used() {
     replace(&path, "schema_version", |n| Arc::new(Int64Array::from(vec![SCHEMA_VERSION + 1; n])));
     let output = batchlab().args(["report", "--json"]).arg(&out).output().unwrap();
     let words = text(&output);
-    let version = format!("version {} of the schema", SCHEMA_VERSION + 1);
+    let version = format!("schema version {}", SCHEMA_VERSION + 1);
     let name = path.file_name().unwrap().to_str().unwrap();
     assert!(words.contains(&version) && words.contains(name), "{words}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

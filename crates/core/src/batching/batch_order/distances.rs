@@ -5,23 +5,24 @@ use rand_chacha::rand_core::Rng;
 use super::OrderDistance;
 use crate::contract::random::fraction;
 
-/// Added to every distance between two different batches, so that equal ones can follow each other.
+/// Added to every distance between two different batches, so that identical batches can follow each
+/// other.
 const SMALLEST: f64 = 1e-5;
 
-/// Distances between batches, computed when they are asked for: of thousands of batches the matrix
-/// would not fit.
+/// Distances between batches, computed on demand: for thousands of batches the matrix would not fit
+/// in memory.
 #[derive(Debug, Clone)]
 pub struct Distances {
     by: OrderDistance,
     n_bin: usize,
     /// Share of each bin in each batch, `[n_batch, n_bin]`.
     share: Vec<f64>,
-    /// Its logarithm.
+    /// Logarithms of the shares.
     log: Vec<f64>,
 }
 
 impl Distances {
-    /// Between batches with these counts, which have one length.
+    /// Distances between batches with these histograms, which must have equal length.
     ///
     /// ```
     /// use batchlab_core::batch_order::{Distances, OrderDistance};
@@ -50,7 +51,7 @@ impl Distances {
         self.share.len().checked_div(self.n_bin).unwrap_or(0)
     }
 
-    /// How far two batches are apart; 0 from a batch to itself, more than 0 otherwise.
+    /// Distance between two batches; 0 from a batch to itself, otherwise positive.
     ///
     /// # Panics
     /// If one of them does not exist.
@@ -68,11 +69,11 @@ impl Distances {
                 shares.zip(logs).map(|((p, q), (of_p, of_q))| (p - q) * (of_p - of_q)).sum()
             }
         };
-        // Rounding may leave less than nothing of equal histograms.
+        // Rounding may yield a negative value for equal histograms.
         distance.max(0.0) + SMALLEST
     }
 
-    /// With which probability each of the batches that are `left` follows `last`.
+    /// Probability of each batch in `left` to follow `last`.
     #[must_use]
     pub fn probabilities(&self, last: u32, left: &[u32]) -> Vec<f64> {
         let distances: Vec<f64> = left.iter().map(|&next| self.between(last, next)).collect();
@@ -80,14 +81,15 @@ impl Distances {
         distances.into_iter().map(|distance| distance / total).collect()
     }
 
-    /// The place among those `left` of the batch that follows `last`.
+    /// Draws the index in `left` of the batch that follows `last`.
     pub(super) fn draw(&self, last: u32, left: &[u32], rng: &mut impl Rng) -> usize {
         let mut draw = fraction(rng);
         let drawn = self.probabilities(last, left).into_iter().position(|probability| {
             draw -= probability;
             draw < 0.0
         });
-        // Rounding may leave a little behind the last one; so does the one batch that is left.
+        // Rounding may leave a remainder after the last batch; a single remaining batch is also
+        // handled here.
         drawn.unwrap_or(left.len() - 1)
     }
 }

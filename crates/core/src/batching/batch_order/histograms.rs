@@ -1,13 +1,13 @@
-//! What batches hold, as counts.
+//! Histograms of the content of batches.
 
 use crate::BatcherError;
 use crate::contract::graphs::{GraphSize, OneGraphView};
 
-/// Bins of sizes of graphs.
+/// Number of size bins.
 const N_BIN: usize = 8;
 
-/// How many outputs of each class the groups hold. Outputs without a class count nowhere. Classes of
-/// nodes that are no outputs are not looked at: they may belong to another subset.
+/// Number of outputs of each class per group. Outputs without a class are not counted, and neither
+/// are nodes that are not outputs, which may belong to another subset.
 pub(crate) fn of_classes(
     view: &OneGraphView,
     groups: &[Vec<u32>],
@@ -30,14 +30,14 @@ pub(crate) fn of_classes(
     Ok(groups.iter().map(count).collect())
 }
 
-/// How many graphs of each size the groups hold: bins between the quantiles of the numbers of nodes,
-/// all that a batcher knows about a graph.
+/// Number of graphs of each size per group. Bins are separated by the quantiles of the number of
+/// nodes, the only property of a graph that a batcher knows.
 pub(crate) fn of_sizes(groups: &[Vec<GraphSize>]) -> Result<Vec<Vec<u32>>, BatcherError> {
     let mut sizes: Vec<u32> = groups.iter().flatten().map(|graph| graph.n_node).collect();
     sizes.sort_unstable();
     let mut border: Vec<u32> = (1..N_BIN).map(|bin| sizes[bin * sizes.len() / N_BIN]).collect();
     border.dedup();
-    // Below the first border there may be nothing.
+    // The lowest bin may be empty.
     border.retain(|&size| size > sizes[0]);
     if border.is_empty() {
         return Err(BatcherError::Options(format!(

@@ -1,4 +1,4 @@
-//! Limits that are learnt from the sizes of the data.
+//! Limits estimated from the sizes of the data.
 
 use std::num::NonZeroU32;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::contract::graphs::GraphSize;
 use crate::random;
 
-/// How limits that are not given are estimated; the default is that of arXiv 2502.00944.
+/// How limits that are not given are estimated. The default is the rule of arXiv 2502.00944.
 ///
 /// ```toml
 /// estimate = { rule = "mean", from = { first = 1000 } }
@@ -17,16 +17,16 @@ use crate::random;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Estimate {
-    /// Which number of the sizes becomes the limit.
+    /// The statistic that becomes the limit.
     #[serde(default)]
     pub rule: Rule,
-    /// Which graphs are looked at.
+    /// The graphs in the sample.
     #[serde(default)]
     pub from: Sample,
 }
 
-/// Which number becomes the limit: a property of the total size of `batch_size` graphs that are
-/// drawn at random from the sample. Whatever the rule, the largest graph of the sample fits.
+/// The statistic that becomes the limit: a property of the total size of `batch_size` graphs drawn
+/// at random from the sample. With any rule, the largest graph of the sample fits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
@@ -35,17 +35,17 @@ pub enum Rule {
     Mean,
     /// The maximum of the total: the largest size times `batch_size`.
     Maximum,
-    /// The total that is not exceeded with this probability, each resource on its own.
+    /// The quantile of the total at this probability, for each resource separately.
     Quantile(Probability),
 }
 
-/// Which graphs an estimate is made from.
+/// The graphs from which an estimate is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Sample {
     /// The first graphs of the subset, as in the study.
     First(NonZeroU32),
-    /// Graphs drawn at random without replacement, by the seed of the order.
+    /// Graphs drawn at random without replacement, using the seed of the order.
     Sample(NonZeroU32),
 }
 
@@ -57,7 +57,7 @@ impl Default for Sample {
 }
 
 impl Sample {
-    /// The graphs of the sample: all of them, where there are fewer than asked for.
+    /// The graphs of the sample; all graphs if there are fewer than requested.
     #[must_use]
     pub fn draw(self, graphs: &[GraphSize], seed: u64) -> Vec<GraphSize> {
         match self {
@@ -72,7 +72,7 @@ impl Sample {
 }
 
 crate::checked_number! {
-    /// A probability between 0 and 1, both excluded.
+    /// A probability strictly between 0 and 1.
     #[derive(PartialOrd)]
     pub struct Probability(f64): value if value > 0.0 && value < 1.0,
     else "{value} is not between 0 and 1, both excluded, for example 0.99"
@@ -95,8 +95,8 @@ impl Rule {
     }
 }
 
-/// Random totals are drawn so often, or less often for so large batches that this many draws of
-/// graphs would be exceeded: their total hardly varies.
+/// Number of random totals, reduced for batches so large that the number of drawn graphs would
+/// exceed `N_DRAW`; their totals hardly vary.
 const N_TOTAL: u32 = 10_000;
 const N_DRAW: u32 = 4_000_000;
 
@@ -114,7 +114,7 @@ fn quantile_of_totals(sizes: &[u64], batch_size: u32, p: Probability, seed: u64)
     totals[rank(totals.len(), p)] as f64
 }
 
-/// Position in a sorted sample of the smallest value that is not exceeded with probability `p`.
+/// Index in a sorted sample of the smallest value that is not exceeded with probability `p`.
 fn rank(n: usize, p: Probability) -> usize {
     #[allow(clippy::cast_sign_loss, reason = "a probability is not negative")]
     let rank = (p.get() * n as f64).ceil() as usize;
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(strictly_up(Rule::Mean.limit(&sizes, batch_size, 1)), Some(expected));
     }
 
-    // The cases that the tests of the study's program contain.
+    // The cases tested in the study's program.
     #[test]
     fn the_largest_graph_fits() {
         check(&[(10, 10), (1, 100)], 2, 128);
@@ -152,9 +152,9 @@ mod tests {
         let limit = |rule: Rule| rule.limit(&sizes, 32, 1);
         let quantile = |p: f64| Rule::Quantile(Probability::try_from(p).unwrap());
         let mean = limit(Rule::Mean);
-        // 32 uniform numbers of mean 50 and variance 816.7: the total deviates by 161.7. A
-        // normal distribution has its 99th percentile 2.326 deviations above the mean; the
-        // quantile of 10,000 draws has a standard error of about 6.
+        // The total of 32 uniform numbers with mean 50 and variance 816.7 has standard deviation
+        // 161.7. The 99th percentile of a normal distribution is 2.326 standard deviations above
+        // the mean; the quantile of 10,000 draws has a standard error of about 6.
         assert!((limit(quantile(0.99)) - (mean + 2.326 * 161.7)).abs() < 30.0);
         assert!((limit(quantile(0.5)) - mean).abs() < 15.0);
         assert!(limit(Rule::Maximum) > limit(quantile(0.99)));

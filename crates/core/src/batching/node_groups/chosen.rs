@@ -6,14 +6,14 @@ use crate::contract::plan::{BatchPlan, EdgeSelection, ListedEdges, Shape};
 /// Marks nodes that are not chosen.
 const ABSENT: u32 = u32::MAX;
 
-/// What a strategy has chosen for one batch, by the nodes' numbers in the graph. Rows, order and
-/// counts are worked out afterwards, for every strategy alike.
+/// The choice for one batch, as node ids of the graph. Rows, order and counts are derived
+/// afterwards, in the same way for all strategies.
 pub struct ChosenNodes {
-    /// For each node of the graph: `ABSENT`, or something else; rows at the end. `[n_node]`
+    /// For each node of the graph, `[n_node]`: `ABSENT` or another value; finally the row.
     row: Vec<u32>,
     nodes: Vec<u32>,
     listed: ListedEdges,
-    /// Scratch: the listed edges in the order of their receivers.
+    /// Scratch: listed edges sorted by receiver.
     order: Vec<u32>,
 }
 
@@ -27,7 +27,7 @@ impl ChosenNodes {
         }
     }
 
-    /// Adds a node; `false` if it was there already.
+    /// Adds a node; returns `false` if it was already present.
     ///
     /// # Panics
     /// If the node does not exist.
@@ -41,7 +41,7 @@ impl ChosenNodes {
         is_new
     }
 
-    /// Whether a node is among those so far.
+    /// Whether a node has been chosen.
     ///
     /// # Panics
     /// If the node does not exist.
@@ -50,14 +50,14 @@ impl ChosenNodes {
         self.row[node as usize] != ABSENT
     }
 
-    /// The nodes so far: the outputs, then the others in the order in which they were added.
+    /// The nodes chosen so far: the outputs, then the others in the order in which they were added.
     #[must_use]
     pub fn nodes(&self) -> &[u32] {
         &self.nodes
     }
 
-    /// Lists an edge and adds its ends. For contexts whose edges are
-    /// [`EdgeSelection::Listed`]; ignored for others.
+    /// Lists an edge and adds its ends. Only for contexts whose edges are
+    /// [`EdgeSelection::Listed`]; ignored otherwise.
     ///
     /// # Panics
     /// If one of the nodes does not exist.
@@ -75,8 +75,8 @@ impl ChosenNodes {
         }
     }
 
-    /// Writes everything but the padded shape into `plan`, whose selection of edges is set, and
-    /// forgets it.
+    /// Writes everything except the padded shape to `plan`, whose edge selection must be set, and
+    /// resets the choice.
     pub(super) fn finish(&mut self, graph: &OneGraph, output: &[u32], plan: &mut BatchPlan) {
         self.nodes.sort_unstable();
         for (row, &node) in self.nodes.iter().enumerate() {
@@ -102,8 +102,8 @@ impl ChosenNodes {
         self.listed.weight.clear();
     }
 
-    /// Appends what is chosen around one output to `plan`, with the edges between its nodes, and
-    /// forgets it. The nodes get rows of their own, whether they are in the plan already or not.
+    /// Appends the choice around one output to `plan`, with the edges between its nodes, and resets
+    /// the choice. The nodes get new rows even if they are already in the plan.
     pub(super) fn finish_copy(&mut self, graph: &OneGraph, output: u32, plan: &mut BatchPlan) {
         let first = plan.members.len() as u32;
         self.nodes.sort_unstable();
@@ -142,13 +142,13 @@ impl ChosenNodes {
         self.nodes.iter().map(|node| incoming(node).filter(is_member).count()).sum()
     }
 
-    /// Edges by rows, in ascending order of receiver and sender.
+    /// Writes the edges by row, sorted by receiver and sender.
     fn write_listed(&mut self, to: &mut ListedEdges) -> usize {
         let Self { row, listed, order, .. } = self;
         order.clear();
         order.extend(0..listed.sender.len() as u32);
-        // Rows ascend with nodes, so sorting by nodes sorts by rows; equal edges stay in the order
-        // in which they were listed.
+        // Rows ascend with nodes, so sorting by nodes sorts by rows; duplicate edges stay in
+        // insertion order.
         order.sort_unstable_by_key(|&edge| {
             (listed.receiver[edge as usize], listed.sender[edge as usize], edge)
         });

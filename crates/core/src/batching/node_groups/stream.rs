@@ -1,4 +1,4 @@
-//! The two streams: groups drawn anew every epoch, and groups that stay the same.
+//! The two streams: groups drawn anew every epoch, and groups of fixed composition.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use crate::contract::graphs::Level;
 use crate::contract::plan::{BatchPlan, Cursor, Shape};
 use crate::{BatchContext, BatchStream, BatcherError, Purpose};
 
-/// Output nodes in sets that stay together; in the simplest case each alone.
+/// Output nodes in sets that stay together; in the simplest case, sets of one.
 pub(super) struct Sets {
     output: Arc<[u32]>,
-    /// First output of each set, and their number behind it; empty if each is alone.
+    /// First output of each set, followed by the number of outputs; empty if each set has one.
     offset: Vec<usize>,
-    /// Largest number of outputs in a group, if it is not that of the largest sets.
+    /// Maximum number of outputs in a group, unless it follows from the largest sets.
     max_output: Option<usize>,
 }
 
@@ -50,7 +50,7 @@ impl Sets {
         }
     }
 
-    /// Outputs of the `n` largest sets together.
+    /// Total number of outputs in the `n` largest sets.
     fn largest(&self, n: usize) -> usize {
         if let Some(max_output) = self.max_output {
             return max_output;
@@ -61,7 +61,7 @@ impl Sets {
     }
 }
 
-/// Groups drawn anew every epoch, or the one pass of an evaluation.
+/// Groups drawn anew every epoch, or the single pass of an evaluation.
 pub(super) struct FreshStream<C> {
     ctx: BatchContext,
     sets: Sets,
@@ -75,7 +75,7 @@ pub(super) struct FreshStream<C> {
 }
 
 impl<C: NodeContext> FreshStream<C> {
-    /// At most `n_set` sets form a group.
+    /// A group consists of at most `n_set` sets.
     pub(super) fn new(
         ctx: BatchContext,
         sets: Sets,
@@ -98,7 +98,7 @@ impl<C: NodeContext> FreshStream<C> {
     }
 }
 
-/// Real sizes of the first batches, over as many epochs as it takes.
+/// Real sizes of the first batches, over as many epochs as needed.
 fn first_sizes<C: NodeContext>(
     ctx: &BatchContext,
     sets: &Sets,
@@ -166,7 +166,7 @@ impl<C: NodeContext> BatchStream for FreshStream<C> {
     }
 }
 
-/// Groups that stay the same, with their plans.
+/// Groups of fixed composition, with their plans.
 pub(super) struct KeptStream {
     ctx: BatchContext,
     plans: Vec<BatchPlan>,
@@ -215,7 +215,7 @@ impl KeptStream {
         }
     }
 
-    /// `last` is the group with which the epoch before ended.
+    /// `last` is the last group of the previous epoch.
     fn start_epoch(&mut self, epoch: u64, last: Option<u32>) {
         self.started = true;
         self.order = match &self.by {
@@ -259,7 +259,7 @@ impl BatchStream for KeptStream {
     }
 }
 
-/// `has_last`: it names the group with which the epoch before ended.
+/// `has_last`: the cursor includes the last group of the previous epoch.
 fn check_cursor(cursor: &Cursor, n_batch: usize, has_last: bool) -> Result<(), BatcherError> {
     let last = cursor.last;
     let reason = if cursor.batch as usize > n_batch {
@@ -275,7 +275,7 @@ fn check_cursor(cursor: &Cursor, n_batch: usize, has_last: bool) -> Result<(), B
     Err(BatcherError::BadCursor { epoch: cursor.epoch, batch: cursor.batch, reason })
 }
 
-/// Copies everything but the cursor, without allocating where memory suffices.
+/// Copies everything except the cursor, reusing allocations where possible.
 fn copy(from: &BatchPlan, to: &mut BatchPlan) {
     to.clear(Level::Nodes);
     to.members.extend_from_slice(&from.members);

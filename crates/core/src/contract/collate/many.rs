@@ -26,8 +26,8 @@ pub(super) fn collate(
         Wanted { needs, graphs, width, n_entry: None },
     )?;
 
-    // First everything that is looked up by graph: in a store that is larger than the caches the
-    // misses of one graph then overlap with those of the next.
+    // All look-ups by graph first: in a store larger than the CPU caches, the cache misses of one
+    // graph then overlap with those of the next.
     for at in places(many, &plan.members) {
         copy_graph(&mut columns, graphs, &at);
         copy_nodes(&mut columns, graphs, many, &at, width);
@@ -55,8 +55,8 @@ pub(super) fn collate(
     own::of_many(&mut columns, graphs, many, plan);
     write_output_weight(&mut columns, plan, plan.members.len())?;
     columns.origin[plan.members.len()..].fill(u32::MAX);
-    // Graphs are outputs: a padding output is its padding graph, or the last graph where outputs
-    // outnumber graphs.
+    // Each graph is an output: a padding output refers to its padding graph, or to the last graph
+    // if there are more outputs than graphs.
     let last_graph = plan.shape.n_graph.saturating_sub(1);
     for (row, slot) in columns.output_row.iter_mut().enumerate().skip(plan.members.len()) {
         *slot = (row as u32).min(last_graph);
@@ -65,7 +65,7 @@ pub(super) fn collate(
     Ok(())
 }
 
-/// Where each member goes: one behind the other.
+/// The place of each member; members are contiguous.
 fn places<'a>(many: &'a ManyGraphs, members: &'a [u32]) -> impl Iterator<Item = Place> + 'a {
     let (mut node, mut edge) = (0, 0);
     (0..).zip(members).map(move |(slot, &id)| {
@@ -156,8 +156,8 @@ fn copy_nodes(
     }
 }
 
-/// Brings the positions of all members into the scratch memory, followed by as many as are read
-/// at a time. One graph after another, so that a large store's cache misses overlap.
+/// Copies the positions of all members into scratch memory, plus a margin of one chunk. Graph by
+/// graph, so that cache misses in a large store overlap.
 fn look_up_positions(
     columns: &mut Columns<'_>,
     graphs: &Graphs,
@@ -190,7 +190,7 @@ fn copy_edges(columns: &mut Columns<'_>, many: &ManyGraphs, stored: &StoredEdges
     shift(&mut columns.receiver[at.edges()], &stored.receiver[source.clone()], at.node);
     let (receiver_start, sender_start) = many.starts(at.graph);
     shift(&mut columns.receiver_offset[at.nodes()], receiver_start, at.edge);
-    // A batch without any edge has offsets all the same.
+    // A batch without edges still has offsets.
     if !columns.sender_offset.is_empty() {
         shift(&mut columns.sender_order[at.edges()], &stored.sender_order[source.clone()], at.edge);
         shift(&mut columns.sender_offset[at.nodes()], sender_start, at.edge);

@@ -62,7 +62,7 @@ pub(super) fn collate(
     own::of_one(&mut columns, graphs, one, plan, n_edge)?;
     copy_outputs(&mut columns, graphs, plan);
     write_output_weight(&mut columns, plan, plan.output_row.len())?;
-    // A padding output is the first padding node, or node 0 where no node is padding.
+    // A padding output refers to the first padding node, or to node 0 if there is no padding node.
     let spare = if plan.shape.n_node > real.n_node { real.n_node } else { 0 };
     columns.output_row[plan.output_row.len()..].fill(spare);
     columns.origin[plan.members.len()..].fill(u32::MAX);
@@ -71,7 +71,7 @@ pub(super) fn collate(
 }
 
 fn check_members(one: &OneGraph, plan: &BatchPlan) -> Result<(), CollateError> {
-    // Listed edges name rows, so that a node can have several.
+    // Listed edges refer to rows, so a node can have several rows.
     if plan.edges != EdgeSelection::Listed && !plan.members.is_sorted_by(|a, b| a < b) {
         return Err(CollateError::Inconsistent(
             "nodes are named in ascending order, each once, unless edges are listed".into(),
@@ -98,18 +98,19 @@ fn check_members(one: &OneGraph, plan: &BatchPlan) -> Result<(), CollateError> {
     Ok(())
 }
 
-/// Where nodes of the graph are in a batch.
+/// Maps nodes of the graph to rows of a batch.
 struct Rows<'a> {
     graph: &'a OneGraph,
-    /// Nodes of the batch, ascending.
+    /// Nodes of the batch, in ascending order.
     members: &'a [u32],
-    /// A row for each node of the graph, which is its own only if that row says so: other batches have
-    /// left theirs, and need not clear them.
+    /// Candidate row for each node of the graph, valid only if that row holds the node: entries
+    /// left by earlier batches are never cleared.
     row_of: &'a [u32],
 }
 
 thread_local! {
-    /// For the next batch of the thread: as large as the graph, so not one for each batch that is kept.
+    /// Reused by later batches of the thread. It is as large as the graph, so it is not part of
+    /// each kept batch.
     static ROW_OF: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -131,7 +132,7 @@ impl Rows<'_> {
         (self.members.get(row as usize) == Some(&node)).then_some(row)
     }
 
-    /// The edges between members, by receiver: row of the sender, row of the receiver, edge.
+    /// Edges between members, by receiver: row of the sender, row of the receiver, edge index.
     fn edges(&self) -> impl Iterator<Item = (u32, u32, usize)> {
         (0..).zip(self.members).flat_map(move |(row, &node)| {
             let edges = self.graph.incoming(node);
@@ -155,7 +156,7 @@ fn copy_nodes(columns: &mut Columns<'_>, graphs: &Graphs, members: &[u32], width
     }
 }
 
-/// Entries of compressed rows in a batch.
+/// Number of compressed-row entries in a batch.
 fn n_entry(feature: &NodeFeature, members: &[u32]) -> Result<usize, CollateError> {
     let n_entry = members.iter().map(|&node| feature.row(node as usize).len()).sum();
     if u32::try_from(n_entry).is_ok() {
@@ -202,7 +203,7 @@ fn copy_induced(columns: &mut Columns<'_>, rows: &Rows<'_>) {
     }
 }
 
-/// Offsets by receiver, and order and offsets by sender, by counting.
+/// Offsets by receiver, and order and offsets by sender, by counting sort.
 fn index_edges(columns: &mut Columns<'_>, n_node: usize, n_edge: usize) {
     count_offsets(&mut columns.receiver_offset[..=n_node], &columns.receiver[..n_edge]);
     // Not `sender_order`, which is also empty if there are no edges.
@@ -217,7 +218,7 @@ fn index_edges(columns: &mut Columns<'_>, n_node: usize, n_edge: usize) {
         columns.sender_order[*place as usize] = edge as u32;
         *place += 1;
     }
-    // Placing moved every start to the next one's: move them back.
+    // Filling advanced every start to the next one; shift them back.
     offset.rotate_right(1);
     offset[0] = 0;
 }
@@ -247,7 +248,7 @@ mod tests {
     use super::*;
     use crate::contract::graphs::Topology;
 
-    /// A batch without edges overwrites what the batch before has left in the buffer.
+    /// A batch without edges overwrites what the previous batch left in the buffer.
     #[test]
     fn a_batch_without_edges_has_offsets_of_its_own() {
         let loops =
@@ -265,7 +266,7 @@ mod tests {
             [buffer.batch().receiver_offset, buffer.batch().sender_offset].map(<[u32]>::to_vec)
         };
         assert_eq!(offsets(1, 1), [[0, 1], [0, 1]]);
-        // The words that `sender_offset` gets now held other fields before.
+        // The words now used by `sender_offset` previously held other fields.
         assert_eq!(offsets(2, 0), [[0, 0], [0, 0]]);
     }
 }

@@ -1,4 +1,4 @@
-//! Own fields: rows of bytes, copied without a look at what they mean.
+//! Custom fields: rows of bytes, copied without interpretation.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::contract::buffer::{Columns, OwnColumn};
 use crate::contract::graphs::{Edges, Graphs, ManyGraphs, OneGraph, OwnField, Per};
 use crate::contract::plan::BatchPlan;
 
-/// Of whole graphs, which lie one behind the other.
+/// For whole graphs, whose rows are contiguous.
 pub(super) fn of_many(
     columns: &mut Columns<'_>,
     graphs: &Graphs,
@@ -20,14 +20,14 @@ pub(super) fn of_many(
             (Per::Node, _) => many.nodes(graph),
             (Per::Graph, _) => graph..graph + 1,
             (Per::Edge, Edges::Stored(stored)) => stored.offset[graph]..stored.offset[graph + 1],
-            // A store with such a field is refused by `Graphs::check`.
+            // `Graphs::check` rejects a store with such a field.
             (Per::Edge, Edges::FullyConnected | Edges::Counted(_)) => 0..0,
         };
         put(own, graphs, plan.members.iter().map(|&graph| rows(graph as usize)));
     }
 }
 
-/// Of nodes of one graph. The edges of the batch are written already.
+/// For nodes of one graph. The edges of the batch are already written.
 pub(super) fn of_one(
     columns: &mut Columns<'_>,
     graphs: &Graphs,
@@ -55,7 +55,7 @@ pub(super) fn of_one(
     Ok(())
 }
 
-/// Copies rows one behind the other; what follows is padding, and 0.
+/// Copies rows one after another and fills the rest (padding) with 0.
 fn put(own: OwnColumn<'_>, graphs: &Graphs, rows: impl Iterator<Item = Range<usize>>) {
     let OwnColumn { index, bytes, .. } = own;
     let field: &OwnField = &graphs.own[index];
@@ -68,7 +68,7 @@ fn put(own: OwnColumn<'_>, graphs: &Graphs, rows: impl Iterator<Item = Range<usi
     bytes[end..].fill(0);
 }
 
-/// The place of an edge among those of the graph.
+/// Index of an edge in the full graph.
 fn edge(one: &OneGraph, sender: u32, receiver: u32) -> Result<usize, CollateError> {
     let incoming = one.incoming(receiver);
     match one.sender[incoming.clone()].binary_search(&sender) {

@@ -6,9 +6,8 @@ use super::{Edges, Graphs, NodeFeature, Topology};
 use crate::hash::hexadecimal;
 
 impl Graphs {
-    /// SHA-256 over everything that training can see, as hexadecimal digits. The same data give
-    /// the same hash, whichever file they came from (on little-endian machines, which all are that
-    /// this runs on).
+    /// SHA-256 over everything that training can see, in hexadecimal. The same data give the same
+    /// hash regardless of the source file (on little-endian machines, the only ones supported).
     #[must_use]
     pub fn content_hash(&self) -> String {
         let mut hasher = Sha256::new();

@@ -1,20 +1,20 @@
-//! The weights of the edges of one graph, shared vocabulary of the data sets.
+//! Edge weights of a single large graph, shared by the data sets.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::OneGraph;
 
-/// Weights of the edges, from the degrees in the full graph.
+/// Edge weights derived from the degrees in the full graph.
 ///
-/// Batches keep them and never normalise again, as in arXiv 2212.09083.
+/// Batches keep these weights without renormalisation, as in arXiv 2212.09083.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EdgeWeight {
     /// 1 for every edge.
     #[default]
     None,
-    /// 1 / degree of the receiver: what a node receives sums to 1.
+    /// 1 / degree of the receiver: the incoming weights of a node sum to 1.
     Row,
     /// 1 / sqrt(degree of the receiver x degree of the sender), as in GCN (Kipf and Welling 2017,
     /// arXiv 1609.02907).
@@ -22,12 +22,12 @@ pub enum EdgeWeight {
 }
 
 impl EdgeWeight {
-    /// The weight of each edge, `[n_edge]`; empty for 1. A degree is the number of edges that a node
-    /// receives, its self loop included.
+    /// The weight of each edge, `[n_edge]`; empty means 1. The degree of a node is its number of
+    /// incoming edges, including its self-loop.
     #[must_use]
     pub fn of(self, graph: &OneGraph) -> Vec<f32> {
-        // A node that sends but receives nothing has degree 0 and counts as 1; undirected graphs have
-        // no such node.
+        // A node that sends but receives nothing has degree 0, which counts as 1. Undirected graphs
+        // have no such node.
         let degree = |node: u32| graph.incoming(node).len().max(1) as f64;
         let weight = |receiver: u32, sender: u32| match self {
             Self::None => 1.0,
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn weights_follow_their_formulas() {
-        // A path 0 - 1 - 2 and the isolated node 3, all with loops.
+        // A path 0 - 1 - 2 and the isolated node 3, all with self-loops.
         let graph = OneGraph {
             offset: vec![0, 2, 5, 7, 8],
             sender: vec![0, 1, 0, 1, 2, 1, 2, 3],

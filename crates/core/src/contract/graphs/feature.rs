@@ -1,10 +1,10 @@
-//! Features of nodes.
+//! Node features.
 
 use std::ops::Range;
 
 use crate::DatasetError;
 
-/// Features of nodes, each a number.
+/// Numeric node features.
 ///
 /// ```
 /// use batchlab_core::graphs::NodeFeature;
@@ -24,18 +24,18 @@ use crate::DatasetError;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum NodeFeature {
-    /// All of them.
+    /// All values.
     Dense {
         /// Row-major, `[n_node, width]`.
         value: Vec<f32>,
         /// Features per node.
         width: usize,
     },
-    /// Those that are not 0, in compressed rows: words of a text, of which each node has few.
+    /// The non-zero values in compressed rows (CSR), for example bags of words.
     Sparse {
-        /// Where each node's entries start, and the number of entries, `[n_node + 1]`.
+        /// Start of each node's entries, followed by the number of entries, `[n_node + 1]`.
         offset: Vec<usize>,
-        /// Which feature each entry is, ascending for each node, `[n_entry]`.
+        /// Feature index of each entry, ascending for each node, `[n_entry]`.
         column: Vec<u32>,
         /// Value of each entry, `[n_entry]`.
         value: Vec<f32>,
@@ -53,7 +53,7 @@ impl NodeFeature {
         }
     }
 
-    /// The numbers that are stored.
+    /// The stored values.
     #[must_use]
     pub fn value(&self) -> &[f32] {
         match self {
@@ -61,7 +61,7 @@ impl NodeFeature {
         }
     }
 
-    /// Where the numbers of a node lie in [`NodeFeature::value`].
+    /// Range of a node's values in [`NodeFeature::value`].
     ///
     /// # Panics
     /// If the node does not exist.
@@ -76,7 +76,7 @@ impl NodeFeature {
     /// Writes all features of a node, `[width]`.
     ///
     /// # Panics
-    /// If the node does not exist, or `out` is not as long as a node has features.
+    /// If the node does not exist, or `out` does not have the length of one feature row.
     pub fn copy_row(&self, node: usize, out: &mut [f32]) {
         let row = self.row(node);
         match self {
@@ -93,7 +93,7 @@ impl NodeFeature {
     /// Checks lengths, and the order and range of columns.
     ///
     /// # Errors
-    /// [`DatasetError::Inconsistent`], with what does not fit.
+    /// [`DatasetError::Inconsistent`], with the mismatch.
     pub fn check(&self, n_node: usize) -> Result<(), DatasetError> {
         let fail = |message: String| Err(DatasetError::Inconsistent(message));
         match self {

@@ -8,17 +8,17 @@ use crate::DatasetError;
 pub struct ManyGraphs {
     pub(super) node_offset: Vec<usize>,
     edges: Edges,
-    /// For stored edges, where the run of each node starts, counted within its graph,
-    /// `[2, n_node]`: among the edges as stored (by receiver), and in the order of the senders.
+    /// For stored edges: start of each node's run, counted within its graph, `[2, n_node]`, first
+    /// for the edges as stored (by receiver), then in sender order.
     start: Vec<u32>,
 }
 
 /// The edges of many graphs.
 #[derive(Debug, Clone)]
 pub enum Edges {
-    /// Only the number of edges of each graph is known, `[n_graph]`: enough for planning.
+    /// Only the number of edges per graph is known, `[n_graph]`, which is sufficient for planning.
     Counted(Vec<u32>),
-    /// Every ordered pair of different nodes; implied, and written out only in the batch.
+    /// All ordered pairs of distinct nodes; implied, and materialised only in batches.
     FullyConnected,
     /// Edges as arrays.
     Stored(StoredEdges),
@@ -33,7 +33,7 @@ pub struct StoredEdges {
     pub(crate) sender: Vec<u32>,
     /// Receiving node, counted within its graph, ascending in each graph, `[n_edge]`.
     pub(crate) receiver: Vec<u32>,
-    /// The edges of each graph in the order of their senders, counted within the graph, `[n_edge]`.
+    /// The edges of each graph in sender order, counted within the graph, `[n_edge]`.
     pub(crate) sender_order: Vec<u32>,
     /// Distance in angstrom, `[n_edge]`, or empty.
     pub(crate) distance: Vec<f32>,
@@ -49,7 +49,7 @@ impl ManyGraphs {
     /// Graphs with `n_node[g]` nodes each.
     ///
     /// # Errors
-    /// Edge arrays that belong to another number of graphs, or a graph without nodes.
+    /// Edge arrays for a different number of graphs, or a graph without nodes.
     pub fn new(n_node: &[u32], edges: Edges) -> Result<Self, DatasetError> {
         if let Some(graph) = n_node.iter().position(|&n| n == 0) {
             return Err(DatasetError::Inconsistent(format!("graph {graph} has no nodes")));
@@ -102,7 +102,7 @@ impl ManyGraphs {
         self.node_offset[graph]
     }
 
-    /// The nodes of a graph, as rows of the fields of nodes.
+    /// The nodes of a graph, as a row range of the node fields.
     ///
     /// # Panics
     /// If the graph does not exist.
@@ -111,15 +111,15 @@ impl ManyGraphs {
         self.node_offset[graph]..self.node_offset[graph + 1]
     }
 
-    /// For stored edges, where the runs of each node of a graph start: among the edges as stored
-    /// (by receiver), and in the order of the senders.
+    /// For stored edges: starts of the runs of each node of a graph, for the edges as stored (by
+    /// receiver) and in sender order.
     pub(crate) fn starts(&self, graph: usize) -> (&[u32], &[u32]) {
         let nodes = self.node_offset[graph]..self.node_offset[graph + 1];
         let (by_receiver, by_sender) = self.start.split_at(self.start.len() / 2);
         (&by_receiver[nodes.clone()], &by_sender[nodes])
     }
 
-    /// Nodes and edges of a graph.
+    /// Number of nodes and edges of a graph.
     ///
     /// # Panics
     /// If the graph does not exist.
@@ -136,11 +136,10 @@ impl ManyGraphs {
 }
 
 impl StoredEdges {
-    /// Takes edges in any order and sorts each graph's by receiver, keeping the given order among
-    /// the edges of one receiver.
+    /// Takes edges in any order and sorts those of each graph by receiver. The sort is stable.
     ///
     /// `n_edge` is per graph; `sender` and `receiver` count nodes within their graph; `distance`
-    /// `[n_edge]` and `displacement` `[n_edge, 3]` in angstrom may be empty.
+    /// `[n_edge]` and `displacement` `[n_edge, 3]`, in angstrom, may be empty.
     ///
     /// # Errors
     /// Arrays of different lengths.
@@ -175,8 +174,8 @@ impl StoredEdges {
         })
     }
 
-    /// The order in which [`StoredEdges::new`] puts edges, `[n_edge]`: for
-    /// [own fields](super::OwnField::reordered) that have a row for each of them.
+    /// The permutation that [`StoredEdges::new`] applies to edges, `[n_edge]`, for [custom
+    /// fields](super::OwnField::reordered) with one row per edge.
     ///
     /// # Panics
     /// If there are fewer receivers than edges.
@@ -191,13 +190,13 @@ impl StoredEdges {
         order
     }
 
-    /// Takes edges that are sorted already, as another store gave them out; nothing is copied.
+    /// Takes edges that are already sorted, as returned by another store, without copying.
     ///
     /// `n_node` and `n_edge` are per graph; the arrays are those of [`StoredEdges::new`].
     ///
     /// # Errors
-    /// Arrays of different lengths, an edge that ends at no node, or edges that are not sorted by
-    /// receiver.
+    /// Arrays of different lengths, an edge with an end that does not exist, or edges that are not
+    /// sorted by receiver.
     pub fn from_sorted(
         n_node: &[u32],
         n_edge: &[u32],
@@ -270,7 +269,7 @@ impl StoredEdges {
         &self.displacement
     }
 
-    /// First edge of each node within its graph, by receiver and by sender. All ends exist.
+    /// First edge of each node within its graph, by receiver and by sender. All ends must exist.
     fn starts(&self, node_offset: &[usize]) -> Vec<u32> {
         let n_node = node_offset[node_offset.len() - 1];
         let mut start = vec![0; 2 * n_node];
@@ -335,7 +334,8 @@ fn offsets(count: &[u32]) -> Vec<usize> {
     offset
 }
 
-/// For each node, how many of `ends` are nodes before it. `count` comes as zeros.
+/// For each node, the number of entries in `ends` that refer to earlier nodes. `count` must be
+/// zeroed.
 fn count_before(count: &mut [u32], ends: &[u32]) {
     for &end in ends {
         count[end as usize] += 1;

@@ -1,6 +1,6 @@
 //! One large graph.
 
-/// One large graph in compressed rows, by receiver.
+/// One large graph in compressed rows (CSR), by receiver.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OneGraph {
     /// First incoming edge of each node, `[n_node + 1]`.
@@ -18,7 +18,7 @@ impl OneGraph {
         self.offset.len() - 1
     }
 
-    /// The edges that a node receives, as a range over [`OneGraph::sender`].
+    /// Incoming edges of a node, as a range over [`OneGraph::sender`].
     ///
     /// # Panics
     /// If the node does not exist.
@@ -27,8 +27,8 @@ impl OneGraph {
         self.offset[node as usize]..self.offset[node as usize + 1]
     }
 
-    /// The graph of a list of edges, without weights. An edge that is listed several times is kept
-    /// once; `sender.len()` tells how many are left.
+    /// Builds a graph from an edge list, without weights. Duplicate edges are merged;
+    /// `sender.len()` is the number of distinct edges.
     ///
     /// ```
     /// use batchlab_core::graphs::OneGraph;
@@ -38,7 +38,7 @@ impl OneGraph {
     /// ```
     ///
     /// # Panics
-    /// If a node is not below `n_node`, or the two lists differ in length.
+    /// If a node is not less than `n_node`, or the lists differ in length.
     #[must_use]
     pub fn from_edges(n_node: usize, sender: &[u32], receiver: &[u32]) -> Self {
         assert_eq!(sender.len(), receiver.len(), "an edge has a sender and a receiver");
@@ -74,7 +74,7 @@ impl OneGraph {
         (0..self.n_node() as u32).flat_map(row).collect()
     }
 
-    /// The graph with the reverse of every edge that has none, without weights.
+    /// The graph with the missing reverse edges added, without weights.
     #[must_use]
     pub fn undirected(&self) -> Self {
         let receiver = self.receivers();
@@ -83,8 +83,7 @@ impl OneGraph {
         Self::from_edges(self.n_node(), &senders, &receivers)
     }
 
-    /// Adds an edge from every node to itself where there is none, and drops the weights; the number
-    /// of loops added.
+    /// Adds the missing self-loops and drops the weights. Returns the number of loops added.
     pub fn add_self_loops(&mut self) -> usize {
         let n_node = self.n_node();
         let before = self.sender.len();
@@ -105,7 +104,7 @@ impl OneGraph {
         self.sender.len() - before
     }
 
-    /// How many edges have no edge in the other direction.
+    /// Number of edges without a reverse edge.
     #[must_use]
     pub fn n_one_way(&self) -> usize {
         let one_way = |receiver: u32| {

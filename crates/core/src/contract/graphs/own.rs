@@ -1,4 +1,4 @@
-//! Own fields: arrays that a data set carries for its models, whatever they mean.
+//! Custom fields: arrays that a data set carries for its models, without interpretation.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::{Edges, Graphs, Topology};
 use crate::DatasetError;
 use crate::contract::buffer::BUILT_IN;
 
-/// An array with a row for each node, edge or graph: forces, types of edges, further targets.
+/// An array with one row per node, edge or graph: forces, edge types, further targets.
 ///
 /// ```
 /// use batchlab_core::graphs::{OwnField, Per};
@@ -23,52 +23,52 @@ use crate::contract::buffer::BUILT_IN;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnField {
     shape: Arc<OwnShape>,
-    /// Numbers as they lie in memory, row by row.
+    /// The values in native byte order, row-major.
     bytes: Vec<u8>,
 }
 
-/// What an own field is called, and what a row of it is.
+/// Name, element type and row layout of a custom field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnShape {
-    /// The name by which models ask for it.
+    /// Name by which models request it.
     pub name: String,
-    /// What it has a row for.
+    /// Kind of item that each row belongs to.
     pub per: Per,
-    /// Type of its numbers.
+    /// Element type.
     pub number: Number,
-    /// Numbers in a row; 1 or more.
+    /// Values per row; at least 1.
     pub width: usize,
 }
 
-/// What an own field has a row for.
+/// Kind of item that the rows of a custom field belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
-    /// Each node.
+    /// One row per node.
     Node,
-    /// Each edge, in the order in which the edges are stored.
+    /// One row per edge, in storage order.
     Edge,
-    /// Each graph.
+    /// One row per graph.
     Graph,
 }
 
-/// Type of the numbers of a field.
+/// Element type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Number {
-    /// Floats of 32 bits.
+    /// 32-bit float.
     F32,
-    /// Integers of 32 bits.
+    /// 32-bit signed integer.
     I32,
-    /// Integers of 64 bits.
+    /// 64-bit signed integer.
     I64,
-    /// Bytes.
+    /// Unsigned byte.
     U8,
 }
 
-/// A type of numbers that own fields can hold.
+/// An element type of custom fields.
 pub trait OwnNumber: bytemuck::Pod {
-    /// Its name at run time.
+    /// The corresponding run-time value.
     const NUMBER: Number;
 }
 
@@ -86,7 +86,7 @@ impl OwnNumber for u8 {
 }
 
 impl Number {
-    /// Bytes of one number.
+    /// Bytes per value.
     #[must_use]
     pub fn n_byte(self) -> usize {
         match self {
@@ -119,7 +119,7 @@ impl fmt::Display for Per {
 }
 
 impl OwnShape {
-    /// Bytes of one row.
+    /// Bytes per row.
     #[must_use]
     pub fn n_byte(&self) -> usize {
         self.width.saturating_mul(self.number.n_byte())
@@ -127,47 +127,47 @@ impl OwnShape {
 }
 
 impl OwnField {
-    /// Takes `values` row by row, `[n_row, width]`. [`Graphs::check`] checks their number.
+    /// Takes row-major `values`, `[n_row, width]`. [`Graphs::check`] checks their number.
     #[must_use]
     pub fn new<T: OwnNumber>(name: &str, per: Per, width: usize, values: &[T]) -> Self {
         let shape = OwnShape { name: name.to_owned(), per, number: T::NUMBER, width };
         Self::from_bytes(shape, bytemuck::cast_slice(values).to_vec())
     }
 
-    /// Takes the numbers as they lie in memory.
+    /// Takes values in native byte order.
     #[must_use]
     pub fn from_bytes(shape: OwnShape, bytes: Vec<u8>) -> Self {
         Self { shape: Arc::new(shape), bytes }
     }
 
-    /// Its name, and what a row of it is.
+    /// Name, element type and row layout.
     #[must_use]
     pub fn shape(&self) -> &Arc<OwnShape> {
         &self.shape
     }
 
-    /// The numbers as they lie in memory.
+    /// The values in native byte order.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The numbers row by row; `None` if they are of another type.
+    /// The values in row-major order; `None` if they have another type.
     #[must_use]
     pub fn values<T: OwnNumber>(&self) -> Option<Vec<T>> {
         (self.shape.number == T::NUMBER).then(|| bytemuck::pod_collect_to_vec(&self.bytes))
     }
 
-    /// Complete rows.
+    /// Number of complete rows.
     #[must_use]
     pub fn n_row(&self) -> usize {
         self.bytes.len() / self.shape.n_byte().max(1)
     }
 
-    /// The same with its rows in another order: row `i` is row `order[i]` of now.
+    /// The field with permuted rows: row `i` of the result is row `order[i]` of this field.
     ///
     /// # Panics
-    /// If there is no such row.
+    /// If an index is out of range.
     #[must_use]
     pub fn reordered(&self, order: &[u32]) -> Self {
         let rows = order.iter().flat_map(|&row| self.rows(row as usize..row as usize + 1));
@@ -203,7 +203,7 @@ impl OwnField {
     }
 }
 
-/// How many rows a field has; `None` where edges have no order that a data set knows.
+/// Number of rows of a field; `None` if the data set does not define an order of its edges.
 fn n_row(graphs: &Graphs, per: Per) -> Option<usize> {
     match (per, &graphs.topology) {
         (Per::Node, _) => Some(graphs.n_node()),

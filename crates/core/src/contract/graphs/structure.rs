@@ -1,4 +1,4 @@
-//! What can be asked about nodes and edges alone.
+//! Queries on nodes and edges alone.
 
 use sha2::{Digest, Sha256};
 
@@ -6,11 +6,12 @@ use super::OneGraph;
 use crate::hash::hexadecimal;
 
 impl OneGraph {
-    /// The first edge (sender, receiver) without one in the opposite direction; `None` if the graph
-    /// is undirected. Takes one pass over the edges.
+    /// The first edge (sender, receiver) without a reverse edge; `None` if the graph is undirected.
+    /// Takes one pass over the edges.
     #[must_use]
     pub fn one_way_edge(&self) -> Option<(u32, u32)> {
-        // Receivers ascend, so what a node sends appears in the order of what it should receive.
+        // Receivers ascend, so the outgoing edges of a node appear in the order of its expected
+        // incoming edges.
         let mut expected = self.offset.clone();
         for receiver in 0..self.n_node() as u32 {
             for &sender in &self.sender[self.incoming(receiver)] {
@@ -18,7 +19,7 @@ impl OneGraph {
                 let end = self.offset[sender as usize + 1];
                 match self.sender[*of_sender..end].first() {
                     Some(&back) if back == receiver => *of_sender += 1,
-                    // `back` sends to `sender`, and its turn is over without the edge back.
+                    // `back` sends to `sender`, but the reverse edge should already have appeared.
                     Some(&back) if back < receiver => return Some((back, sender)),
                     _ => return Some((sender, receiver)),
                 }
@@ -27,8 +28,8 @@ impl OneGraph {
         None
     }
 
-    /// SHA-256 over nodes and edges, without weights, as hexadecimal digits: the key under which
-    /// what follows from them alone can be kept.
+    /// SHA-256 over nodes and edges, without weights, in hexadecimal: a cache key for anything that
+    /// depends on the structure alone.
     #[must_use]
     pub fn structure_hash(&self) -> String {
         let mut hasher = Sha256::new();

@@ -4,19 +4,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::DatasetError;
 
-/// What is to be predicted.
+/// The prediction target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
-    /// Name as the configuration gives it.
+    /// Name in the configuration.
     pub name: String,
     /// A number or a class.
     pub kind: TargetKind,
     /// True values in the target's unit, or class numbers; one per graph, or one per node of one
-    /// graph. NaN, and a negative class: this one has none.
+    /// graph. NaN or a negative class marks a missing value.
     pub value: Vec<f64>,
-    /// What training sees: standardised values, or class numbers. Same length.
+    /// Training values: standardised values, or class numbers. Same length.
     pub training: Vec<f32>,
-    /// How `training` comes from `value`.
+    /// How `training` is derived from `value`.
     pub standardisation: Standardisation,
 }
 
@@ -26,7 +26,7 @@ pub struct Target {
 pub enum TargetKind {
     /// A number.
     Regression {
-        /// For example `eV`; none of pure numbers.
+        /// For example `eV`; `None` for dimensionless numbers.
         unit: Option<String>,
     },
     /// One of several classes.
@@ -52,7 +52,7 @@ impl Default for Standardisation {
 }
 
 impl TargetKind {
-    /// The unit of numbers, if they have one.
+    /// The unit of a numeric target, if it has one.
     #[must_use]
     pub fn unit(&self) -> Option<&str> {
         match self {
@@ -76,7 +76,7 @@ impl Target {
         Self::new(name, TargetKind::Classes { name: classes }, value)
     }
 
-    /// The true value of a graph or node, if it has one.
+    /// The true value of a graph or node, unless it is missing.
     #[must_use]
     pub fn known(&self, member: u32) -> Option<f64> {
         let value = self.value[member as usize];
@@ -93,8 +93,8 @@ impl Target {
         Self { name: name.to_owned(), kind, value, training, standardisation }
     }
 
-    /// Standardises a numeric target by mean and deviation over `members`; classes stay as they
-    /// are. A constant target keeps its scale.
+    /// Standardises a numeric target by mean and deviation over `members`; class targets are
+    /// unchanged. A constant target keeps its scale.
     pub fn standardise(&mut self, members: &[u32]) {
         if matches!(self.kind, TargetKind::Classes { .. }) || members.is_empty() {
             return;
@@ -110,7 +110,8 @@ impl Target {
         !members.is_empty() && self.moments(members).1 == 0.0
     }
 
-    /// Mean and standard deviation over `members`; a deviation that is nothing but rounding is 0.
+    /// Mean and standard deviation over `members`; a deviation within rounding error is returned as
+    /// 0.
     fn moments(&self, members: &[u32]) -> (f64, f64) {
         let n = members.len() as f64;
         let values = || members.iter().map(|&id| self.value[id as usize]);
@@ -120,7 +121,7 @@ impl Target {
         (mean, if deviation <= 1e-12 * mean.abs() { 0.0 } else { deviation })
     }
 
-    /// Scales a numeric target; classes stay as they are.
+    /// Scales a numeric target; class targets are unchanged.
     pub fn scale(&mut self, standardisation: Standardisation) {
         self.standardisation = standardisation;
         if matches!(self.kind, TargetKind::Regression { .. }) {
@@ -129,13 +130,13 @@ impl Target {
         }
     }
 
-    /// Whether errors can be computed: values and their squares must stay finite, also standardised and
-    /// in single precision. To be called after [`Target::standardise`].
+    /// Checks that errors can be computed: values and their squares must stay finite, including
+    /// standardised values in single precision. Call after [`Target::standardise`].
     ///
     /// # Errors
     /// The first value that is too large.
     pub fn check_range(&self) -> Result<(), DatasetError> {
-        // Squares of differences are added up for as many graphs as a data set may have.
+        // Squared differences are summed over as many graphs as a data set may have.
         let is_wide = |value: f64| value.abs() > f64::MAX.sqrt() / 1e9;
         let is_lost = |value: f32| value.is_infinite();
         let mut pairs = self.value.iter().zip(&self.training);
@@ -169,7 +170,7 @@ mod tests {
         for (values, wrong) in [
             (vec![1.0, 1e308, 2.0], Some(1)),
             (vec![1.0, 2.0, -1e200], Some(2)),
-            // Only the training set sets the scale.
+            // Only the training set determines the scale.
             (vec![1.0, 2.0, 1e60], Some(2)),
             (vec![1e100, 2e100, 3e100], None),
         ] {

@@ -1,14 +1,14 @@
-//! What a batcher sees of the data.
+//! The batcher's view of the data.
 
 use std::sync::Arc;
 
 use super::{Level, OneGraph};
 use crate::BatcherError;
 
-/// One graph as a batcher sees it.
+/// A graph as seen by a batcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GraphSize {
-    /// Identifier in the store; this is what a plan names.
+    /// Identifier in the store, as used in plans.
     pub id: u32,
     /// Nodes.
     pub n_node: u32,
@@ -16,12 +16,12 @@ pub struct GraphSize {
     pub n_edge: u32,
 }
 
-/// What a batcher sees of one subset. Cloning is cheap.
+/// A batcher's view of one subset. Cheap to clone.
 #[derive(Debug, Clone)]
 pub enum View {
     /// The sizes of many graphs, in a fixed order.
     ManyGraphs(Arc<[GraphSize]>),
-    /// One graph, and which of its nodes are outputs.
+    /// One graph, and its output nodes in the subset.
     OneGraph(OneGraphView),
 }
 
@@ -30,21 +30,23 @@ pub enum View {
 pub struct OneGraphView {
     /// Structure of the whole graph.
     pub graph: Arc<OneGraph>,
-    /// Class of every node, `[n_node]`, `u32::MAX` where there is none; empty without classes.
+    /// Class of every node, `[n_node]`, with `u32::MAX` for nodes without one; empty without
+    /// classes.
     pub class: Arc<[u32]>,
     /// Output nodes of this subset, in a fixed order.
     pub output: Arc<[u32]>,
 }
 
 impl OneGraphView {
-    /// Checks that batches can be formed of the outputs.
+    /// Checks that batches of the outputs can be formed.
     ///
     /// # Errors
-    /// No output nodes; one that does not exist or is named twice; a graph that is too large.
+    /// No output nodes; an output node that does not exist or is listed twice; a graph that is too
+    /// large.
     pub fn check(&self) -> Result<(), BatcherError> {
         let options = |message: String| Err(BatcherError::Options(message));
         let (n_node, n_edge) = (self.graph.n_node(), self.graph.sender.len());
-        // Padding rounds up, so the last indices are left free.
+        // Padding rounds up, so room is left above the largest index.
         if n_node.max(n_edge) > (u32::MAX / 2) as usize {
             return options(format!(
                 "the graph has {n_node} nodes and {n_edge} edges; a batch can index 2147483647"
@@ -94,7 +96,7 @@ impl View {
         BatcherError::WrongLevel { expected, got: self.level() }
     }
 
-    /// Whether this is many graphs or one.
+    /// Whether this is a view of many graphs or of one.
     #[must_use]
     pub fn level(&self) -> Level {
         match self {

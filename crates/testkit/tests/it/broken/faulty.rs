@@ -1,4 +1,4 @@
-//! A sound batcher with one mistake at a time.
+//! A correct batcher with one mistake at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -13,68 +13,68 @@ use batchlab_core::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What is wrong with the batcher. The comment says which real mistake it stands for.
+/// The mistake. Comments describe the real mistakes that they represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
     None,
     /// Training ends after one epoch.
     Ends,
-    /// The last graph of every larger batch is forgotten: it did not fit and was not kept.
+    /// The last graph of every larger batch is lost: it did not fit and was not kept.
     Drops,
-    /// The first graph of a larger batch comes twice.
+    /// The first graph of a larger batch is repeated.
     Repeats,
     /// An evaluation never delivers its last batch, because it is not full.
     DropsTail,
-    /// An evaluation goes backwards.
+    /// An evaluation runs in reverse order.
     Backwards,
-    /// An evaluation is shuffled as training is.
+    /// An evaluation is shuffled like training.
     ShufflesEvaluation,
     /// One graph too many: no slot is left for padding.
     OneTooMany,
     /// Padding edges, but no node at which they could end.
     NoPaddingNode,
-    /// The real size of the plan has an edge too many.
+    /// The real size of the plan has an extra edge.
     WrongRealSize,
-    /// One weight too many: padding has a weight.
+    /// An extra weight: padding has a weight.
     PaddingWeighs,
-    /// Every opening counts, here and in every other run of the process.
+    /// A counter of openings is shared by all runs of the process.
     GlobalCounter,
-    /// The seed is not used.
+    /// The seed is ignored.
     IgnoresSeed,
-    /// Batches depend on the thread that asks for them.
+    /// Batches depend on the thread that requests them.
     ThreadLocal,
-    /// Positions in the view are written as identifiers.
+    /// Positions in the view are used as identifiers.
     Positions,
-    /// Weights of an earlier plan are left in the caller's plan.
+    /// Weights of an earlier plan remain in the caller's plan.
     StaleWeights,
-    /// Batches are frozen at construction and only shuffled, without saying so.
+    /// Batches are frozen at construction and only shuffled, without declaring it.
     Frozen,
     /// Two different batches have the same cache key.
     SharedCacheKey,
     /// Resuming repeats a batch.
     RepeatsBatch,
-    /// Resuming forgets the graphs that were carried into the epoch.
+    /// Resuming loses the graphs that were carried into the epoch.
     ForgetsCarried,
-    /// Restoring does not forget what was pending: right only before anything was drawn.
+    /// Restoring does not clear pending graphs: correct only before anything was drawn.
     RestoresOnTop,
-    /// Resuming goes on after the last batch that was *decided*, from a note left elsewhere.
+    /// Resuming continues after the last batch that was *decided*, from state kept elsewhere.
     ResumesAhead,
     /// Without graphs there are empty batches.
     EmptyBatches,
-    /// One large graph is taken for an empty set of graphs.
+    /// One large graph is mistaken for an empty set of graphs.
     AnyLevel,
-    /// A single graph is no batch.
+    /// A single graph does not form a batch.
     NeedsTwo,
-    /// Graphs without edges are left out.
+    /// Graphs without edges are dropped.
     LeavesOutEdgeless,
-    /// Very large graphs are left out silently.
+    /// Very large graphs are dropped silently.
     LeavesOutLarge,
     /// A metric counts the calls.
     CountsCalls,
     /// A metric is NaN.
     MetricIsNan,
-    /// An option is not written.
+    /// An option is not serialised.
     ForgetsOption,
 }
 
@@ -207,7 +207,7 @@ impl BatchStream for Nothing {
     }
 }
 
-/// Seed and sizes: which run a note belongs to.
+/// Seed and sizes: the run that a note belongs to.
 type Key = (u64, Vec<(u32, u32)>);
 
 struct Stream {
@@ -223,7 +223,7 @@ struct Stream {
     n_call: AtomicU64,
 }
 
-/// Where each run was when it was asked last; see [`Fault::ResumesAhead`].
+/// Last position of each run; see [`Fault::ResumesAhead`].
 static NOTES: Mutex<BTreeMap<Key, Cursor>> = Mutex::new(BTreeMap::new());
 
 impl BatchStream for Stream {
@@ -299,7 +299,7 @@ impl BatchStream for Stream {
 }
 
 impl Stream {
-    /// Counts the members anew; the padded shape grows where it must.
+    /// Recounts the members; the padded shape grows if necessary.
     fn measure(&self, plan: &mut BatchPlan) {
         let members = std::mem::take(&mut plan.members);
         plan.real = batchlab_core::Shape::default();
@@ -311,11 +311,11 @@ impl Stream {
     }
 }
 
-/// The next graphs, whatever their size.
+/// The next graphs, regardless of size.
 struct Count {
     n_graph: usize,
     pending: Vec<GraphSize>,
-    /// With one graph drawn ahead, as a grouping has it that looks for what does not fit.
+    /// With one graph drawn ahead, like a grouping that looks for a graph that does not fit.
     restores_on_top: bool,
 }
 

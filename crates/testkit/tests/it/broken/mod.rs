@@ -65,7 +65,7 @@ fn a_failure_names_the_promise_and_the_smallest_input() {
     );
 }
 
-// The line that a plugin's tests write, and the tests that it becomes.
+// The line that a plugin writes in its tests, and the resulting tests.
 batchlab_testkit::conformance!(sound, |batch_size| Faulty::new(Fault::None, batch_size));
 
 table::tests!("asserts this table:", "broken");

@@ -1,4 +1,4 @@
-//! A sound model with one mistake at a time.
+//! A correct model with one mistake at a time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,82 +10,82 @@ use serde::{Deserialize, Serialize};
 
 use super::linear::{Counting, Counts, N_CLASS, N_GAUSSIAN, count, loss};
 
-/// What is wrong with the model. The comment says which real mistake it stands for.
+/// The mistake. Comments describe the real mistakes that they represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
     None,
     /// Two parameters have the same name: a layer was copied.
     NameTwice,
-    /// The number of parameters leaves one out.
+    /// One parameter is missing from the count.
     WrongCount,
     /// Parameters do not depend on the seed.
     IgnoresSeed,
-    /// Every opening draws from one generator of the process.
+    /// All models draw from one generator of the process.
     GlobalCounter,
-    /// A field is asked for and copied, but not used.
+    /// A field is requested and copied, but not used.
     IgnoresDistance,
     /// The first node of each graph counts twice.
     FirstNode,
-    /// The last of the edges that a node receives counts twice.
+    /// The last incoming edge of a node counts twice.
     LastEdge,
-    /// A component of the displacement is used as if it were a number of the graph.
+    /// A component of the displacement is used as if it were an invariant.
     Direction,
-    /// Counts are taken relative to their mean over the batch, as batch normalisation does.
+    /// Counts are taken relative to their mean over the batch, as in batch normalisation.
     BatchMean,
-    /// The second graph of a batch is treated otherwise.
+    /// The second graph of a batch is treated differently.
     Place,
     /// A mean divides by the padded number of graphs.
     PaddedMean,
     /// A mean over no edges is 0 / 0.
     EmptyMean,
-    /// Padding is masked by a factor of 0 instead of being left out.
+    /// Padding is masked by a factor of 0 instead of being excluded.
     LeaksPadding,
-    /// Padding is left out before anything is computed.
+    /// Padding is dropped before anything is computed.
     SkipsPadding,
     /// A kernel stops at the last real edge.
     SkipsPaddingEdges,
-    /// The gradient of the padding is not left out.
+    /// The gradient of the padding is not excluded.
     PaddingGradient,
-    /// Sums are cut in the middle of the padded rows.
+    /// Sums are split in the middle of the padded rows.
     CutByPadding,
-    /// Sums are cut by the number of threads.
+    /// Sums are split by the number of threads.
     Threads,
-    /// The mean of the loss is given as its sum.
+    /// The mean loss is returned as the sum.
     MeanLoss,
-    /// All outputs weigh the same.
+    /// All outputs have the same weight.
     UnweightedLoss,
-    /// The logit of the class is taken for its log-likelihood.
+    /// The logit of the class is used as its log-likelihood.
     RawLogits,
-    /// The loss of an output is multiplied by its weight of 0 instead of being left out.
+    /// The loss of an output is multiplied by its weight of 0 instead of being excluded.
     MultipliesByWeight,
     /// A factor is wrong in a backward pass.
     WrongGradient,
-    /// A backward pass forgets one of its inputs.
+    /// A backward pass omits one of its inputs.
     MissingGradient,
     /// The sign of the step is wrong.
     Uphill,
     /// Both slots are the same memory.
     OneSlot,
-    /// An evaluation frees what training has recorded.
+    /// An evaluation discards what training has recorded.
     EvaluationForgets,
-    /// Gradients can be used again.
+    /// Gradients can be used twice.
     UpdatesTwice,
     /// The moments of the optimiser are not restored.
     ForgetsMoments,
     /// The number of updates, which corrects the moments, is not restored.
     ForgetsUpdates,
-    /// A state is taken over tensor by tensor until one does not fit.
+    /// A state is restored tensor by tensor until one does not fit.
     HalfRestored,
-    /// The shape of a tensor is not looked at, only its length.
+    /// Only the length of a tensor is checked, not its shape.
     IgnoresShape,
-    /// An unknown class is taken for class 0.
+    /// An unknown class is treated as class 0.
     UnknownClass,
     /// A table of classes without rows.
     NoClasses,
-    /// Whether there is such a device is not looked at before data are loaded.
+    /// The existence of the device is not checked before data are loaded.
     AnyDevice,
-    /// An option is not written.
+    /// An option is not serialised.
     ForgetsOption,
 }
 
@@ -167,7 +167,7 @@ impl Model for Faulty {
     }
 }
 
-/// What is kept of a batch.
+/// The kept part of a batch.
 #[derive(Clone)]
 struct Uploaded {
     counts: Vec<Counts>,
@@ -200,7 +200,7 @@ impl Linear {
         uploaded.ok_or_else(|| ModelError::Engine("the slot is empty".into()))
     }
 
-    /// What the parameters are multiplied by, for one graph: classes, then Gaussians.
+    /// Factors of the parameters for one graph: classes, then Gaussians.
     fn inputs(&self, batch: &Uploaded, graph: usize) -> Vec<f64> {
         let own = |graph: usize| -> Vec<f64> {
             let counts = &batch.counts[graph];
@@ -239,7 +239,7 @@ impl Linear {
         inputs
     }
 
-    /// The numbers predicted for one graph.
+    /// The predictions for one graph.
     fn predict_graph(&self, batch: &Uploaded, graph: usize) -> Vec<f64> {
         let mut row = vec![0.0; self.width];
         let inputs = self.inputs(batch, graph);
@@ -249,11 +249,11 @@ impl Linear {
                 *sum += input * f64::from(weight);
             }
         }
-        // As an engine in single precision would give it.
+        // Rounded as by an engine in single precision.
         row.iter().map(|&value| f64::from(value as f32)).collect()
     }
 
-    /// Loss of a batch, and the gradients of its sum, in the order of the parameters.
+    /// Loss of a batch, and the gradients of its sum, in parameter order.
     fn differentiate(&self, batch: &Uploaded) -> (LossSum, Vec<f64>) {
         let mut sum = LossSum::default();
         let n_number = self.parameters.iter().map(|p| p.data.len()).sum();
@@ -297,7 +297,7 @@ impl Linear {
         (sum, gradients)
     }
 
-    /// Where the state of this model is kept, by name.
+    /// The tensors of this model's state, by name.
     fn tensors(&mut self) -> impl Iterator<Item = (String, Vec<usize>, &mut Vec<f32>)> {
         let [first, second] = &mut self.moments;
         let moments = first.iter_mut().zip(second);
@@ -459,7 +459,7 @@ impl Trainer for Linear {
         let mut taken: Vec<String> = Vec::new();
         for (name, shape, data) in self.tensors() {
             let mut given = state.tensors.iter().filter(|tensor| tensor.name == name);
-            // Two parameters of one name take two tensors, one after the other.
+            // Two parameters of the same name take two tensors, in order.
             let n_before = taken.iter().filter(|&other| *other == name).count();
             let Some(given) = given.nth(n_before) else { return Err(unfit(&name)) };
             taken.push(name.clone());
@@ -488,7 +488,7 @@ impl Trainer for Linear {
 /// Name, shape and number of values of a tensor.
 type Entry = (String, Vec<usize>, usize);
 
-/// The same names, as often, with the same shapes and lengths.
+/// Checks for the same names, with the same multiplicity, shapes and lengths.
 fn check_fit(own: &TrainerState, given: &TrainerState, fault: Fault) -> Result<(), ModelError> {
     let layout = |state: &TrainerState| {
         let shape = |t: &NamedTensor| match fault {

@@ -1,5 +1,5 @@
-//! The arithmetic of a model that is linear in what it counts: written out by hand, so that its
-//! gradients can be checked by eye.
+//! Arithmetic of a model that is linear in its counts, written out by hand so that its gradients
+//! can be checked by eye.
 
 use batchlab_core::PaddedBatch;
 use batchlab_core::model::Loss;
@@ -8,15 +8,15 @@ pub(crate) const N_CLASS: usize = 4;
 /// Gaussians of a distance, one per angstrom from 1.
 pub(crate) const N_GAUSSIAN: usize = 4;
 
-/// Means over the nodes of one graph: how often each class occurs, and the mean Gaussians of the
-/// edges that a node receives.
+/// Means over the nodes of one graph: class frequencies, and the mean Gaussians of the incoming
+/// edges.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Counts {
     pub(crate) class: [f64; N_CLASS],
     pub(crate) gaussian: [f64; N_GAUSSIAN],
 }
 
-/// How the counts of a graph are taken; a sound model uses the default.
+/// Variants of counting; a correct model uses the default.
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(
     clippy::struct_excessive_bools,
@@ -30,7 +30,7 @@ pub(crate) struct Counting {
     pub(crate) mean_over_nothing: bool,
 }
 
-/// The counts of every graph of a batch, padding included.
+/// The counts of every graph of a batch, including padding.
 pub(crate) fn count(batch: &PaddedBatch<'_>, how: Counting) -> Vec<Counts> {
     let graphs = batch.graph_offset.windows(2);
     graphs.map(|nodes| count_graph(batch, nodes[0] as usize..nodes[1] as usize, how)).collect()
@@ -67,7 +67,7 @@ fn count_graph(batch: &PaddedBatch<'_>, nodes: std::ops::Range<usize>, how: Coun
     counts
 }
 
-/// Loss of one output and its derivative by each number predicted.
+/// Loss of one output and its derivatives with respect to each prediction.
 pub(crate) fn loss(loss: Loss, row: &[f64], target: f64, with_normaliser: bool) -> (f64, Vec<f64>) {
     match loss {
         Loss::Mse => ((row[0] - target).powi(2), vec![2.0 * (row[0] - target)]),

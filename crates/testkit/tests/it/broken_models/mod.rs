@@ -70,7 +70,7 @@ fn two_settings_that_differ_are_noticed() {
     check_equal(&Faulty::new(Fault::None), &Faulty::new(Fault::WrongGradient));
 }
 
-// The line that a plugin's tests write, and the tests that it becomes.
+// The line that a plugin writes in its tests, and the resulting tests.
 batchlab_testkit::model_conformance!(sound, Faulty::new(Fault::None));
 
 table::tests!("asserts this table for models:", "broken_models");

@@ -1,4 +1,4 @@
-//! A sound batcher on one graph with one mistake at a time.
+//! A correct batcher on one graph with one mistake at a time.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,38 +16,38 @@ use batchlab_core::{
 };
 use serde::{Deserialize, Serialize};
 
-/// What is wrong with the batcher. The comment says which real mistake it stands for.
+/// The mistake. Comments describe the real mistakes that they represent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Fault {
     None,
-    /// The real size of the plan has an edge too many.
+    /// The real size of the plan has an extra edge.
     WrongRealSize,
-    /// Every node is joined to the first output of its batch.
+    /// Every node has an edge to the first output of its batch.
     UnknownEdge,
-    /// The last output of a training batch is not named: an even share was rounded down.
+    /// The last output of a training batch is missing: an even share was rounded down.
     ForgetsOutput,
     /// An output is in its cluster and in the next one.
     RepeatsOutput,
-    /// A last batch is counted for a remainder that is 0.
+    /// A last batch is counted for a remainder of 0.
     MiscountsBatches,
     /// An evaluation never delivers its last batch.
     DropsTail,
-    /// Every member of a batch is an output, also those of other subsets.
+    /// Every member of a batch is an output, including those of other subsets.
     LearnsForeign,
     /// Batches are sorted by the labels of all their members.
     LooksAtForeign,
     /// Resuming repeats a batch.
     RepeatsBatch,
-    /// Every opening counts, here and in every other run of the process.
+    /// A counter of openings is shared by all runs of the process.
     CountsOpenings,
-    /// Outputs are found by their edges.
+    /// Outputs are found through their edges.
     LeavesOutIsolated,
-    /// Edges are listed against their direction, which nobody notices on undirected graphs.
+    /// Edges are listed in reverse, which is not noticed on undirected graphs.
     AssumesUndirected,
-    /// What a C library does with a directed graph.
+    /// Behaviour of a C library on a directed graph.
     CrashesOnDirected,
-    /// Edges of a node are counted in a byte.
+    /// The edges of a node are counted in a byte.
     CountsInBytes,
 }
 
@@ -133,7 +133,7 @@ fn count(mut stream: Box<dyn BatchStream>) -> u64 {
     n_batch
 }
 
-/// Groups in the order of how many of the first neighbours of their outputs have class 0.
+/// Groups sorted by the number of first neighbours of their outputs that have class 0.
 fn sorted_by_labels(view: &OneGraphView) -> OutputGroups {
     let mut group: Vec<Vec<u32>> = view.output.chunks(6).map(<[u32]>::to_vec).collect();
     let n_zero = |group: &Vec<u32>| {
@@ -159,7 +159,7 @@ impl NodeContext for Neighbours {
         for &output in group.output {
             for &sender in &graph.sender[graph.incoming(output)] {
                 match self.fault {
-                    // The edge to oneself is its own way back.
+                    // A self-loop is its own reverse.
                     Fault::AssumesUndirected if sender != output => {
                         chosen.list_edge(output, sender, 1.0);
                     }
@@ -211,7 +211,7 @@ impl BatchStream for Stream {
                     |&row: &u32| !self.view.output.contains(&plan.members[row as usize]);
                 plan.output_row.extend(rows.filter(is_foreign).collect::<Vec<_>>());
             }
-            // What is listed is what the counter says, the size is what there is.
+            // The list follows the counter, the size follows the data.
             Fault::CountsInBytes => {
                 let n_hub = plan.listed.receiver.len();
                 if n_hub > 255 && self.view.graph.n_node() > 1000 {

@@ -32,7 +32,7 @@ fn failing(fault: Fault) -> Vec<(&'static str, String)> {
     CHECKS.iter().filter_map(run).collect()
 }
 
-// The line that a plugin's tests write, and the tests that it becomes.
+// The line that a plugin writes in its tests, and the resulting tests.
 batchlab_testkit::node_conformance!(sound, Faulty { fault: Fault::None });
 
 table::tests!("on one graph:", "broken_nodes");

@@ -1,4 +1,4 @@
-//! What every batcher on one graph promises, and what this one adds.
+//! The contract of batchers on one graph, and the properties of this batcher.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ proptest! {
         let plans = nodes::train(&batcher, &case, 1);
         let cached = plans.iter().all(|plan| plan.cache_key.is_some());
         prop_assert_eq!(cached, per_batch == 1);
-        // A node is in one part; parts without outputs are left out.
+        // A node is in one partition; partitions without outputs are skipped.
         let members: Vec<u32> = plans.iter().flat_map(|plan| plan.members.clone()).collect();
         prop_assert_eq!(members.iter().collect::<BTreeSet<_>>().len(), members.len());
     }

@@ -1,4 +1,4 @@
-//! In steady state a batch is planned and collated without allocating memory.
+//! In the steady state, planning and collating a batch allocates no memory.
 
 use batcher_dynamic::Dynamic;
 use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, Topology};

@@ -1,4 +1,4 @@
-//! What every batcher promises, for every padding.
+//! The batcher contract for every padding.
 
 use batcher_dynamic::Dynamic;
 use batchlab_core::{
@@ -17,7 +17,7 @@ proptest! {
     fn keeps_the_contract(
         sizes in batcher::sizes(),
         batch_size in 2_u32..12,
-        // Estimates from few graphs make later ones oversize.
+        // With estimates from few graphs, later ones may be oversize.
         n_estimate in 1_u32..60,
         rule in prop::sample::select(vec!["\"mean\"", "\"maximum\"", "{ quantile = 0.9 }"]),
         oversize in prop::sample::select(vec!["single", "grow"]),
@@ -68,7 +68,7 @@ fn labels_say_grouping_and_padding() {
         label("budget = { n_node = 99 }\nestimate = { rule = { quantile = 0.9 } }"),
         "dynamic-budget.n_node=99-estimate.rule.quantile=0.9"
     );
-    // Without a limit of graphs, results have no batch size.
+    // Without a limit on graphs, results have no batch size.
     assert_eq!(
         label("padding = \"none\"\nresources = [\"nodes\", \"edges\"]"),
         "dynamic-exact-batch_size=8-resources=[nodes,edges]"

@@ -1,4 +1,4 @@
-//! What every batcher on one graph promises, and what this one refuses.
+//! The contract of batchers on one graph, and the options that this batcher rejects.
 
 use batcher_ibmb::Ibmb;
 use batchlab_core::{BatchContext, Batcher, Purpose};
@@ -49,7 +49,7 @@ proptest! {
         padding in batcher::padding(),
     ) {
         let batcher = parse(&format!("{options}padding = {padding}\nepsilon = 1e-3").replace(
-            // Only for outputs that are pushed.
+            // Only for outputs that use the push algorithm.
             "epsilon = 1e-3",
             if options.contains("batch-wise") { "" } else { "epsilon = 1e-3" },
         ));
@@ -59,7 +59,7 @@ proptest! {
         }
     }
 
-    /// No batch is larger than it may be, and no two that are left would fit into one.
+    /// No batch exceeds the limit, and no two remaining batches would fit into one.
     #[test]
     fn node_wise_batches_keep_their_limit(
         case in nodes::undirected_cases(8), most in 1_u32..12, k in 1_u32..5, of_nodes in any::<bool>(),

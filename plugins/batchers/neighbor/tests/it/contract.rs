@@ -1,5 +1,5 @@
-//! What every batcher on one graph promises, for every padding, weight and composition, and what
-//! this one adds.
+//! The contract of batchers on one graph, for every padding, weight and composition, and the
+//! properties of this batcher.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ proptest! {
         }
     }
 
-    /// With fan-outs that no in-degree exceeds, the nodes are those within as many hops.
+    /// With fan-outs of at least every in-degree, a batch has all nodes within this many hops.
     #[test]
     fn large_fan_outs_take_everything(case in nodes::cases(), n_hop in 1_u32..4) {
         let fan_out = vec![40; n_hop as usize];
@@ -50,7 +50,7 @@ proptest! {
     }
 }
 
-/// Many outputs with the same 60 neighbours: with LABOR they all take the same ones.
+/// Many outputs with the same 60 neighbours: with LABOR they all draw the same ones.
 #[test]
 fn labor_lets_neighbours_be_shared() {
     let edges = (0..40).flat_map(|receiver| (40..100).map(move |sender| (receiver, sender)));
@@ -69,7 +69,7 @@ fn hub() -> Case {
     Case::new(51, &(1..51).map(|sender| (0, sender)).collect(), vec![0])
 }
 
-/// What node 0 receives in each epoch, if every sender sends 1.
+/// Sum received by node 0 in each epoch, if every sender sends 1.
 fn sums(weight: &str, n_epoch: u64) -> Vec<f64> {
     let batcher = parse(&format!("n_output = 1\nfan_out = [5]\nweight = \"{weight}\""));
     let plans = nodes::train(&batcher, &hub(), n_epoch);
@@ -100,9 +100,9 @@ fn every_neighbour_is_drawn_equally_often_and_every_epoch_anew() {
         }
         distinct.insert(&plan.members);
     }
-    // Of two million subsets, 4,000 draws repeat about four; fixed draws would give one.
+    // Of two million subsets, 4,000 draws repeat about four; fixed draws would give only one.
     assert!(distinct.len() > 3900, "{}", distinct.len());
-    // Five standard deviations of a binomial of 4,000 with p = 0.1.
+    // Five standard deviations of a binomial distribution of 4,000 with p = 0.1.
     assert!(count.len() == 50 && count.values().all(|&n| n.abs_diff(400) < 95), "{count:?}");
 }
 

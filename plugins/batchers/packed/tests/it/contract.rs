@@ -1,4 +1,4 @@
-//! What every batcher promises, for every padding, algorithm and window.
+//! The batcher contract for every padding, algorithm and window.
 
 use batcher_packed::Packed;
 use batchlab_core::{BatchContext, Batcher, Purpose};
@@ -61,7 +61,7 @@ proptest! {
 
 #[test]
 fn groups_of_a_window_come_in_random_order() {
-    // Large graphs fill the first groups of every algorithm.
+    // With every algorithm, large graphs are in the first groups.
     let sizes: Vec<[u32; 2]> = (0..400).map(|i| [1 + i % 20, 0]).collect();
     let packed =
         open("batch_size = 100\nalgorithm = \"best-fit\"\nbudget = { n_node = 41, n_edge = 1 }");
@@ -84,7 +84,7 @@ fn windows_and_limits_that_cannot_work_are_refused() {
     );
     assert!(message("batch_size = 9\nwindow = 7").contains("cannot fill a batch of 8 graphs"));
     let graphs_only = "batch_size = 4\nresources = [\"graphs\"]\npadding = \"none\"";
-    assert!(message(graphs_only).contains("needs a limit of nodes, edges or bytes"));
+    assert!(message(graphs_only).contains("needs a limit on nodes, edges or bytes"));
 }
 
 #[test]

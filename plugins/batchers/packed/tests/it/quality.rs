@@ -1,4 +1,4 @@
-//! How near packings come to the volume bound.
+//! How close packings come to the volume bound.
 
 use std::io::Read;
 use std::path::Path;
@@ -72,8 +72,9 @@ fn an_oversize_graph_is_alone() {
 fn qm9_is_packed_close_to_the_volume_bound() {
     let graphs = qm9();
     assert_eq!(graphs.len(), 128_744);
-    // The study's budget for B = 32. With 32 slots graphs are the tightest limit for small molecules
-    // and edges for large ones; with 64 slots nodes and edges; with more nodes, edges alone.
+    // The study's budget for B = 32. With 32 slots, graphs are the tightest limit for small
+    // molecules and edges for large ones; with 64 slots nodes and edges; with more nodes, only
+    // edges.
     let cases = [
         ((32, 640), [0.11, 0.11, 0.0]),
         ((64, 640), [0.04, 0.04, 0.01]),

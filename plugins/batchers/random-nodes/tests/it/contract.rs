@@ -1,5 +1,5 @@
-//! What every batcher on one graph promises, for every padding and composition, and what this one
-//! adds.
+//! The contract of batchers on one graph, for every padding and composition, and the properties of
+//! this batcher.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ proptest! {
     }
 }
 
-/// A path of 200 nodes, of which every one is an output.
+/// A path of 200 nodes, all of which are outputs.
 fn path() -> Case {
     let edges = (1..200).flat_map(|n| [(n - 1, n), (n, n - 1)]).collect();
     Case::new(200, &edges, (0..200).collect())

@@ -1,4 +1,5 @@
-//! What every batcher on one graph promises, as far as sampling allows, and what this one adds.
+//! The contract of batchers on one graph, as far as it applies to sampling, and the properties of
+//! this batcher.
 
 use batcher_saint_rw::SaintRw;
 use batchlab_core::{BatchContext, Batcher, Purpose};
@@ -36,7 +37,7 @@ proptest! {
     }
 }
 
-/// A star: its centre is in nearly every sample, the other nodes are in few. Node 0 is the centre.
+/// A star: its centre is in nearly every sample, the other nodes in few. Node 0 is the centre.
 fn star() -> Case {
     let edges = (1..31).flat_map(|leaf| [(0, leaf), (leaf, 0)]).collect();
     Case::new(31, &edges, (0..31).collect())
@@ -50,7 +51,7 @@ fn weights_make_up_for_unequal_chances() {
     let plans = nodes::train(&batcher, &star(), 1);
     let [mut of_centre, mut of_all, mut n_centre] = [0.0; 3];
     for plan in &plans {
-        // Weights are scaled batch by batch: those of leaves give the scale.
+        // Weights are scaled per batch; those of leaves give the scale.
         let weight = |row: usize| f64::from(plan.output_weight[row]);
         let nodes = nodes::outputs(plan);
         let leaf = nodes.iter().position(|&node| node != 0).unwrap();

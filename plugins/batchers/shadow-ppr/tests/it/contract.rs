@@ -1,4 +1,4 @@
-//! What every batcher on one graph promises, and what this one adds.
+//! The contract of batchers on one graph, and the properties of this batcher.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ proptest! {
     }
 }
 
-/// Whether members can be divided into `n` ascending runs of at most k + 1 nodes.
+/// Whether members can be split into `n` ascending runs of at most k + 1 nodes.
 fn ego_nets(members: &[u32], k: u32, n: usize) -> Option<()> {
     let n_run = 1 + members.windows(2).filter(|pair| pair[0] >= pair[1]).count();
     (n_run <= n && members.len() <= n * (k as usize + 1)).then_some(())
@@ -66,7 +66,7 @@ fn ego_nets_of_a_tiny_graph_are_those_of_the_golden_file() {
     assert_eq!(plan.listed.weight, weight);
 }
 
-/// A path of five nodes: the ego-nets of 1 and 2 share nodes, and have no edge between them.
+/// A path of five nodes: the ego-nets of 1 and 2 share nodes, but there is no edge between them.
 #[test]
 fn a_node_is_in_a_batch_as_often_as_it_is_near_an_output() {
     let edges = (1..5).flat_map(|n| [(n - 1, n), (n, n - 1)]).collect();

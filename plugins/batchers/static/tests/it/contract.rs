@@ -1,4 +1,4 @@
-//! What every batcher promises, for every padding.
+//! The batcher contract for every padding.
 
 use batcher_static::Static;
 use batchlab_core::Batcher;
@@ -46,8 +46,8 @@ fn fixed_batches_are_the_same_in_every_epoch() {
     }
 }
 
-/// Without `composition`, which refuses the same order in every epoch where nobody has asked for it, and
-/// `carried`: fixed batches carry nothing.
+/// Without `composition`, which rejects an order that is the same in every epoch unless requested,
+/// and without `carried`: fixed batches carry nothing.
 #[test]
 fn fixed_batches_on_a_tour_keep_the_contract() {
     let tour = |batch_size: BatchSize| {
