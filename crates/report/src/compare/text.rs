@@ -1,4 +1,4 @@
-//! A comparison as text.
+//! Formats a comparison as text.
 
 use std::fmt::Write as _;
 
@@ -65,7 +65,7 @@ fn measures(text: &mut String, measures: &[Measure]) {
     }
 }
 
-/// Four significant digits; whole numbers unchanged.
+/// Four significant digits; integers unchanged.
 fn significant(value: f64) -> String {
     if value.fract() == 0.0 || !value.is_finite() {
         return value.to_string();
@@ -105,7 +105,8 @@ fn conclusion(pair: &Pair) -> String {
     }
 }
 
-/// By time per graph, which is fair to strategies that put different numbers of graphs into a step.
+/// Compares time per graph, which is fair to strategies that put different numbers of graphs into a
+/// step.
 fn verdict(pair: &Pair) -> String {
     let of_graphs = pair.measures.iter().find(|measure| measure.name.starts_with("time per graph"));
     let Some(Measure { ratio: Some(ratio), interval: Some((low, high)), .. }) = of_graphs else {
