@@ -13,12 +13,12 @@ use crate::exit::{DATA, OTHER};
 use crate::output::{json, print};
 use crate::say::say;
 
-/// Publish what runs recorded before they crashed, and find damaged result files.
+/// Publish what crashed runs recorded, and find damaged result files.
 ///
-/// Runs in progress are left alone. Running it twice changes nothing.
+/// Runs in progress are left alone. Running it a second time changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Folder of a study, such as `results/smoke`.
+    /// Directory of a study, such as `results/smoke`.
     dir: PathBuf,
     /// Only report what would be done.
     #[arg(long)]
