@@ -1,4 +1,4 @@
-//! The model as a component: its name, its options and what it asks for.
+//! The model as a component: its name, its options and its inputs.
 
 use batchlab_core::model::{Loss, ModelContext, Precision};
 use batchlab_core::registry::{Kind, find};

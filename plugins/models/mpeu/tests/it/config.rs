@@ -1,4 +1,4 @@
-//! The model as a component: its name, its options and what it asks for.
+//! The model as a component: its name, its options and its inputs.
 
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{BatchFields, Model};
@@ -51,7 +51,7 @@ fn widths_come_from_the_options() {
     let model: Mpeu = serde_json::from_value(options).unwrap();
     let trainer = model.open(&context(3)).unwrap();
     let edge_update = |edge: usize| (2 + 2 + edge) * 5 + 5 * 2;
-    // Gate, sender and update are five squares.
+    // Gate, sender and update are five square matrices.
     let steps = edge_update(3) + edge_update(2) + 2 * 5 * (2 * 2);
     assert_eq!(trainer.n_parameter(), 3 * 2 + steps + (2 * 7 + 7));
 }

@@ -1,4 +1,4 @@
-//! The model as a component: its name, its options and what it asks for.
+//! The model as a component: its name, its options and its inputs.
 
 #[cfg(not(any(feature = "cuda", feature = "cuda-check")))]
 use batchlab_core::ModelContext;
