@@ -1,4 +1,4 @@
-//! Gradients of every operation and every loss against differences of the loss.
+//! Compares gradients of every operation and every loss with finite differences of the loss.
 
 use crate::common::{Operation, collated, device, trainer};
 use batchlab_core::Trainer;
@@ -7,7 +7,8 @@ use batchlab_tensor::Activation;
 
 /// Parameters are moved by this much in both directions.
 const DELTA: f32 = 1e-2;
-/// Elements of each parameter that are tried: each costs two passes, which an emulated GPU takes long for.
+/// Number of elements to try per parameter: each costs two passes, which are slow on an emulated
+/// GPU.
 fn n_tried() -> usize {
     if device() == "cpu" { 8 } else { 3 }
 }
