@@ -370,7 +370,7 @@ wide! {
 }
 
 wide! {
-    /// Turns the factors on shares into the gradient of the scores before the leaky ReLU.
+    /// Turns the factors on shares into the gradient of the scores before their slope.
     fn of_scores(
         dscore: &mut [f32],
         share: &[f32],

@@ -24,7 +24,7 @@ struct Rows {
     // The edges in the order of receiving nodes, and the start of each run in this order.
     int at[TILE];
     int start[TILE + 2];
-    // For four consecutive edges: the Gaussians that are not 0 for all of them.
+    // For four consecutive edges: the range of Gaussians that are not 0 for at least one of them.
     int band_start[TILE / 4];
     int band_end[TILE / 4];
     // For each run: WHOLE, or which part of a node's edges this tile has.
