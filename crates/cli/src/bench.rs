@@ -85,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let arms = read(&arguments.file)?;
     if arguments.out.exists() {
         bail!(Usage(format!(
-            "{} is there already; name another file with --out, or remove it",
+            "{} already exists; name another file with --out, or remove it",
             arguments.out.display()
         )));
     }
@@ -142,7 +142,7 @@ fn read(file: &Path) -> Result<Arms> {
         return fault("name at least two programs, each in a table [[arm]]");
     }
     if arms.steps == 0 || arms.pairs == 0 || arms.processes == 0 {
-        return fault("steps, pairs and processes have to be more than 0");
+        return fault("steps, pairs and processes must be more than 0");
     }
     for (i, arm) in arms.arm.iter().enumerate() {
         if arm.command.is_empty() {

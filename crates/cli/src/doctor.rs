@@ -85,7 +85,7 @@ fn print_report(report: &RecoveryReport, arguments: &Arguments) {
         );
     }
     for stray in &report.strays {
-        say!("{}: belongs to no run; left as it is", stray.display());
+        say!("{}: not part of any run; left unchanged", stray.display());
     }
     let n_whole = report.n_file - report.damaged.len();
     say!(

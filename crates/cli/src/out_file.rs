@@ -105,7 +105,7 @@ impl<'a> OutFile<'a> {
             Target::New => atomic_write(self.path, bytes).map(|()| name).with_context(cannot),
             Target::Old(path) => {
                 atomic_write(&path, bytes).with_context(cannot)?;
-                Ok(format!("{name}, in place of the file that was there"))
+                Ok(format!("{name}, replacing the existing file"))
             }
         }
     }

@@ -109,7 +109,7 @@ fn describe(info: &CellInfo, state: &CellState) -> String {
     match state {
         CellState::Waiting { abandoned: None, fault } => format!("waiting{}", and(fault)),
         CellState::Waiting { abandoned: Some(progress), .. } => {
-            format!("waiting; was ended at {} and begins again", share(progress))
+            format!("waiting; was ended at {} and will start again", share(progress))
         }
         CellState::Running { progress, owner, fault } => {
             let progress = progress.as_ref();

@@ -103,7 +103,7 @@ Examples:
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let study = Study::of(&arguments.configuration.read(&arguments.engine.change())?)?;
     if arguments.until_width.is_some() && !study.blocks.exclusive {
-        let message = "--until-width needs times that can be compared; omit blocks.exclusive=false";
+        let message = "--until-width needs comparable times; omit blocks.exclusive=false";
         bail!(Usage(message.into()));
     }
     let n_thread = arguments.engine.start()?;
@@ -238,9 +238,9 @@ fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
         );
     }
     let next = if done.is_interrupted {
-        "continue with the same command; the cell that was running begins again".to_owned()
+        "continue with the same command; the cell that was running starts again".to_owned()
     } else if done.is_time_up {
-        "the time is up; the same command goes on with the cells that wait".to_owned()
+        "the time is up; the same command continues with the waiting cells".to_owned()
     } else {
         format!("batchlab report {out} --html report.html")
     };

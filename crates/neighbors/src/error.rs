@@ -36,7 +36,7 @@ pub enum NeighborError {
         max: f64,
     },
     #[error(
-        "{n_pair:.1e} pairs of atoms and images would have to be looked at within {radius} angstrom, more than {max:.1e}; \
+        "{n_pair:.1e} pairs of atoms and images would have to be examined within {radius} angstrom, more than {max:.1e}; \
          choose fewer neighbours or a smaller radius, or correct the cell"
     )]
     TooMany {

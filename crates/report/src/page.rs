@@ -128,7 +128,7 @@ fn verdict_section(html: &mut String, report: &Report) {
             "<p>No setting has two strategies at one batch size; there is nothing to compare.</p></section>"
         } else {
             "<p>No setting has two strategies whose batches hold all that their outputs depend on. For the \
-             others a fast step says nothing by itself: they are compared by the <a href=\"#reach\">time to \
+             others a fast step alone is no advantage: they are compared by the <a href=\"#reach\">time to \
              an accuracy</a>.</p></section>"
         });
         return;
@@ -200,7 +200,7 @@ fn summary(report: &Report) -> String {
     let margin = percent(verdicts.first().map_or(0.0, |verdict| verdict.margin));
     for (n, what) in [
         (n_tie, format!("the fastest are equal within {margin}")),
-        (n_open, "the fastest are not told apart".to_owned()),
+        (n_open, "the fastest cannot be told apart".to_owned()),
         (n_few, "there are too few pairs or runs to say".to_owned()),
     ] {
         if n > 0 {

@@ -35,7 +35,7 @@ pub enum Replicate {
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RecordedError {
-    #[error("line {line}: {column} is {value}, and has to be more than 0")]
+    #[error("line {line}: {column} is {value}, but must be more than 0")]
     NotPositive { line: u64, column: &'static str, value: f64 },
     #[error("line {line}: there is a time of \"{strategy}\" in {place} already, in line {earlier}")]
     Twice { line: u64, earlier: u64, strategy: String, place: String },

@@ -5,7 +5,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StatsError {
     #[error(
-        "{needed} numbers are needed at least, but there are {got}; measure more pairs of blocks or seeds"
+        "{needed} numbers are the minimum, but there are {got}; measure more pairs of blocks or seeds"
     )]
     TooFew { needed: usize, got: usize },
     #[error("there are not two strategies to compare")]

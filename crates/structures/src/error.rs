@@ -81,7 +81,7 @@ pub enum Problem {
     Columns { expected: usize, found: usize, value: String },
     #[error("more than {MAX_KEY} keys of one structure; the file is damaged or of another format")]
     TooManyKeys,
-    #[error("the key `{value}` stands twice, with different values; remove one of them")]
+    #[error("the key `{value}` occurs twice, with different values; remove one of them")]
     RepeatedKey { value: String },
     #[error("expected {expected}, found `{value}`; correct it")]
     Expected { expected: &'static str, value: String },

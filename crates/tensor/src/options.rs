@@ -29,7 +29,7 @@ batchlab_core::checked_number! {
     /// A positive length in angstrom; 0.1 by default.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub struct GaussianSpacing(f64): spacing if spacing > 0.0 && spacing.is_finite(),
-    else "{spacing} is not a distance between two Gaussians; give one above 0"
+    else "{spacing} is not a spacing of Gaussians; give one above 0"
 }
 
 impl GaussianSpacing {
@@ -68,7 +68,7 @@ batchlab_core::checked_number! {
     /// Dropout probability in training, from 0 to below 1.
     #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
     pub struct DropoutRate(f64): rate if (0.0..1.0).contains(&rate),
-    else "{rate} is not a rate of dropout; give a number from 0 up to, but not including, 1"
+    else "{rate} is not a dropout rate; give a number from 0 up to, but not including, 1"
 }
 
 impl Default for DropoutRate {

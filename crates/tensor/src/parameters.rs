@@ -105,7 +105,7 @@ impl ParameterBuilder {
     pub fn build<D: Backend>(self, device: &D) -> Result<Parameters<D>, ModelError> {
         if self.n_number > MOST_NUMBERS {
             return Err(ModelError::Options(format!(
-                "the model would have {} parameters, but {MOST_NUMBERS} is the most that is \
+                "the model would have {} parameters, but {MOST_NUMBERS} is the maximum \
                  supported; choose smaller widths or fewer layers",
                 self.n_number
             )));

@@ -53,7 +53,7 @@ impl Configuration {
             |key: &str| key.starts_with("dataset.") || ["dataset", "datasets"].contains(&key);
         if let Some(other) = keys.iter().find(|key| !is_of_data(key)) {
             bail!(Usage(format!(
-                "\"{other}\" is no key of data set \"{kind}\"; for a trained model only the data can be changed, \
+                "\"{other}\" is not a key of data set \"{kind}\"; for a trained model only the data can be changed, \
                  besides --batcher, --subset and --device"
             )));
         }
@@ -63,7 +63,7 @@ impl Configuration {
         let like = inherited(trained, is_other_source);
         let is_another = kind != trained.typetag_name() && !keys.contains(&"dataset.target");
         let datasets = study.datasets_like(&like).map_err(|error| {
-            let note = "what is not given is as in training, the target too";
+            let note = "keys that are not given are as in training, including the target";
             if is_another { error.help(note) } else { error }
         });
         let mut datasets = datasets?;

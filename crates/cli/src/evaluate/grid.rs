@@ -154,8 +154,8 @@ pub(super) fn as_text(what: &str, entries: &[Entry]) -> String {
             entry.evaluation.n_batch,
         );
     }
-    text + "* no other is both as good and faster; times are medians; the first includes the \
-            batcher's preparation, the second only what is left where batches are kept\n"
+    text + "* Pareto-optimal: no other is both as good and faster; times are medians; the first includes \
+            the batcher's preparation, the second only what remains if batches are cached\n"
 }
 
 pub(super) fn as_json(entries: &[Entry]) -> Vec<Value> {

@@ -53,22 +53,22 @@ pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
     loop {
         let mut command = Command::new(&program);
         command.args(std::env::args_os().skip(1)).env(CHILD, &since).stdin(Stdio::piped());
-        let mut child = command.spawn().context("cannot begin a process to train in")?;
+        let mut child = command.spawn().context("cannot start a process for training")?;
         *watched.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
-        let status = child.wait().context("cannot wait for the process that trains")?;
+        let status = child.wait().context("cannot wait for the training process")?;
         let lost = u8::try_from(status.code().unwrap_or(-1)).ok();
         match lost {
-            Some(DEVICE_LOST) => say!("note: going on in a new process"),
+            Some(DEVICE_LOST) => say!("note: continuing in a new process"),
             Some(code) => return Ok(code.into()),
             None => {
-                let reason = format!("the process that trained it was ended by {}", cause(status));
+                let reason = format!("its training process was ended by {}", cause(status));
                 let Some(cell) = cells.record_failure(child.id(), &reason)? else {
                     bail!(
-                        "the process that trains was ended by {} outside of any cell",
+                        "the training process was ended by {} outside of any cell",
                         cause(status)
                     );
                 };
-                say!("error: cell {cell} has failed: {reason}; going on in a new process");
+                say!("error: cell {cell} has failed: {reason}; continuing in a new process");
             }
         }
         if is_ending.load(Ordering::Relaxed) {

@@ -84,7 +84,7 @@ fn a_file_that_cannot_be_written_leaves_the_one_before() {
 
         let output = write();
         assert!(output.status.success(), "{name}: {}", text(&output));
-        assert!(text(&output).contains("in place of the file that was there"), "{}", text(&output));
+        assert!(text(&output).contains("replacing the existing file"), "{}", text(&output));
         let rights = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         fs::write(folder.path().join("ordinary"), "").unwrap();
         assert_eq!(rights(&place), rights(&folder.path().join("ordinary")), "{name}");

@@ -154,7 +154,7 @@ fn programs_are_timed_in_turns_and_judged() {
     assert_eq!(order("1").into_iter().rev().collect::<Vec<_>>(), order("2"));
     // An existing file is not replaced.
     let again = batchlab().arg("bench").arg(&file).arg("--out").arg(&out).assert().failure();
-    assert!(String::from_utf8_lossy(&again.get_output().stderr).contains("is there already"));
+    assert!(String::from_utf8_lossy(&again.get_output().stderr).contains("already exists"));
 }
 
 /// Of nine blocks of a process, the sixth takes six times as long; its pair is repeated and

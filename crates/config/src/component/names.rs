@@ -113,7 +113,7 @@ pub fn batcher_of_argument(
     let size = size.get().to_string();
     let mut root = source.parse()?.into_inner();
     let Some(batcher) = root.get_mut("batcher") else {
-        return Err(source.whole(format!("{text} is no strategy")));
+        return Err(source.whole(format!("{text} is not a strategy")));
     };
     expand_label(&source, labels, batcher)?;
     with_batch_size(batcher, &integer(&source, &size)?);

@@ -99,9 +99,9 @@ fn no_change(argument: &str) -> Diagnostic {
     });
     if is_file {
         return Diagnostic::new(format!("{argument} is a second configuration; there can be one"))
-            .help("what differs from the first is given as key=value");
+            .help("give differences from the first as key=value");
     }
-    let diagnostic = Diagnostic::new(format!("{argument} is no change: write key=value"));
+    let diagnostic = Diagnostic::new(format!("{argument} is not an override: write key=value"));
     match argument.split_once(':') {
         Some((key, value)) => diagnostic.help(format!("write {}={}", key.trim(), value.trim())),
         None => diagnostic,

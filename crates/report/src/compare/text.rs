@@ -92,7 +92,7 @@ fn conclusion(pair: &Pair) -> String {
              interval needs repeats with at least {FEWEST} on either side."
         ),
         _ if !pair.untimed.is_empty() => format!(
-            "The times have no interval, as they cannot be compared: {}.",
+            "The times have no interval because they are not comparable: {}.",
             pair.untimed.join("; ")
         ),
         Replicates::Pairs(n) => {
@@ -117,6 +117,6 @@ fn verdict(pair: &Pair) -> String {
         () if *high < 1.0 => {
             format!("B takes {ratio:.3} times as long per graph as A, so B is faster,")
         }
-        () => "The times per graph are not told apart,".to_owned(),
+        () => "The times per graph cannot be told apart,".to_owned(),
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn sentence(left_out: &[LeftOutPair], n_used: usize) -> Option<String
     if left_out.len() >= 3 && of_each.len() == 1 {
         let _ = write!(
             text,
-            " All are of {0}: if it is slow now and then by itself, the factors do not show that.",
+            " All are of {0}: if it is occasionally slow on its own, the factors do not show that.",
             first.batcher
         );
     }

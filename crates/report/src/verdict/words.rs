@@ -56,10 +56,10 @@ pub fn sentence(verdict: &Verdict) -> String {
                  last one is"
             )
         } else if verdict.unit.n() >= 3 {
-            "no difference of times varies, as with a clock that is too coarse".to_owned()
+            "the differences of times do not vary, as with a clock that is too coarse".to_owned()
         } else {
             let are = if verdict.unit.n() == 1 { "is" } else { "are" };
-            format!("{unit} {are} too few to say how sure that is")
+            format!("{unit} {are} too few to quantify the uncertainty")
         };
         return format!("B = {size}: {}; {why}.", least_times(verdict));
     }
@@ -184,10 +184,10 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     }
     if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
         caveats.push(match verdict.pair_s {
-            Some(_) => "This holds for these seeds and processes; `repeats=5` tells of others too."
+            Some(_) => "This holds for these seeds and processes; `repeats=5` covers others too."
                 .to_owned(),
             None => {
-                "This holds for these processes; five or more cells tell of others too.".to_owned()
+                "This holds for these processes; five or more cells cover others too.".to_owned()
             }
         });
     }
@@ -198,7 +198,7 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     caveats.extend(left_out::sentence(&verdict.left_out, n_used));
     if let Some(memory) = verdict.memory {
         caveats.push(format!(
-            "The times of neighbouring pairs are alike (r = {memory:.2}): the probability of an error \
+            "The times of neighbouring pairs are autocorrelated (r = {memory:.2}): the probability of an error \
              may be above 5 %."
         ));
     }
@@ -210,7 +210,7 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     }
     if verdict.n_look > 0 && verdict.has_intervals() {
         let level = percent(verdict.level);
-        caveats.push(format!("{} looks share the {level} of error.", verdict.n_look));
+        caveats.push(format!("{} interim looks share the {level} error.", verdict.n_look));
     }
     if verdict.n_verdict > 1 && verdict.has_intervals() {
         caveats.push(format!(

@@ -90,7 +90,7 @@ fn many_cells_are_the_unit_and_few_pairs_say_little() {
     assert!(verdict.strategies.iter().all(|s| (s.place, s.interval) == (Place::Unknown, None)));
     assert_eq!(verdict.fastest(), None);
     let text = sentence(verdict);
-    assert!(text.contains("2 mirrored pairs in 1 cell are too few to say how sure"), "{text}");
+    assert!(text.contains("2 mirrored pairs in 1 cell are too few to quantify"), "{text}");
 }
 
 /// Cells of two strategies; `n_repeat` of each cell.

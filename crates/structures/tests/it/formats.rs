@@ -302,7 +302,7 @@ fn cif_that_is_unclear_is_refused() {
     refused(
         "a.cif",
         &with("_cell_length_b   4", "_cell_length_a   5"),
-        "a.cif:5: the key `_cell_length_a` stands twice",
+        "a.cif:5: the key `_cell_length_a` occurs twice",
     );
     refused(
         "a.cif",
@@ -683,7 +683,7 @@ fn a_key_of_xyz_may_stand_twice_with_one_value_only() {
     let text = "1\nProperties=species:S:1:pos:R:3 e=1 e=1 s=[H]C=O\nH 0 0 0\n";
     let entry = one("a.xyz", text);
     assert_eq!((entry.text("e"), entry.text("s")), (Some("1"), Some("[H]C=O")));
-    refused("a.xyz", &text.replace("e=1 s", "e=2 s"), "a.xyz:2: the key `e` stands twice");
+    refused("a.xyz", &text.replace("e=1 s", "e=2 s"), "a.xyz:2: the key `e` occurs twice");
     let many: Vec<String> = (0..=limits::MAX_KEY).map(|n| format!("k{n}=1")).collect();
     refused("a.xyz", &format!("1\n{}\n", many.join(" ")), "a.xyz:2: more than 10000 keys");
     let most = &many[1..].join(" ");

@@ -218,7 +218,7 @@ impl Filled {
 fn allocate(gpu: &Gpu, n_word: usize) -> Result<CudaSlice<u32>> {
     // SAFETY: any bit pattern is a valid word, and whatever is read later is written before.
     unsafe { gpu.device.alloc(n_word) }
-        .map_err(Error::driver(format!("find room for a batch of {n_word} words")))
+        .map_err(Error::driver(format!("allocate memory for a batch of {n_word} words")))
 }
 
 /// A point in the work of a stream, once recorded.

@@ -25,7 +25,7 @@ impl Blas {
         let library = CudaBlas::new(Arc::clone(device)).map_err(Error::blas("start"))?;
         // SAFETY: it is kept for the lifetime of the process.
         let workspace = unsafe { result::malloc_sync(WORKSPACE) }
-            .map_err(Error::driver("find room for products of matrices"))?;
+            .map_err(Error::driver("allocate the workspace of matrix products"))?;
         let blas = Self { library, workspace };
         blas.work_on(*device.cu_stream())?;
         Ok(blas)

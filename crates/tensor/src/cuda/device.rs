@@ -126,7 +126,7 @@ impl Gpu {
         let device =
             CudaDevice::new(ordinal).map_err(Error::driver(format!("open GPU {ordinal}")))?;
         let attribute = |attribute| {
-            device.attribute(attribute).map_err(Error::driver("say what the GPU can do"))
+            device.attribute(attribute).map_err(Error::driver("query the GPU's properties"))
         };
         let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;

@@ -65,7 +65,7 @@ impl<'a> Kernels<'a> {
     fn new_matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
         self.cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
             CudaError::Driver(source) => {
-                let what = format!("find room for a matrix of {n_row} x {n_column}");
+                let what = format!("allocate a matrix of {n_row} x {n_column}");
                 Error::Driver { what, source }
             }
             other => Error::Engine(other.to_string()),
@@ -77,7 +77,7 @@ impl<'a> Kernels<'a> {
     pub(super) fn unwritten(&self, n: usize) -> Result<CudaSlice<f32>, Error> {
         // SAFETY: any bit pattern is a valid number, and kernels write whatever is read later.
         unsafe { self.gpu.device.alloc(n.max(1)) }
-            .map_err(Error::driver(format!("find room for {n} numbers")))
+            .map_err(Error::driver(format!("allocate {n} numbers")))
     }
 
     /// Runs a kernel with a thread for each of `n` elements. The number is appended to the kernel's

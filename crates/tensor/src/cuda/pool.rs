@@ -25,7 +25,7 @@ impl Pool {
         // SAFETY: it fills in the handle before it returns.
         unsafe { sys::cuDeviceGetDefaultMemPool(&raw mut pool, *device.cu_device()) }
             .result()
-            .map_err(Error::driver("find the pool of memory"))?;
+            .map_err(Error::driver("find the memory pool"))?;
         Self::that_keeps(pool)
     }
 
@@ -42,7 +42,7 @@ impl Pool {
         // SAFETY: it reads the properties and fills in the handle before it returns.
         unsafe { sys::cuMemPoolCreate(&raw mut pool, &raw const wish) }
             .result()
-            .map_err(Error::driver("make a pool of memory"))?;
+            .map_err(Error::driver("create a memory pool"))?;
         Self::that_keeps(pool)
     }
 
@@ -57,7 +57,7 @@ impl Pool {
         // SAFETY: both exist.
         unsafe { sys::cuDeviceSetMemPool(*device.cu_device(), self.0) }
             .result()
-            .map_err(Error::driver("choose a pool of memory"))
+            .map_err(Error::driver("choose a memory pool"))
     }
 
     /// Destroys the pool; memory from it that is still in use stays until it is freed.
@@ -78,7 +78,7 @@ impl Pool {
             )
         }
         .result()
-        .map_err(Error::driver("say how much memory was in use"))?;
+        .map_err(Error::driver("query the memory use"))?;
         // Restarts from the current use; only 0 is allowed.
         self.set(Attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH, 0)?;
         Ok(peak)
@@ -88,6 +88,6 @@ impl Pool {
         // SAFETY: both attributes that are set here are 64 bits, which it reads before it returns.
         unsafe { sys::cuMemPoolSetAttribute(self.0, attribute, (&raw mut value).cast::<c_void>()) }
             .result()
-            .map_err(Error::driver("set up the pool of memory"))
+            .map_err(Error::driver("configure the memory pool"))
     }
 }

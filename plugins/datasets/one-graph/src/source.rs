@@ -26,7 +26,7 @@ pub(crate) fn read(
         0 => Ok(tables),
         _ => Err(FileFault::error(
             &found,
-            format!("it has no several splits to choose from; leave out split = {split}"),
+            format!("it does not have several splits to choose from; leave out split = {split}"),
         )),
     };
     if let (true, Some(name)) = (found.is_file(), planetoid::name_of(asked)) {
@@ -82,7 +82,7 @@ fn planetoid_in(folder: &Path) -> Result<(String, String), DatasetError> {
         [(name, file)] => Ok((file.clone(), name.clone())),
         [] => Err(FileFault::error(
             folder,
-            "it is no data set that is known: neither raw/ and split/ of the Open Graph Benchmark, \
+            "it is not a known data set: neither raw/ and split/ of the Open Graph Benchmark, \
              nor reddit_data.npz and reddit_graph.npz, nor Planetoid's ind.NAME.graph and others",
         )),
         _ => Err(FileFault::error(

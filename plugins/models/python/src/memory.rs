@@ -42,7 +42,7 @@ impl SharedMemory {
 fn failed(error: &io::Error) -> ModelError {
     let remedy = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; it is full: make room (`df -h /dev/shm` tells how much there is), or choose a smaller \
+            "; it is full: make room (`df -h /dev/shm` shows how much there is), or choose a smaller \
              batch_size"
         }
         _ => "",

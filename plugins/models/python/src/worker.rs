@@ -192,7 +192,7 @@ fn ended(status: Option<ExitStatus>) -> String {
             "was killed (signal 9): perhaps memory was used up".to_owned()
         }
         Some(status) => {
-            format!("ended ({status}); what it wrote to standard error stands above, if anything")
+            format!("ended ({status}); see its standard error above, if any")
         }
         None => "closed its output and was ended".to_owned(),
     }

@@ -137,7 +137,7 @@ fn a_process_that_dies_costs_its_cell_alone() {
     signal("-ABRT", &process_of(&place));
     let output = sweep.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(7), "{}", text(&output));
-    assert!(text(&output).contains("was ended by signal 6; going on in"), "{}", text(&output));
+    assert!(text(&output).contains("was ended by signal 6; continuing in"), "{}", text(&output));
     assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 4)]));
     let reasons = place.status()["cells"].to_string().matches("ended by signal 6").count();
     assert_eq!(reasons, 1);

@@ -243,7 +243,7 @@ fn faults_of_the_second_line_are_named() {
     broken(WATER, "6.002", "NaN", 1, &["Cv should be a finite number, found `NaN`"]);
     broken(EXTENDED, "U0=-76.404702", "U0=inf", 1, &["U0 should be a finite number, found `inf`"]);
     broken(WATER, "6.002", "6.002 7", 2, &["expected nothing after 15 properties, found `7`"]);
-    broken(EXTENDED, "alpha=", "homo=1 alpha=", 2, &["the key `homo` stands twice", "remove one"]);
+    broken(EXTENDED, "alpha=", "homo=1 alpha=", 2, &["the key `homo` occurs twice", "remove one"]);
     broken(EXTENDED, "alpha=", "epsHOMO=1 alpha=", 1, &["the key `epsHOMO` gives `homo`"]);
     for layout in [
         "species:S:1",

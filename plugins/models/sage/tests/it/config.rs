@@ -23,7 +23,7 @@ fn options_that_make_no_network_are_refused() {
     };
     refused(json!({ "layers": 0 }), "expected a nonzero u32");
     refused(json!({ "hidden": 0 }), "expected a nonzero u32");
-    refused(json!({ "dropout": 1.0 }), "1 is not a rate of dropout; give a number from 0");
+    refused(json!({ "dropout": 1.0 }), "1 is not a dropout rate; give a number from 0");
     refused(json!({ "depth": 3 }), "unknown field `depth`, expected one of `layers`");
 }
 

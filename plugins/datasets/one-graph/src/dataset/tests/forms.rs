@@ -350,7 +350,7 @@ fn a_folder_that_is_not_whole_is_refused() {
     two.0.push(("split/random/train.csv.gz".into(), packed("0\n")));
     two.broken("split", "it holds 2 folders, expected one");
     let file = Folder(vec![("readme".into(), Vec::new())]);
-    file.broken("small", "it is no data set that is known");
+    file.broken("small", "it is not a known data set");
 }
 
 /// An array as pickled by Python 2.
