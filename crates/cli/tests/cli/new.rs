@@ -91,7 +91,7 @@ fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
         |arguments: &[&str]| succeed(Command::new(&executable).args(arguments).output().unwrap());
     let list = ask(&["list"]);
     assert!(
-        list.contains("half-full    As many graphs as fit `max_node` nodes, in the order"),
+        list.contains("half-full    As many graphs as fit into `max_node` nodes, in"),
         "{list}"
     );
     assert!(list.contains("dynamic"), "{list}");
@@ -123,7 +123,7 @@ fn a_new_model_passes_the_kit_and_learns() {
         |arguments: &[&str]| succeed(Command::new(&executable).args(arguments).output().unwrap());
     let list = ask(&["list"]);
     assert!(list.contains("near-by"), "{list}");
-    assert!(list.contains("Messages between nodes, through filters of their distance"), "{list}");
+    assert!(list.contains("Message passing with filters of the distance"), "{list}");
 
     let config = workspace().join("configs/smoke.toml").display().to_string();
     let out = parent.path().join("out").display().to_string();
