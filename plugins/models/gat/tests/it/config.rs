@@ -9,7 +9,7 @@ use serde_json::json;
 #[test]
 fn it_is_registered_under_its_name_for_the_nodes_of_one_graph() {
     let registration = find(Kind::Model, "gat").expect("it is registered");
-    assert_eq!(registration.summary(), "GAT, attention among the neighbours on one graph");
+    assert_eq!(registration.summary(), "GAT, graph attention on a single graph");
     let example = (registration.example)();
     let model: Box<dyn Model> = serde_json::from_value(example).expect("an example");
     assert!(model.accepts(Level::Nodes) && !model.accepts(Level::Graphs));

@@ -334,8 +334,5 @@ fn the_registered_example_is_the_default_and_shows_its_ranges() {
     let schema = (registration.schema)();
     let level = &schema["properties"]["compression_level"];
     assert_eq!((&level["minimum"], &level["maximum"]), (&1.into(), &22.into()), "{schema}");
-    assert_eq!(
-        registration.summary(),
-        "Parquet files that any tool can read, one per table and run"
-    );
+    assert_eq!(registration.summary(), "Parquet files for any tool, one per table and run");
 }
