@@ -21,7 +21,7 @@ pub enum ReadError {
     #[error("{} is empty; copy or write it again", shown_path(path))]
     Empty { path: PathBuf },
     #[error(
-        "{} holds no file of a format that is known here, {n_other} were passed over; use extended XYZ, POSCAR, CIF, \
+        "{} holds no file in a known format, {n_other} were skipped; use extended XYZ, POSCAR, CIF, \
          CSV, an ASE database, or entries of AFLOW",
         shown_path(path)
     )]

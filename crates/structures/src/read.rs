@@ -54,7 +54,7 @@ impl Read {
         if self.n_other > 0 {
             let names: Vec<String> = self.other.iter().map(|path| shown_path(path)).collect();
             let names = list(self.n_other, &names, ", ");
-            notes.push(format!("note: passed over, of no known format: {names}"));
+            notes.push(format!("note: skipped files in unknown formats: {names}"));
         }
         if self.n_guessed > 0 {
             notes.push(format!("warning: {}", list(self.n_guessed, &self.guessed, "; ")));
@@ -139,7 +139,7 @@ fn stream_of(
             counts.pass_over(path);
             return Ok(ControlFlow::Continue(()));
         }
-        let found = "of no format that is known here";
+        let found = "in an unknown format";
         let remedy = "use extended XYZ, POSCAR, CIF, CSV, an ASE database, or entries of AFLOW";
         return Err(ReadError::Format { path: path.to_owned(), found, remedy });
     };

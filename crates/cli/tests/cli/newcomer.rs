@@ -284,7 +284,7 @@ fn a_stray_file_is_passed_over_and_named() {
     let output = batchlab(folder.path(), &arguments);
     let printed = text(&output);
     assert!(output.status.success() && printed.contains("10 graphs"), "{printed}");
-    assert!(printed.contains("passed over") && printed.contains("data/README.md"), "{printed}");
+    assert!(printed.contains("skipped") && printed.contains("data/README.md"), "{printed}");
 }
 
 /// The same file and the same overrides, whatever the command.

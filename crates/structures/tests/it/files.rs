@@ -62,7 +62,7 @@ fn files_that_are_asked_for_are_read_or_refused() {
         assert_eq!(found, Ok((vec!["a.cif".into()], 1, 1)));
     }
     let none = read(folder.path(), None).unwrap_err();
-    assert!(none.contains("known here, 2 were passed over"), "{none}");
+    assert!(none.contains("known format, 2 were skipped"), "{none}");
     fs::write(path("empty.cif"), "").unwrap();
     assert!(read(folder.path(), None).unwrap_err().contains("empty.cif is empty"));
     let none = read(Path::new("x.cif"), Some(b"\x28\xb5\x2f\xfd"));
@@ -244,21 +244,17 @@ fn names_of_files_are_no_commands_for_a_terminal() {
 
 #[test]
 fn what_is_of_no_known_format_is_refused_alone() {
-    refused("a.txt", "hello\n", "a.txt is of no format that is known here");
+    refused("a.txt", "hello\n", "a.txt is in an unknown format");
     refused("a", "", "a is empty");
     let folder = TempDir::new().unwrap();
     let nothing = || all(folder.path()).unwrap_err().to_string();
-    assert!(nothing().contains("known here, 0 were passed over"), "{}", nothing());
+    assert!(nothing().contains("known format, 0 were skipped"), "{}", nothing());
     fs::write(folder.path().join("a.txt"), "hello\n").unwrap();
     fs::write(folder.path().join("empty"), "").unwrap();
-    assert!(nothing().contains("known here, 2 were passed over"), "{}", nothing());
+    assert!(nothing().contains("known format, 2 were skipped"), "{}", nothing());
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_dir_all("up", folder.path()).unwrap();
-    refused(
-        "a.tar",
-        &String::from_utf8(archive.into_inner().unwrap()).unwrap(),
-        "2 were passed over",
-    );
+    refused("a.tar", &String::from_utf8(archive.into_inner().unwrap()).unwrap(), "2 were skipped");
     let missing = all(Path::new("no/such/file")).unwrap_err().to_string();
     assert!(missing.contains("no/such/file cannot be read"), "{missing}");
 }

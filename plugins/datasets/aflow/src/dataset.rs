@@ -232,7 +232,7 @@ impl Crystals {
         notes.extend(
             Reason::ALL.iter().zip(self.left_out).map(|(reason, n)| (reason.note().to_owned(), n)),
         );
-        notes.push(("files passed over, of no known format".to_owned(), self.n_other));
+        notes.push(("skipped files in unknown formats".to_owned(), self.n_other));
         notes.append(&mut graphs.notes);
         graphs.notes = notes;
         graphs.check()?;

@@ -19,7 +19,7 @@ pub enum Qm9Error {
     #[error("`{key}` is empty; set it to a file, or leave it out")]
     NoPath { key: &'static str },
     #[error(
-        "{} holds no file named `dsgdb9nsd_*.xyz`, {n_other} others were passed over; set `path` to a file of QM9, or \
+        "{} holds no file named `dsgdb9nsd_*.xyz`, {n_other} other files were skipped; set `path` to a file of QM9, or \
          to the folder or the archive of its files",
         shown_path(path)
     )]

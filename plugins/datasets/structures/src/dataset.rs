@@ -381,8 +381,8 @@ impl Structures {
             ("structures read".to_owned(), kept.n_read),
             ("structures left out without target".to_owned(), kept.n_skipped),
             ("structures left out as partly periodic".to_owned(), kept.n_partly_periodic),
-            ("files passed over, of no known format".to_owned(), counts.n_other),
-            ("blocks of CIF passed over, without atoms".to_owned(), counts.n_block),
+            ("skipped files in unknown formats".to_owned(), counts.n_other),
+            ("skipped CIF blocks without atoms".to_owned(), counts.n_block),
         ];
         if !kept.needs_target {
             notes.push(("structures without target".to_owned(), kept.n_without_target));
