@@ -194,7 +194,7 @@ fn what_is_not_told_apart_is_said_and_few_runs_say_little() {
     let report = Report::of(&read(&[dir.path()]).unwrap());
     assert!(!report.verdicts[0].has_intervals());
     let text = sentence(&report.verdicts[0]);
-    assert!(text.contains("exact 2.00 times as long; 1 seed is too few to say"), "{text}");
+    assert!(text.contains("exact 2.00 times as long; 1 seed is too few to quantify"), "{text}");
 }
 
 #[test]

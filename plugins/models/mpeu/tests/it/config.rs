@@ -39,7 +39,7 @@ fn options_that_make_no_network_are_refused() {
     refused(json!({ "latent_size": 0 }), "expected a nonzero u32");
     refused(json!({ "n_interaction": 0 }), "expected a nonzero u32");
     refused(json!({ "edge_hidden_size": 0 }), "expected a nonzero u32");
-    refused(json!({ "gaussian_spacing_angstrom": -1.0 }), "-1 is not a distance between two");
+    refused(json!({ "gaussian_spacing_angstrom": -1.0 }), "-1 is not a spacing of Gaussians");
     refused(json!({ "readout": "max" }), "expected `mean` or `sum`");
     refused(json!({ "bias": true }), "unknown field `bias`, expected one of `latent_size`");
 }
