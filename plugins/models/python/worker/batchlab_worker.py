@@ -1,7 +1,7 @@
 """Turns a Python file into an engine for batchlab's model `python`.
 
 The program starts this file as a process, writes requests to its standard input and reads answers from its
-standard output; batches lie in shared memory. docs/engines.md describes the messages. Only NumPy is needed.
+standard output; batches are in shared memory. docs/engines.md describes the messages. Only NumPy is needed.
 
 The engine's file defines `open(context)`, which returns an object with
 
@@ -9,8 +9,8 @@ The engine's file defines `open(context)`, which returns an object with
     predict(batch)             -> array [n_output, output_width], padding included
     state() -> bytes, restore(bytes)
 
-and, if it wants, `name` and `version` (what does the arithmetic), `n_parameter`, and `take_compile_seconds()`
-(what compiling took since the last call, or None).
+and, optionally, `name` and `version` (of the library that does the arithmetic), `n_parameter`, and
+`take_compile_seconds()` (compilation time since the last call, or None).
 """
 
 import importlib.util
@@ -29,21 +29,21 @@ import types
 import numpy
 
 VERSION = 1
-# Fields begin at multiples of 64 bytes.
+# Fields are aligned to 64 bytes.
 ALIGN = 64
 HEAD = struct.Struct("<IQ")
 DTYPES = {"f32": numpy.float32, "i32": numpy.int32, "i64": numpy.int64, "u8": numpy.uint8}
-# Fields without entries where a batch has no edges.
+# Fields that are empty in a batch without edges.
 OF_EDGES = {"sender", "receiver", "distance", "displacement", "edge_weight", "sender_order"}
 
 
 class Batch:
     """One padded batch: arrays by the names in docs/engines.md, read-only views of shared memory that are valid
-    until the call returns. Integers are int32, except in own fields of the data set.
+    until the call returns. Integers are int32, except in custom fields of the data set.
 
-    `n_node`, `n_edge`, `n_graph`, `n_output` count with padding; `real` holds the numbers without. `weight_sum`
+    `n_node`, `n_edge`, `n_graph`, `n_output` include padding; `real` holds the numbers without. `weight_sum`
     is the sum of `output_weight`. A step minimises `scale * sum(output_weight * loss) / weight_sum`; `scale` is 1
-    unless training.weighting asks for another. `key` is different for every step: a seed for dropout.
+    unless training.weighting requires another value. `key` differs between steps: a seed for dropout.
     """
 
     def __init__(self, memory, layout, request):
@@ -73,12 +73,12 @@ class Batch:
 
     @property
     def shape(self):
-        """Sizes with padding: what an engine that compiles for each shape compiles for."""
+        """Sizes including padding, the key of compilation for an engine that compiles per shape."""
         return self.n_node, self.n_edge, self.n_graph, self.n_output
 
 
 class Memory:
-    """The two places for batches, mapped again when they grow."""
+    """The two batch slots, remapped when they grow."""
 
     def __init__(self, paths):
         self.files = [os.open(path, os.O_RDONLY) for path in paths]
@@ -159,20 +159,20 @@ def load(path):
 
 
 def save(arrays):
-    """Bytes of arrays by name, for `state()`."""
+    """Serialises named arrays, for `state()`."""
     file = io.BytesIO()
     numpy.savez(file, **arrays)
     return file.getvalue()
 
 
 def saved(data):
-    """The arrays by name in such bytes, for `restore(bytes)`."""
+    """The named arrays in such bytes, for `restore(bytes)`."""
     with numpy.load(io.BytesIO(data)) as arrays:
         return dict(arrays)
 
 
 def own_traceback(error):
-    """The traceback without the frames of this file and of what imports the engine's."""
+    """The traceback without the frames of this file and of the import of the engine's."""
     told = traceback.TracebackException.from_exception(error)
     is_own = lambda frame: frame.filename == __file__ or "importlib" in frame.filename
     told.stack = traceback.StackSummary.from_list([frame for frame in told.stack if not is_own(frame)][-8:])
@@ -180,7 +180,7 @@ def own_traceback(error):
 
 
 def serve(requests, answers):
-    """Answers until the program closes its end."""
+    """Answers requests until the program closes its end of the pipe."""
     worker = None
     while head := requests.read(HEAD.size):
         n_json, _ = HEAD.unpack(head)
@@ -201,7 +201,7 @@ def serve(requests, answers):
 
 
 def end_with(parent):
-    """Ends this process when the program has ended, also in the middle of a call."""
+    """Ends this process when the program has exited, even in the middle of a call."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -209,7 +209,7 @@ def end_with(parent):
 
 def main():
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
-    # What the engine prints must not end up between the answers.
+    # Output printed by the engine must not mix with the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     requests = os.fdopen(os.dup(0), "rb")
