@@ -1,5 +1,5 @@
-//! Explains what would otherwise be a page of errors inside dfdx, and builds the emulated GPU for
-//! the feature `cuda-check`.
+//! Replaces a page of errors inside dfdx by an explanation, and builds the emulated GPU for the
+//! feature `cuda-check`.
 
 #[path = "emulation/build.rs"]
 mod emulation;

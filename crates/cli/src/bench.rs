@@ -1,4 +1,4 @@
-//! `batchlab bench`: programs that bring their own batching, timed in turns.
+//! `batchlab bench`: times external programs, interleaved.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -32,16 +32,17 @@ A program reads one line such as {\"steps\": 50} from its standard input, trains
 many steps, and answers with one line such as {\"seconds\": 1.25, \"n_output\": 1550} on
 its standard output: how long that took, and how many graphs it trained.";
 
-/// Time programs that bring their own batching, in turns, and judge their times.
+/// Time external programs that do their own batching, interleaved, and judge their times.
 ///
-/// All programs start at once and wait. In each block every program is asked once to train some steps, and
-/// answers how long they took. docs/engines.md has six lines of Python that do so.
+/// All programs start at once and wait. In each block, each program is asked once to train some
+/// steps and reports how long they took. docs/engines.md shows how to do this in six lines of
+/// Python.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct Arguments {
     #[arg(value_name = "ARMS.toml")]
     file: PathBuf,
-    /// The times, as CSV for `batchlab verdict`.
+    /// CSV file for the times, as read by `batchlab verdict`.
     #[arg(long, value_name = "FILE.csv", default_value = "times.csv")]
     out: PathBuf,
     #[command(flatten)]
@@ -51,15 +52,15 @@ pub(crate) struct Arguments {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Arms {
-    /// Steps of a block.
+    /// Steps per block.
     steps: u32,
     /// Mirrored pairs of blocks.
     #[serde(default = "pairs")]
     pairs: u32,
-    /// How often all programs are started; each time they train so many pairs.
+    /// How often to start all programs; each time they train this many pairs.
     #[serde(default = "processes")]
     processes: u32,
-    /// Seed of the order of turns.
+    /// Seed for the order of programs within blocks.
     #[serde(default)]
     seed: u64,
     arm: Vec<Arm>,
@@ -84,7 +85,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let arms = read(&arguments.file)?;
     if arguments.out.exists() {
         bail!(Usage(format!(
-            "{} is there already; name another file with --out, or remove it",
+            "{} already exists; name another file with --out, or remove it",
             arguments.out.display()
         )));
     }
@@ -96,11 +97,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print(&judged(&arguments.out, &arguments.asked)?)
 }
 
-/// Starts all programs once. What is more alike within such a process than between two is seen from five on.
+/// Starts all programs once. Effects that are shared within a process but vary between processes
+/// become visible with five or more processes.
 fn train(arms: &Arms, process: u32, times: &mut Vec<u8>, out: &Path) -> Result<()> {
     let Arms { steps, pairs, seed, processes, arm: arms } = arms;
     let mut running = arms.iter().map(Running::start).collect::<Result<Vec<_>>>()?;
-    // Logarithms of the time per output in both blocks of each pair.
+    // Log time per output in both blocks of each pair.
     let mut logs: Vec<Vec<[f64; 2]>> = Vec::new();
     let (mut block, mut n_pair) = (0, u64::from(*pairs));
     let seed = seed.wrapping_add((process - 1).into());
@@ -116,7 +118,7 @@ fn train(arms: &Arms, process: u32, times: &mut Vec<u8>, out: &Path) -> Result<(
             let name = arms[place].name.replace('"', "\"\"");
             writeln!(times, "\"{name}\",{seconds},{n_output},{process},{block}")?;
         }
-        // What is measured is kept, also where a later block fails.
+        // Keep the measurements so far even if a later block fails.
         atomic_write(out, times).with_context(|| format!("cannot write {}", out.display()))?;
         if block % 2 == 0 {
             let of = if *processes > 1 { format!(" of process {process}") } else { String::new() };
@@ -140,7 +142,7 @@ fn read(file: &Path) -> Result<Arms> {
         return fault("name at least two programs, each in a table [[arm]]");
     }
     if arms.steps == 0 || arms.pairs == 0 || arms.processes == 0 {
-        return fault("steps, pairs and processes have to be more than 0");
+        return fault("steps, pairs and processes must be more than 0");
     }
     for (i, arm) in arms.arm.iter().enumerate() {
         if arm.command.is_empty() {
@@ -153,14 +155,14 @@ fn read(file: &Path) -> Result<Arms> {
     Ok(arms)
 }
 
-/// What a program answers.
+/// A program's answer.
 #[derive(Debug, Deserialize)]
 struct Answer {
     seconds: f64,
     n_output: f64,
 }
 
-/// A program that waits for its turn. It ends when this is dropped.
+/// A program that waits for its turn. It is ended on drop.
 struct Running<'a> {
     arm: &'a Arm,
     child: Child,
@@ -206,7 +208,7 @@ impl<'a> Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -11,14 +11,14 @@ use crate::configuration::Configuration;
 use crate::output::{json, print};
 use crate::say::say;
 
-/// Check a configuration without loading data; print it with all defaults filled in.
+/// Check a configuration without loading data, and print it with all defaults filled in.
 ///
-/// Of a study, its cells are printed: what is trained side by side.
+/// For a study, print its cells, each of which is a set of runs trained side by side.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
-    /// Print JSON: the configuration, or for a study those of all runs.
+    /// Print JSON: the configuration, or for a study the configurations of all runs.
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `batchlab compare`: two runs, or two folders of results, side by side.
+//! `batchlab compare`: compares two runs or two results directories.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,17 +12,17 @@ use crate::named::named_run;
 use crate::output::{json, print};
 use crate::say::say;
 
-/// Compare two runs, or two folders of results: settings, times, fill, shapes, errors.
+/// Compare two runs or two results directories: settings, times, fill, shapes, errors.
 ///
-/// Each ratio comes with an interval where there are replicates: at least three mirrored pairs of
-/// blocks that two runs of one cell share, or three seeds on either side. `batchlab report` compares
+/// A ratio comes with an interval if there are replicates: at least three mirrored pairs of blocks
+/// shared by two runs of one cell, or three seeds on either side. Use `batchlab report` to compare
 /// many runs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A run, `results/<study>/runs/<run_id>` or only its identifier, or the folder of a study.
+    /// A run, given as `results/<study>/runs/<run_id>` or by its ID, or the directory of a study.
     #[arg(value_name = "A")]
     a: String,
-    /// The run or folder to compare it with.
+    /// The run or directory to compare it with.
     #[arg(value_name = "B")]
     b: String,
     /// Print JSON.

@@ -1,5 +1,5 @@
-//! The configuration that a command is given, the same for all: a file of a run or a study, a data set
-//! by name or file, and changes.
+//! The configuration given to a command, in the same way for all commands: a run or study file, a
+//! data set by name or file, and overrides.
 
 mod like;
 
@@ -16,7 +16,7 @@ use crate::exit::Usage;
 pub(crate) use like::DataLike;
 use like::inherited;
 
-/// What every configuration may leave out, and the labels that it may use.
+/// Defaults for keys that a configuration may omit, and the labels it may use.
 pub(crate) const DEFAULTS: Defaults = Defaults {
     tables: batchlab_builtin::DEFAULTS,
     of_graphs: batchlab_builtin::DEFAULTS_OF_GRAPHS,
@@ -26,13 +26,15 @@ pub(crate) const DEFAULTS: Defaults = Defaults {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Configuration {
-    /// Configuration file of a run or a study, and changes such as `batcher=static-64` or
-    /// `training.steps=500`; values are TOML, or plain text. Several values make a study:
-    /// `batchers=static-64,dynamic`, `batch_sizes=16,32`, `models=schnet,mpeu`, `training.prefetch=0,1`.
+    /// Configuration file of a run or a study, and overrides such as `batcher=static-64` or
+    /// `training.steps=500`. Values are TOML or plain text. Several values make a study:
+    /// `batchers=static-64,dynamic`, `batch_sizes=16,32`, `models=schnet,mpeu`,
+    /// `training.prefetch=0,1`.
     #[arg(value_name = "CONFIG|KEY=VALUE")]
     inputs: Vec<String>,
-    /// Data set instead of that of the file: its name, or a data file. Its keys follow:
-    /// `--dataset structures path=mine.extxyz target=energy`. No configuration file is needed then.
+    /// Data set to use instead of the one in the file: its name, or a data file. Its keys follow:
+    /// `--dataset structures path=mine.extxyz target=energy`. This makes the configuration file
+    /// optional.
     #[arg(long, value_name = "NAME|FILE")]
     dataset: Option<String>,
 }
@@ -46,13 +48,13 @@ impl Configuration {
         !self.inputs.is_empty() || self.dataset.is_some()
     }
 
-    /// The changes alone, where there must be no file.
+    /// The overrides, if there is no file.
     pub(crate) fn changes_alone(&self) -> Option<&[String]> {
         let is_change = |input: &String| is_change(input);
         (self.dataset.is_none() && self.inputs.iter().all(is_change)).then_some(&self.inputs)
     }
 
-    /// The one file, and the changes.
+    /// The only file, and the overrides.
     pub(crate) fn parts(&self) -> Result<(Option<PathBuf>, Vec<String>)> {
         let (mut files, changes) = divide(&self.inputs);
         let path = if files.is_empty() { None } else { Some(PathBuf::from(files.remove(0))) };
@@ -63,19 +65,19 @@ impl Configuration {
             ));
         }
         let mut changes = with_dataset(self.dataset.as_deref(), changes)?;
-        // What is neither a change nor the first file is refused where changes are read.
+        // Anything but an override or the first file is rejected when overrides are parsed.
         changes.extend(files);
         Ok((path, changes))
     }
 
-    /// As [`Configuration::parts`], read; `more` are further changes.
+    /// Like [`Configuration::parts`], but reads the file; `more` are additional overrides.
     pub(crate) fn read(&self, more: &[String]) -> Result<StudyFile> {
         let (path, mut changes) = self.parts()?;
         changes.extend_from_slice(more);
         Ok(StudyFile::read(path.as_deref(), &changes, DEFAULTS)?)
     }
 
-    /// Every file, name of a data set or data file, each with the same changes.
+    /// Every file, data set name or data file, each with the same overrides.
     pub(crate) fn read_all(&self) -> Result<Vec<(String, StudyFile)>> {
         let (mut names, changes) = divide(&self.inputs);
         names.extend(self.dataset.clone().filter(|_| names.is_empty()));
@@ -106,13 +108,13 @@ fn divide(inputs: &[String]) -> (Vec<String>, Vec<String>) {
     (files, changes)
 }
 
-/// Whether a name is that of a configuration, and not of data.
+/// Whether a name is a configuration rather than data.
 fn is_configuration(name: &str) -> bool {
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
     extension.is_some_and(|extension| ["toml", "yaml", "yml"].contains(&extension))
 }
 
-/// Changes with a data set chosen: its own keys need no `dataset.` before them.
+/// Overrides that select the data set; its own keys need no `dataset.` prefix.
 fn with_dataset(dataset: Option<&str>, changes: Vec<String>) -> Result<Vec<String>> {
     let Some(dataset) = dataset else { return Ok(changes) };
     let (registration, file) = chosen(dataset, &changes, None)?;
@@ -123,8 +125,8 @@ fn with_dataset(dataset: Option<&str>, changes: Vec<String>) -> Result<Vec<Strin
     Ok(all)
 }
 
-/// The data set that a name or a file means, and the file. One for a model that was `trained` on another
-/// is, if it can be, of the same kind.
+/// The data set that a name or file refers to, and the file. For a model `trained` on another data
+/// set, prefers the same kind if possible.
 fn chosen<'a>(
     dataset: &'a str,
     changes: &[String],
@@ -153,7 +155,7 @@ fn of_dataset(registration: &Registration, file: Option<&str>, changes: &[String
     std::iter::once(first).chain(path).chain(prefixed(registration, changes)).collect()
 }
 
-/// Changes, with `dataset.` before the keys of a data set.
+/// Overrides, with `dataset.` before the keys of a data set.
 fn prefixed(registration: &Registration, changes: &[String]) -> Vec<String> {
     let is_own = |key: &str| has_key(registration, key.split('.').next().unwrap_or_default());
     let own = |change: &String| match change.split_once('=') {
@@ -167,7 +169,7 @@ fn has_key(registration: &Registration, key: &str) -> bool {
     (registration.schema)()["properties"].get(key.trim()).is_some()
 }
 
-/// The change that reads geometries alone, where a target is required and none is given.
+/// The override that reads geometries only, if a target is required and none is given.
 fn without_target(registration: &Registration, changes: &[String]) -> Option<String> {
     let schema = (registration.schema)();
     let is_required =
@@ -176,7 +178,7 @@ fn without_target(registration: &Registration, changes: &[String]) -> Option<Str
     (is_required && !is_given).then(|| "dataset.target=none".to_owned())
 }
 
-/// The one kind of data set that reads a file, by trying its first graph.
+/// The only kind of data set that can read a file, found by trying its first graph.
 fn reader_of(
     file: &str,
     changes: &[String],
@@ -191,7 +193,7 @@ fn reader_of(
     let mut refusals = Vec::new();
     for registration in all {
         match try_to_read(registration, file, changes, trained) {
-            // The kind of data that the model was trained on comes first.
+            // Prefer the kind of data that the model was trained on.
             Ok(()) if trained.is_some() => return Ok(registration),
             Ok(()) => readers.push(registration),
             Err(reason) => refusals.push(((registration.name)(), reason)),
@@ -200,7 +202,7 @@ fn reader_of(
     match readers.as_slice() {
         [one] => Ok(one),
         [] => {
-            // Of a mistake in the changes, what it is, and what to write.
+            // For a mistake in the overrides: the mistake, and what to write instead.
             let short = |reason: &str| {
                 let Some(mistake) = reason.strip_prefix("error: ") else {
                     return reason.to_owned();

@@ -1,4 +1,4 @@
-//! `batchlab data`: statistics, fetching and checking of data sets.
+//! `batchlab data`: statistics, downloads and checks of data sets.
 
 mod convert;
 mod fetch;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// Inspect data sets, fetch them, check them, and convert them for quick loading.
+/// Inspect, download and check data sets, and convert them for fast loading.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]

@@ -13,12 +13,12 @@ use crate::exit::{DATA, OTHER};
 use crate::output::{json, print};
 use crate::say::say;
 
-/// Publish what runs recorded before they crashed, and find damaged result files.
+/// Publish what crashed runs recorded, and find damaged result files.
 ///
-/// Runs in progress are left alone. Running it twice changes nothing.
+/// Runs in progress are left alone. Running it a second time changes nothing.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Folder of a study, such as `results/smoke`.
+    /// Directory of a study, such as `results/smoke`.
     dir: PathBuf,
     /// Only report what would be done.
     #[arg(long)]
@@ -85,7 +85,7 @@ fn print_report(report: &RecoveryReport, arguments: &Arguments) {
         );
     }
     for stray in &report.strays {
-        say!("{}: belongs to no run; left as it is", stray.display());
+        say!("{}: not part of any run; left unchanged", stray.display());
     }
     let n_whole = report.n_file - report.damaged.len();
     say!(

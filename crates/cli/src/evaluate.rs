@@ -1,4 +1,4 @@
-//! `batchlab evaluate`: errors of a trained model.
+//! `batchlab evaluate`: evaluates a trained model.
 
 mod grid;
 
@@ -15,23 +15,23 @@ use crate::trained::{Choice, Evaluated, Opened};
 use crate::unit;
 use grid::Entry;
 
-/// Evaluate a trained model, with any batcher, on the run's data or on others.
+/// Evaluate a trained model with any batcher, on the run's data or on other data.
 ///
-/// Errors are in the unit of the target, scaled as in training. With the run's own data and batcher they
-/// are those that the run recorded itself. docs/export.md says more.
+/// Errors are in the unit of the target, scaled as in training. With the run's own data and batcher
+/// they equal those recorded by the run. See docs/export.md.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     choice: Choice,
-    /// An option of `--batcher`, which must be given, and its values, such as `k=16,32,64`. Given several
-    /// times, every combination is evaluated: accuracy, or error, against time.
+    /// Option of the batcher given by `--batcher`, and its values, such as `k=16,32,64`. If
+    /// repeated, every combination is evaluated: accuracy, or error, against time.
     #[arg(long, value_name = "OPTION=VALUE,..", value_parser = grid::values)]
     grid: Vec<grid::Values>,
-    /// Another batcher that is evaluated in turns with the grid, such as `full`: a label or a table. Can be
-    /// given several times.
+    /// Another batcher to evaluate interleaved with the grid, such as `full`: a label or a table.
+    /// Can be repeated.
     #[arg(long, value_name = "LABEL|TOML", requires = "grid")]
     beside: Vec<String>,
-    /// How often each combination of the grid is evaluated, in turns; the median time counts.
+    /// Number of interleaved evaluations of each combination of the grid; the median time counts.
     #[arg(long, value_name = "N", default_value = "3", requires = "grid")]
     repeats: NonZeroU32,
     /// Draw the grid into this file.
@@ -59,7 +59,7 @@ fn over_grid(arguments: &Arguments) -> Result<ExitCode> {
     let combinations = grid::combinations(choice.batcher_text(), grid)?;
     let beside = beside.iter().map(|batcher| (String::new(), batcher.clone()));
     let asked = choice.asked()?;
-    // All are read before the first is evaluated.
+    // Parse all batchers before the first evaluation.
     let batchers = combinations
         .into_iter()
         .chain(beside)
@@ -135,7 +135,7 @@ fn as_json(evaluated: &Evaluated) -> Result<String> {
     json(&value)
 }
 
-/// Three lines: what, how well, how fast.
+/// Three lines: what was evaluated, the errors, the speed.
 pub(crate) fn as_text(evaluated: &Evaluated) -> String {
     let Evaluated { model, subset, evaluation } = evaluated;
     let state = &model.state;

@@ -1,4 +1,4 @@
-//! Exit codes, and the errors that they are derived from.
+//! Exit codes, and the errors from which they are derived.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ pub(crate) const DATA: u8 = 3;
 const NOT_FINITE: u8 = 5;
 pub(crate) const INTERRUPTED: u8 = 6;
 pub(crate) const PARTIAL: u8 = 7;
-/// Between the process of a sweep that trains and the one that watches it.
+/// Passed by the training process of a sweep to the process that supervises it.
 pub(crate) const DEVICE_LOST: u8 = 8;
 
 pub(crate) fn code_of_status(status: Status) -> ExitCode {
@@ -34,7 +34,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// The error of a run, or of a run of a study.
+/// The run error contained in an error, also if it comes from a run of a study.
 pub(crate) fn run_error(error: &anyhow::Error) -> Option<&RunError> {
     match error.downcast_ref::<StudyError>() {
         Some(StudyError::Run(error)) => Some(error),
@@ -42,13 +42,13 @@ pub(crate) fn run_error(error: &anyhow::Error) -> Option<&RunError> {
     }
 }
 
-/// `batchlab list | head` closes our output, which is not a failure.
+/// `batchlab list | head` closes our output, which is not an error.
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.downcast_ref::<std::io::Error>();
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// Data that are missing, damaged or unavailable.
+/// Missing, damaged or unavailable data.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct DataFault(pub(crate) String);

@@ -31,7 +31,7 @@ fn explain(what: &str) -> Result<String> {
         .as_object()
         .into_iter()
         .flatten()
-        // Components are explained one by one.
+        // Components are explained individually.
         .filter(|(_, table)| component_names(table).is_none())
         .map(|(name, _)| name.as_str())
         .collect();
@@ -39,7 +39,7 @@ fn explain(what: &str) -> Result<String> {
         return Ok(of_table(what, &schema["properties"][what]));
     }
     let mut known: Vec<String> = tables.into_iter().map(str::to_owned).collect();
-    // A name alone is enough where it is unique.
+    // A bare name suffices if it is unique.
     let mut named = Vec::new();
     for (name, registration) in Kind::ALL.into_iter().flat_map(components) {
         let full = format!("{}.{name}", registration.kind);

@@ -1,4 +1,4 @@
-//! `batchlab export`: published tables into other formats.
+//! `batchlab export`: converts published tables into other formats.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,19 +14,20 @@ use crate::exit::{DataFault, Usage};
 use crate::out_file::own_folder_around;
 use crate::say::say;
 
-/// Write published results as CSV, JSON Lines or event files of TensorBoard.
+/// Export published results as CSV, JSON Lines or TensorBoard event files.
 ///
-/// Results may be of any version of the schema; columns that they lack are null. Files of the same name
-/// are replaced. docs/export.md says what the formats hold.
+/// Results may have any version of the schema; missing columns are null. Existing files of the same
+/// name are replaced. docs/export.md describes the formats.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Folder of results, with `tables/`.
+    /// Results directory, with `tables/`.
     #[arg(value_name = "DIR")]
     dir: PathBuf,
     /// `csv`, `jsonl`, `tensorboard`, or the name of another sink.
     #[arg(long, value_name = "FORMAT")]
     to: String,
-    /// Folder for `<format>/<table>/<run_id>.<ending>`, or for one folder per run (`tensorboard`).
+    /// Output directory for `<format>/<table>/<run_id>.<ending>`, or for one directory per run
+    /// (`tensorboard`).
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -56,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The same encoder that a run writes with, with its defaults.
+/// The same encoder as in a run, with default options.
 fn sink(name: &str) -> Result<Box<dyn Sink>> {
     let mut known: Vec<&str> = components(Kind::Sink).into_keys().collect();
     if known.contains(&name) {

@@ -1,6 +1,6 @@
 //! The command line of batchlab, as a library.
 //!
-//! A crate with plugins of its own links them beside ours with three lines:
+//! A crate with its own plugins links them along with the built-in ones in three lines:
 //!
 //! ```no_run
 //! // use my_batcher as _;
@@ -53,8 +53,8 @@ use clap::{Parser, Subcommand};
 
 /// Compare batching strategies for graph neural networks.
 ///
-/// A configuration file names a data set, a model, a batcher and a sink; `batchlab run` trains and
-/// writes Parquet.
+/// A configuration file names a data set, a model, a batcher and a sink; `batchlab run` trains the
+/// model and writes Parquet files.
 #[derive(Debug, Parser)]
 #[command(name = "batchlab", version, propagate_version = true, after_help = EXAMPLES)]
 struct Arguments {
@@ -136,21 +136,21 @@ pub fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         let message = message(&error);
-        // Diagnostics of a configuration have the prefix already.
+        // Configuration diagnostics already have the prefix.
         let prefix = if message.starts_with("error") { "" } else { "error: " };
         say::say!("{prefix}{message}");
         exit::code_of(&error)
     })
 }
 
-/// An error with its causes. Most of them name their cause themselves.
+/// An error with its causes, most of which already appear in its message.
 fn message(error: &anyhow::Error) -> String {
     error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |message, cause| {
         if message.contains(&cause) { message } else { format!("{message}: {cause}") }
     })
 }
 
-/// Says how a setting is written where one was given as an option, such as `--batcher dynamic`.
+/// Adds how to write a setting that was mistakenly given as an option, such as `--batcher dynamic`.
 fn explained(mut error: clap::Error) -> clap::Error {
     let takes_settings =
         error.get(ContextKind::Usage).is_some_and(|usage| usage.to_string().contains("KEY=VALUE"));

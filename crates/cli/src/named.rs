@@ -1,4 +1,4 @@
-//! Runs and studies named on the command line, with suggestions for misspelt names.
+//! Resolves runs and studies named on the command line, and suggests names for typos.
 
 use std::path::{Path, PathBuf};
 
@@ -9,9 +9,8 @@ use batchlab_core::registry::suggestion;
 use crate::exit::Usage;
 use crate::run::{find_run, newest_run};
 
-/// The identifier of an existing run, and the folder of its study: from `<study>/runs/<run_id>`, from
-/// `<study>`, whose newest run is meant, or from the identifier alone, which is searched in all studies in
-/// `results/`.
+/// The ID of an existing run and the directory of its study. Accepts `<study>/runs/<run_id>`,
+/// `<study>` for its newest run, or an ID, which is searched for in all studies in `results/`.
 pub(crate) fn named_run(run: &Path) -> Result<(String, PathBuf)> {
     if let Some(newest) = newest_run(run) {
         return Ok((newest, run.to_owned()));

@@ -32,28 +32,28 @@ pub(crate) struct Arguments {
 enum NewKind {
     /// Create a working batcher that is registered and passes the conformance kit.
     ///
-    /// Inside the source tree of batchlab this makes `plugins/batchers/NAME` and names it where
-    /// plugins are listed. Elsewhere, or with --dir, it makes a crate of its own with a binary that
-    /// has everything that this one has, and the new batcher.
+    /// Inside the source tree of batchlab this creates `plugins/batchers/NAME` and adds it to the
+    /// lists of plugins. Elsewhere, or with --dir, it creates a separate crate with a binary that
+    /// has everything that this one has, plus the new batcher.
     Batcher(Place),
     /// Create a working model that is registered, learns, and passes the conformance kit.
     ///
-    /// Inside the source tree of batchlab this makes `plugins/models/NAME` and names it where
-    /// plugins are listed. Elsewhere, or with --dir, it makes a crate of its own with a binary that
-    /// has everything that this one has, and the new model.
+    /// Inside the source tree of batchlab this creates `plugins/models/NAME` and adds it to the
+    /// lists of plugins. Elsewhere, or with --dir, it creates a separate crate with a binary that
+    /// has everything that this one has, plus the new model.
     Model(Place),
 }
 
-/// What it is called, and where it goes.
+/// Name and location of the component.
 #[derive(Debug, clap::Args)]
 struct Place {
     /// Name in a configuration: words of lower-case letters and digits, joined by hyphens.
     name: String,
-    /// Folder in which to make a crate of its own, also inside the source tree.
+    /// Create a separate crate in this directory, even inside the source tree.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Source tree of batchlab that a crate of its own depends on; the one from which this program
-    /// was built by default.
+    /// Source tree of batchlab that a separate crate depends on; defaults to the one from which
+    /// this program was built.
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
 }
@@ -86,8 +86,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print(&done)
 }
 
-/// A planned file. All are planned before the first one is written, so that a mistake leaves nothing
-/// half done.
+/// A file to write. All files are planned before the first one is written, so that an error leaves
+/// nothing half done.
 struct NewFile {
     path: PathBuf,
     text: String,
@@ -122,13 +122,13 @@ fn write_all(files: &[NewFile]) -> Result<()> {
     Ok(())
 }
 
-/// The source tree that this program was built from, if it is still there.
+/// The source tree from which this program was built, if it still exists.
 fn built_from() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     root.canonicalize().unwrap_or(root)
 }
 
-/// Refuses a folder that exists, so that nothing is overwritten.
+/// Rejects an existing directory, so that nothing is overwritten.
 fn check_free(folder: &Path) -> Result<()> {
     if folder.exists() {
         bail!(Usage(format!("{} exists; choose another name or remove it", folder.display())));
@@ -140,7 +140,7 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// A list of commands, each with what it does.
+/// A list of commands with descriptions.
 fn steps(intro: &str, steps: impl IntoIterator<Item = (String, &'static str)>) -> String {
     let mut text = format!("{intro}\n");
     for (command, what) in steps {

@@ -1,4 +1,4 @@
-//! Files that the command line writes where it is told to.
+//! Output files named on the command line.
 
 use std::fs::{self, File, FileType};
 use std::io::{Read as _, Write as _};
@@ -11,7 +11,7 @@ use batchlab_run::predictions::{is_predictions, is_weights};
 
 use crate::exit::Usage;
 
-/// What is written. An existing file is replaced only if it is of this kind.
+/// The kind of content. An existing file is replaced only if it is of the same kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Svg,
@@ -42,7 +42,7 @@ impl Kind {
         }
     }
 
-    /// Whether a file holds what this program writes of this kind, whatever its name says.
+    /// Whether a file holds this program's output of this kind, whatever its name.
     fn is_in(self, path: &Path) -> bool {
         match self {
             Self::Svg => is_svg_of_ours(&head(path)),
@@ -56,14 +56,14 @@ impl Kind {
 
 fn head(path: &Path) -> Vec<u8> {
     let mut head = Vec::new();
-    // What cannot be read is of no kind.
+    // Unreadable files are of no kind.
     let _ = open_data(path).and_then(|file| file.take(4 << 10).read_to_end(&mut head));
     head
 }
 
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Force {
-    /// Replace a file that is in the way even if this program did not write it.
+    /// Replace an existing file even if this program did not write it.
     #[arg(long)]
     force: bool,
 }
@@ -77,7 +77,7 @@ pub(crate) struct OutFile<'a> {
 }
 
 impl<'a> OutFile<'a> {
-    /// Refuses what [`OutFile::write`] would refuse, before anything is computed.
+    /// Rejects in advance what [`OutFile::write`] would reject, before anything is computed.
     pub(crate) fn new(path: &'a Path, kind: Kind, force: Force) -> Result<Self> {
         check_ending(path, kind)?;
         let file = Self { path, kind, force };
@@ -89,8 +89,9 @@ impl<'a> OutFile<'a> {
         path.map(|path| Self::new(path, kind, force)).transpose()
     }
 
-    /// Writes the file, which appears when it is complete; one that was there is kept until then. What is no
-    /// file, such as `/dev/stdout` or a pipe, is written as it is. Returns the file's name for a message.
+    /// Writes the file atomically: an existing file stays until the new one is complete. Anything
+    /// but a regular file, such as `/dev/stdout` or a pipe, is written directly. Returns the file's
+    /// name for a message.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<String> {
         let cannot = || format!("cannot write {}", self.path.display());
         let name = self.path.display().to_string();
@@ -104,7 +105,7 @@ impl<'a> OutFile<'a> {
             Target::New => atomic_write(self.path, bytes).map(|()| name).with_context(cannot),
             Target::Old(path) => {
                 atomic_write(&path, bytes).with_context(cannot)?;
-                Ok(format!("{name}, in place of the file that was there"))
+                Ok(format!("{name}, replacing the existing file"))
             }
         }
     }
@@ -125,7 +126,7 @@ impl<'a> OutFile<'a> {
             let is = if found.is_dir() { "a folder" } else { "a device" };
             bail!(Usage(format!("{shown} is {is}; name a file")));
         }
-        // What is empty holds nothing that could be lost.
+        // An empty file has nothing to lose.
         if found.len() > 0 && !self.force.force && !self.kind.is_in(path) {
             bail!(Usage(format!(
                 "{shown} does not hold {} that this program has written; name another file, or replace it with \
@@ -133,7 +134,7 @@ impl<'a> OutFile<'a> {
                 self.kind.name()
             )));
         }
-        // A link leads to the file that is replaced.
+        // A link is resolved to the file to replace.
         Ok(Target::Old(fs::canonicalize(path).with_context(|| format!("cannot find {shown}"))?))
     }
 }
@@ -155,7 +156,7 @@ fn is_stream(_: FileType) -> bool {
     false
 }
 
-/// Refuses a file whose ending says that it is of another format. A name without an ending says nothing.
+/// Rejects a file whose extension belongs to another format. A name without an extension is fine.
 fn check_ending(path: &Path, kind: Kind) -> Result<()> {
     let Some(found) = path.extension() else { return Ok(()) };
     let endings = kind.endings();
@@ -171,10 +172,10 @@ fn check_ending(path: &Path, kind: Kind) -> Result<()> {
     )))
 }
 
-/// The folder of results around a path that holds nothing but what runs have written: readers would open any
-/// other file there, and a run's own would be lost.
+/// The enclosing results directory, if the path lies where only runs write: readers would open any
+/// other file there, and a run's own file would be lost.
 pub(crate) fn own_folder_around(path: &Path) -> Option<PathBuf> {
-    // Links on the way are followed, as far as there is something.
+    // Resolves links as far as the path exists.
     let path = std::path::absolute(path).ok()?;
     let real = path.ancestors().find_map(|there| {
         let rest = path.strip_prefix(there).ok()?;

@@ -1,5 +1,5 @@
-//! What goes to standard output: results for people and programs. Text from files goes through here and
-//! through `say!`, and commands no terminal.
+//! Standard output: results for people and programs. Text from files is sanitised here and in
+//! `say!`, so that it cannot control a terminal.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ pub(crate) fn print(text: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Standard output, for text that is printed piece by piece.
+/// Standard output, for text that is printed piecewise.
 pub(crate) struct Out;
 
 impl std::io::Write for Out {
@@ -27,9 +27,9 @@ impl std::io::Write for Out {
     }
 }
 
-/// A text in which control characters and marks that change the direction of writing are written as
-/// `\u001b`, as in JSON: text from files can neither command a terminal nor show words in another order.
-/// Line feeds and tabs stay.
+/// Escapes control characters and bidirectional formatting marks as `\u001b`, as in JSON, so that
+/// text from files can neither control a terminal nor reorder what it shows. Line feeds and tabs
+/// are kept.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |c: char| {
         (c.is_control() && !matches!(c, '\n' | '\t'))
@@ -48,7 +48,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
-/// Aligns columns: the first to the left, the others to the right. Shorter lines are allowed.
+/// Aligns columns: the first to the left, the others to the right. Lines may have fewer columns.
 pub(crate) fn columns(lines: &[Vec<String>]) -> String {
     let length = |cell: &String| cell.chars().count();
     let n_column = lines.iter().map(Vec::len).max().unwrap_or(0);
@@ -78,7 +78,7 @@ mod tests {
     fn text_from_files_commands_no_terminal() {
         let text = "a\u{1b}[2J\u{9b}2J\u{202e}b\r\n\tc ä\u{2066}";
         assert_eq!(visible(text), "a\\u001b[2J\\u009b2J\\u202eb\\u000d\n\tc ä\\u2066");
-        // Such characters stand in texts alone, so that JSON stays JSON.
+        // Such characters only occur within strings, so the JSON stays valid.
         let value = serde_json::json!({ "text": text });
         let printed = json(&value).unwrap();
         assert_eq!(serde_json::from_str::<serde_json::Value>(&visible(&printed)).unwrap(), value);

@@ -27,29 +27,31 @@ use crate::output::print;
 use crate::report::seconds;
 use crate::say::say;
 
-/// Where neither the configuration nor the command line names a batch size: those of arXiv
+/// Batch sizes if neither the configuration nor the command line gives any: those of arXiv
 /// 2502.00944.
 const BATCH_SIZES: [u32; 4] = [16, 32, 64, 128];
 
-/// Forecast steps, padding, shapes and randomness of every strategy, from sizes alone.
+/// Forecast steps, padding, shapes and randomness of every strategy from graph sizes alone.
 ///
-/// Strategies and sizes are those of the configuration, or `batchers=static-64,dynamic` and
-/// `batch_sizes=16,32`; without a list of batchers, eight common ones are planned beside the run's own.
-/// The training subset is split off and ordered as in a run with the same seeds, so the figures are
-/// those of the run. Several files are forecast one after the other. docs/forecast.md defines each figure.
+/// Strategies and batch sizes are those of the configuration, or `batchers=static-64,dynamic` and
+/// `batch_sizes=16,32`. Without a list of batchers, eight common ones are planned along with the
+/// run's own. The training subset is split off and ordered as in a run with the same seeds, so the
+/// numbers are those of the run. Several files are forecast one after the other. docs/forecast.md
+/// defines each number.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
-    /// Length of the training that is forecast.
+    /// Length of the training to forecast.
     #[arg(long, value_name = "N", default_value = "100000")]
     steps: NonZeroU64,
-    /// Seconds to compile a step for one padded shape, as XLA does: after how many steps has less padding
-    /// paid for more shapes? About 2 for SchNet on an A100, 10 for PaiNN (arXiv 2502.00944).
+    /// Seconds to compile a step for one padded shape, as XLA does. Shows after how many steps less
+    /// padding has paid for more shapes. About 2 for SchNet on an A100, 10 for PaiNN (arXiv
+    /// 2502.00944).
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     compile_cost: Option<f64>,
-    /// Seconds of a step without padding, for --compile-cost; a padded one is assumed to take longer in
-    /// proportion to its edges.
+    /// Seconds of a step without padding, for --compile-cost. A padded step is assumed to take
+    /// longer in proportion to its edges.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.01")]
     step_time: f64,
     /// Print JSON.
@@ -71,7 +73,7 @@ struct Plan {
     seed_split: u64,
     seed_order: u64,
     n_step: u64,
-    /// Each strategy as a table, and its forecast.
+    /// Each strategy as a table, with its forecast.
     strategies: Vec<(serde_json::Value, Forecast)>,
 }
 
@@ -132,7 +134,7 @@ fn plan(config: String, path: &Path, asked: &ToForecast, n_step: u64) -> Result<
     })
 }
 
-/// The data, and the training subset as a run draws it.
+/// The data, and the training subset as drawn by a run.
 pub(crate) fn training_view(
     path: &Path,
     dataset: &dyn Dataset,
@@ -155,7 +157,7 @@ fn n_output(view: &View) -> usize {
     }
 }
 
-/// The fields of a batch: the model's, or those that `SchNet` needs.
+/// The batch fields that the model needs, or else those that `SchNet` needs.
 fn needs(model: Option<&dyn Model>) -> BatchFields {
     let schnet = BatchFields {
         node_class: true,
@@ -166,7 +168,7 @@ fn needs(model: Option<&dyn Model>) -> BatchFields {
     model.map_or(schnet, Model::needs)
 }
 
-/// Distinguishes wrong options from wrong data, which decides the exit code.
+/// Tells wrong options from wrong data, which determines the exit code.
 fn classified(error: ForecastError) -> RunError {
     match &error.source {
         BatcherError::Options(_) | BatcherError::WrongLevel { .. } => {

@@ -1,4 +1,4 @@
-//! `batchlab predict`: predictions of a trained model.
+//! `batchlab predict`: predicts with a trained model.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,16 +11,16 @@ use crate::out_file::{Force, Kind, OutFile};
 use crate::say::say;
 use crate::trained::{Choice, Evaluated};
 
-/// Predict with a trained model, into a Parquet file.
+/// Predict with a trained model and write the predictions to a Parquet file.
 ///
-/// One row per graph: by default those that the run held out for testing (`--subset`), or all of other data.
+/// One row per graph: by default the run's test graphs (`--subset`), or all graphs of other data.
 /// Columns: `run_id`, `index` in the data set, `name` (its `id`, file or row), `subset`, `target`,
-/// `prediction`, in the unit that the footer names. docs/export.md says more.
+/// `prediction`, in the unit given in the footer. See docs/export.md.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     choice: Choice,
-    /// The file; it appears when it is complete.
+    /// Output file; it appears once it is complete.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Progress of loading and fetching, on standard error.
+//! Progress of loading and downloading, on standard error.
 
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ pub(crate) enum Unit {
     Items,
 }
 
-/// A bar on a terminal, else notes alone.
+/// A progress bar on a terminal, otherwise only notes.
 pub(crate) fn to_standard_error(unit: Unit) -> Arc<dyn Progress> {
     if shows_bars() { Arc::new(Bar { unit, ..Bar::default() }) } else { Arc::new(Notes) }
 }

@@ -22,40 +22,41 @@ use crate::share::share;
 use crate::shell::{self, absolute};
 use shapes::Planner;
 
-/// Compare the strategies in results: verdicts, figures, one self-contained page.
+/// Compare the strategies in results: verdicts, figures, and a self-contained page.
 ///
-/// Results of several machines are grouped, never pooled. Without --json, the
-/// verdicts are printed. docs/report.md defines every number.
+/// Results of several machines are grouped, never pooled. Without --json, the verdicts are printed.
+/// docs/report.md defines every number.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Folders of results, each with `tables/`.
+    /// Results directories, each with `tables/`.
     #[arg(value_name = "DIR", required = true)]
     dirs: Vec<PathBuf>,
-    /// Write a self-contained page.
+    /// Write a self-contained HTML page.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Write every figure as a picture into this folder.
+    /// Write every figure as a picture into this directory.
     #[arg(long, value_name = "DIR")]
     png: Option<PathBuf>,
-    /// Strategy that all others are held against, such as `static-64`, named before looking at the
-    /// results. By default that is the fastest, whichever it is, and speed-ups are split against the
+    /// Strategy to compare all others with, such as `static-64`, named before looking at the
+    /// results. By default it is the fastest one, and speed-ups are attributed relative to the
     /// slowest.
     #[arg(long, value_name = "LABEL")]
     reference: Option<String>,
-    /// Differences up to this share are called equal; 2% by default.
+    /// Differences up to this share count as equal; 2% by default.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     margin: Option<f64>,
-    /// Length of training, in steps, at which strategies are compared, with what first uses of padded
-    /// shapes cost until then.
+    /// Length of training, in steps, at which to compare strategies, including the cost of first
+    /// uses of padded shapes up to then.
     #[arg(long, value_name = "N")]
     steps: Option<NonZeroU64>,
-    /// Seconds that every padded shape is assumed to cost batchlab's own engine, as if it compiled like XLA.
+    /// Assumed cost in seconds of each padded shape for batchlab's own engine, as if it compiled
+    /// like XLA.
     ///
-    /// From the published times of an A100: about 2 s for SchNet, 2.4 s for MPEU, 10 s for PaiNN. An
-    /// assumption: it never enters a verdict. Of other engines the cost is measured.
+    /// From published times on an A100: about 2 s for SchNet, 2.4 s for MPEU, 10 s for PaiNN. As an
+    /// assumption it never enters a verdict. For other engines the cost is measured.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     compile_cost: Option<f64>,
-    /// Accuracy on the validation set, such as 70%, to which strategies are timed. By default the greatest
+    /// Validation accuracy, such as 70%, for comparing times to accuracy. By default the highest
     /// that every strategy reaches in more than half of its runs.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     accuracy: Option<f64>,
@@ -100,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print(&text)
 }
 
-/// A report in which shapes are known beyond the steps of the runs, where that matters.
+/// A report that plans shapes beyond the steps of the runs where that matters.
 pub(crate) fn answer(results: &Results, questions: &Questions) -> Report {
     let planner = Planner::new(questions.n_step);
     let report = Report::planning(results, questions, &|run| planner.plan(run));
@@ -124,7 +125,7 @@ fn fault(error: ReportError) -> anyhow::Error {
     }
 }
 
-/// What is printed, also at the end of a sweep.
+/// The printed verdicts, also used at the end of a sweep.
 pub(crate) fn verdicts(report: &Report) -> String {
     let mut text = String::new();
     for (index, setting) in report.settings.iter().enumerate() {
@@ -178,7 +179,7 @@ fn pictures(folder: &Path, report: &Report, force: Force) -> Result<()> {
     Ok(())
 }
 
-/// The command that reproduces this page, from any folder.
+/// The command that reproduces this page, from any directory.
 fn command(arguments: &Arguments) -> String {
     let mut words = vec!["report".to_owned()];
     words.extend(arguments.dirs.iter().map(|dir| absolute(dir)));

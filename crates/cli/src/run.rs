@@ -1,4 +1,4 @@
-//! `batchlab run`: one training.
+//! `batchlab run`: trains once.
 
 pub(crate) mod observe;
 mod summary;
@@ -24,17 +24,18 @@ use crate::progress::{Quiet, shows_bars};
 use crate::say::say;
 use observe::{Bar, Lines};
 
-/// Train a model as a configuration says, and record its steps, times and errors.
+/// Train a model as configured, and record its steps, times and errors.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
-    /// Continue this run, `results/<study>/runs/<run_id>`, only its identifier, or `results/<study>` for
-    /// the newest there, from its newest checkpoint. A configuration given beside it must be the same. Changes alone, such as
-    /// `training.steps=400`, begin a new run that goes on from there.
+    /// Resume this run from its newest checkpoint: `results/<study>/runs/<run_id>`, an ID, or
+    /// `results/<study>` for the newest run there. If a configuration is given as well, it must be
+    /// the same. Overrides alone, such as `training.steps=400`, start a new run that continues from
+    /// that checkpoint.
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// Folder for results; `results/<study>` by default.
+    /// Results directory; `results/<study>` by default.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -42,7 +43,7 @@ pub(crate) struct Arguments {
     /// Print the summary as JSON on standard output.
     #[arg(long)]
     json: bool,
-    /// Print nothing but errors, and warnings of what is damaged.
+    /// Print only errors, and warnings about damage.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -88,7 +89,7 @@ struct Task {
 
 enum What {
     Run(LoadedConfig),
-    /// The configuration is only compared.
+    /// The configuration is only compared with that of the run.
     Resume(String, Option<LoadedConfig>),
     Extend(String, LoadedConfig),
 }
@@ -141,9 +142,9 @@ impl Task {
     }
 }
 
-/// The newest run in the folder of a study; `None` of any other folder.
+/// The newest run in the directory of a study; `None` for any other directory.
 pub(crate) fn newest_run(folder: &Path) -> Option<String> {
-    // Identifiers begin with the second in which a run began; within it, the file's time decides.
+    // IDs begin with the second in which a run started; within a second, the file's time decides.
     const SECOND: usize = "20260101-120000".len();
     let runs = std::fs::read_dir(folder.join("runs")).ok()?.flatten();
     let begun = runs.filter_map(|run| {
@@ -154,8 +155,8 @@ pub(crate) fn newest_run(folder: &Path) -> Option<String> {
     begun.max().map(|(_, _, name)| name)
 }
 
-/// The identifier of a run and the folder of its study, from `<study>/runs/<run_id>`, from the
-/// identifier alone, or from the folder of the study, whose newest run is meant.
+/// The ID of a run and the directory of its study, from `<study>/runs/<run_id>`, from an ID, or
+/// from `<study>` for its newest run.
 pub(crate) fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, PathBuf)> {
     if let Some(newest) = newest_run(run) {
         return Ok((newest, run.to_owned()));
@@ -185,15 +186,15 @@ pub(crate) fn find_run(run: &Path, out: Option<PathBuf>) -> Result<(String, Path
     }
 }
 
-/// Whether there is something to save.
+/// Whether there is anything to save.
 static HAS_BEGUN: AtomicBool = AtomicBool::new(false);
 
-/// From now on the first Ctrl-C ends what is done in good order.
+/// From now on the first Ctrl-C ends the work gracefully.
 pub(crate) fn begin() {
     HAS_BEGUN.store(true, Ordering::Relaxed);
 }
 
-/// Notices when training begins.
+/// Detects the start of training.
 struct Beginning<'a>(&'a dyn Observer);
 
 impl Observer for Beginning<'_> {
@@ -206,12 +207,12 @@ impl Observer for Beginning<'_> {
     }
 }
 
-/// Two signals that come sooner after each other are one: `timeout -s INT` sends it to the process and to
+/// Signals closer together than this count as one: `timeout -s INT` signals both the process and
 /// its group.
 const ONE_SIGNAL: Duration = Duration::from_secs(1);
 
-/// The first Ctrl-C ends the run after the current step, the second one at once; as does the first while
-/// data are read.
+/// The first Ctrl-C ends the run after the current step, the second one at once. While data are
+/// being read, the first one already ends it at once.
 pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let handler = Arc::clone(&flag);

@@ -1,7 +1,7 @@
 //! Messages on standard error.
 
-/// As `eprintln!`, but a closed or full standard error does not end a run, and text from files commands no
-/// terminal.
+/// Like `eprintln!`, but a closed or full standard error does not end a run, and text from files
+/// cannot control a terminal.
 macro_rules! say {
     ($($words:tt)*) => {{
         let words = ::std::format!("{}\n", ::std::format_args!($($words)*));

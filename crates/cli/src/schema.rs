@@ -7,13 +7,14 @@ use batchlab_config::schema::{config_schema, for_editors, study_schema};
 
 use crate::output::{json, print};
 
-/// Print the JSON schema of a configuration or study, with which editors complete and check it.
+/// Print the JSON schema of a configuration or study, for completion and validation in editors.
 ///
-/// Save it, and start the file with `#:schema ./batchlab.schema.json`. The configurations and studies
-/// in `configs` do so already.
+/// Save it, and begin a file with `#:schema ./batchlab.schema.json`. The configurations and studies
+/// in `configs` already do so.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// For study files, in which components may be lists, instead of configurations of one run.
+    /// Print the schema of study files, in which components may be lists, instead of that of single
+    /// runs.
     #[arg(long)]
     study: bool,
 }

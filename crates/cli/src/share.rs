@@ -1,4 +1,4 @@
-//! Shares on the command line.
+//! Parses shares on the command line.
 
 /// `2%` or `0.02`.
 pub(crate) fn share(text: &str) -> Result<f64, String> {

@@ -1,16 +1,16 @@
-//! Commands as they are typed into a shell.
+//! Formats commands for a shell.
 
 use std::path::Path;
 
 use batchlab_core::quote::{shell, shell_word};
 
-/// This command with these words, quoted.
+/// The command with these arguments, quoted.
 pub(crate) fn command(words: impl IntoIterator<Item = String>) -> String {
     let words = words.into_iter().map(|word| shell_word(&word));
     std::iter::once("batchlab".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// The command that is running, so that it works from any folder.
+/// The running command, so that it works from any directory.
 pub(crate) fn own_command() -> String {
     let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
     let command = command(words);
@@ -20,7 +20,7 @@ pub(crate) fn own_command() -> String {
     }
 }
 
-/// A path that leads there from any folder.
+/// An absolute path.
 pub(crate) fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

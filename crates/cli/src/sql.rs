@@ -9,17 +9,17 @@ use batchlab_report::queries;
 use crate::exit::Usage;
 use crate::output::print;
 
-/// Print queries on results, ready to run, in SQL, polars, pandas or Spark.
+/// Print ready-to-run queries on results, in SQL, polars, pandas or Spark.
 ///
-/// For DuckDB these are the queries of all figures of `batchlab report`, which give its numbers; for the
-/// others the verdict's factors, throughput, padding, learning curves and last errors. docs/records.md
-/// defines every column.
+/// For DuckDB these are the queries behind all figures of `batchlab report`, with the same numbers;
+/// for the others, the verdict's factors, throughput, padding, learning curves and final errors.
+/// docs/records.md defines every column.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Folder of results, with `tables/`.
+    /// Results directory, with `tables/`.
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// What runs them.
+    /// The program that will run the queries.
     #[arg(long, value_name = "TOOL", default_value = "duckdb")]
     tool: Tool,
 }
@@ -35,7 +35,7 @@ enum Tool {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let dir = arguments.dir.display().to_string();
     let dir = dir.trim_end_matches('/');
-    // The four tools agree in no way to write these.
+    // The four tools have no common way to escape these.
     if dir.contains(['\'', '"', '\\', '*', '?', '[', ']', '{', '}'])
         || dir.contains(char::is_control)
     {

@@ -18,11 +18,11 @@ use crate::sweep::observe::took;
 
 /// Show which cells of a study are done, running and waiting.
 ///
-/// The cells are those of the study as it was last swept; others of the same folder are counted. This
-/// only reads, and may be called at any time, also during a sweep.
+/// The cells are those of the latest sweep of the study; other cells in the directory are only
+/// counted. The command is read-only and can be run at any time, including during a sweep.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Folder of the study, `results/<study>`.
+    /// Directory of the study, `results/<study>`.
     dir: PathBuf,
     /// Print JSON.
     #[arg(long)]
@@ -109,7 +109,7 @@ fn describe(info: &CellInfo, state: &CellState) -> String {
     match state {
         CellState::Waiting { abandoned: None, fault } => format!("waiting{}", and(fault)),
         CellState::Waiting { abandoned: Some(progress), .. } => {
-            format!("waiting; was ended at {} and begins again", share(progress))
+            format!("waiting; was ended at {} and will start again", share(progress))
         }
         CellState::Running { progress, owner, fault } => {
             let progress = progress.as_ref();
@@ -143,7 +143,7 @@ fn of_done(done: &DoneCell) -> String {
     if !failures.is_empty() {
         return failures.join("; ");
     }
-    // Which one is the fastest only the verdict says, which knows how sure that is.
+    // Only the verdict says which one is the fastest, as it knows the uncertainty.
     let runs = if done.runs.len() == 1 { "run" } else { "runs" };
     format!("done, {} {runs} in {}", done.runs.len(), took(done))
 }

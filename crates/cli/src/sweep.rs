@@ -1,4 +1,4 @@
-//! `batchlab sweep`: trains everything that a study names, so that it can be compared.
+//! `batchlab sweep`: trains all runs of a study for comparison.
 
 mod dry_run;
 mod next_process;
@@ -36,56 +36,57 @@ use observe::{Bar, Lines, Warnings};
 
 /// Train every combination of a study: data sets, models, batchers, batch sizes, repeats.
 ///
-/// Runs that differ only in the batcher form a cell. They are trained in one process in turns, block
-/// by block, so that disturbances of the machine affect all of them alike. Every combination is checked
-/// before the first one starts. A sweep that has ended, in whatever way, continues with the same
-/// command: cells that are done stay done, the one that was running begins again. A sweep has its
-/// device to itself; with `blocks.exclusive=false`, any number of processes may share a study.
+/// Runs that differ only in the batcher form a cell. They are trained in one process, interleaved
+/// block by block, so that disturbances of the machine affect all of them alike. Every combination
+/// is checked before the first one starts. To resume a sweep that has ended in whatever way, repeat
+/// the command: completed cells are kept, an interrupted cell starts again. A sweep locks its
+/// device; with `blocks.exclusive=false`, any number of processes may share a study.
 ///
-/// Errors are recorded up to `training.steps`. Where these give fewer than `blocks.pairs` mirrored pairs
-/// of blocks, the runs of a cell go on for timing alone.
+/// Errors are recorded up to `training.steps`. If that gives fewer than `blocks.pairs` mirrored
+/// pairs of blocks, the runs of a cell continue for timing only.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 #[allow(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
-    /// Check everything, try each kind of run for a moment, and print how long the cells that are not
-    /// done will take, and which differences they can show.
+    /// Check everything, try each kind of run briefly, and print how long the remaining cells will
+    /// take and which differences they can show.
     #[arg(long)]
     dry_run: bool,
-    /// Go on with each cell until the 95 % intervals of all strategies that may be the fastest reach no
-    /// further than this to either side, or one strategy is left; for example 2%. Looks at 5, 10, 20, 40,
-    /// 80 and 160 pairs, and at no other time, share the 5 % of error.
+    /// Continue each cell until the 95 % intervals of all strategies that may be the fastest are
+    /// within this share to either side, for example 2%, or only one strategy is left. The interim
+    /// looks, at 5, 10, 20, 40, 80 and 160 pairs only, share the 5 % error.
     #[arg(long, value_name = "WIDTH", value_parser = share)]
     until_width: Option<f64>,
-    /// Begin no cell and no further pair for timing alone after this time, for example 1h or 90s; the
-    /// cells that wait share it equally. Steps that `training.steps` asks for are always trained.
+    /// Start no cell and no further timing-only pair after this time, for example 1h or 90s;
+    /// waiting cells share it equally. Steps requested by `training.steps` are always trained.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     at_most: Option<Duration>,
-    /// Wait for a device that another sweep is using, instead of ending with an error.
+    /// Wait for a device that another sweep is using, instead of failing.
     #[arg(long)]
     wait: bool,
-    /// Train cells again that have failed.
+    /// Train failed cells again.
     #[arg(long)]
     retry: bool,
-    /// Train in a process of its own. If it dies, the cell that it was training is recorded as failed, and
-    /// another process goes on. Always so on a GPU, where one error of a kernel makes a process useless.
+    /// Train in a child process. If it dies, the cell it was training is recorded as failed, and a
+    /// new process continues. Always on for a GPU, where a single kernel error makes a process
+    /// unusable.
     #[arg(long)]
     restart: bool,
-    /// Folder for results; `results/<study>` by default.
+    /// Results directory; `results/<study>` by default.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
     engine: Engine,
-    /// Name of the hardware. Cells that were done on another one are done again here; machines that
-    /// are alike share the work if they are given the same name.
+    /// Name of the hardware. Cells done on other hardware are trained again here; identical
+    /// machines share the work if given the same name.
     #[arg(long, value_name = "NAME")]
     hardware: Option<String>,
     /// Print a summary as JSON on standard output.
     #[arg(long)]
     json: bool,
-    /// Print nothing but errors, and warnings of what is damaged.
+    /// Print only errors, and warnings about damage.
     #[arg(long, short)]
     quiet: bool,
 }
@@ -102,7 +103,7 @@ Examples:
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let study = Study::of(&arguments.configuration.read(&arguments.engine.change())?)?;
     if arguments.until_width.is_some() && !study.blocks.exclusive {
-        let message = "--until-width needs times that can be compared; omit blocks.exclusive=false";
+        let message = "--until-width needs comparable times; omit blocks.exclusive=false";
         bail!(Usage(message.into()));
     }
     let n_thread = arguments.engine.start()?;
@@ -147,7 +148,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         at_most: arguments.at_most,
         is_one_cell: true,
         is_first_process: earlier.n_done == 0,
-        // Between two processes another sweep may take the device.
+        // Another sweep may take the device between two processes.
         wait: arguments.wait || earlier.n_done > 0,
     };
     let mut n_done = earlier.n_done;
@@ -159,11 +160,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             break done;
         }
         if !interrupted.load(Ordering::Relaxed) {
-            // It comes back only where there is no other process to be had.
+            // Returns only if no new process can be started.
             earlier.go_on(n_done, &warnings.borrow());
         }
     };
-    // What earlier processes of this sweep have done was done when this one began.
+    // Work of earlier processes of this sweep counts as done by this sweep, not before it.
     done.n_done_before = done.n_done_before.saturating_sub(n_done - done.n_done);
     done.n_done = n_done;
     if done.is_device_lost && since.is_some() {
@@ -237,9 +238,9 @@ fn closing(study: &Study, done: &Sweep, out: &Path) -> String {
         );
     }
     let next = if done.is_interrupted {
-        "continue with the same command; the cell that was running begins again".to_owned()
+        "continue with the same command; the cell that was running starts again".to_owned()
     } else if done.is_time_up {
-        "the time is up; the same command goes on with the cells that wait".to_owned()
+        "the time is up; the same command continues with the waiting cells".to_owned()
     } else {
         format!("batchlab report {out} --html report.html")
     };

@@ -1,4 +1,4 @@
-//! A trained model that the command line names, and the data that it is evaluated on.
+//! A trained model named on the command line, and the data to evaluate it on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,30 +24,32 @@ use crate::named::named_run;
 use crate::progress::Notes;
 use crate::say::say;
 
-/// Which model, on what.
+/// The model and its data.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Choice {
-    /// A run, `results/<study>/runs/<run_id>`, only its identifier, or `results/<study>` for the newest
-    /// there, whose newest checkpoint is taken; or a checkpoint, a file `step-....safetensors`.
+    /// A run, given as `results/<study>/runs/<run_id>`, by its ID, or as `results/<study>` for the
+    /// newest one there; its newest checkpoint is used. Or a checkpoint file
+    /// `step-....safetensors`.
     #[arg(value_name = "RUN|CHECKPOINT")]
     trained: PathBuf,
-    /// Other data than those of the run: a data file, a configuration file with a [dataset], or changes such
-    /// as `path=other.extxyz`. What is not given is as in training: target, unit, edges.
+    /// Data other than the run's: a data file, a configuration file with a [dataset], or overrides
+    /// such as `path=other.extxyz`. Everything else is as in training: target, unit, edges.
     #[arg(value_name = "FILE|CONFIG|KEY=VALUE")]
     inputs: Vec<String>,
-    /// The same as a data set's name, with its keys after it, or a data file or configuration file:
+    /// The same by data set name, followed by its keys, or by data file or configuration file:
     /// `--dataset structures path=mine.extxyz`.
     #[arg(long, value_name = "NAME|FILE|CONFIG")]
     dataset: Option<String>,
-    /// Accept data that are made in another way than those of training, with a warning: another edge
-    /// rule, unit or scaling of features. Graphs with elements that training did not have are left out.
+    /// Accept data prepared differently from the training data (another edge rule, unit or scaling
+    /// of features), with a warning. Graphs with elements unseen in training are left out.
     #[arg(long)]
     allow_mismatch: bool,
-    /// Batching strategy: a label such as `static-64`, or a table such as
-    /// `name = "packed", batch_size = 32`. Without it, the batcher of the run's evaluations.
+    /// Batching strategy: a label such as `static-64`, or a table such as `name = "packed",
+    /// batch_size = 32`. Defaults to the batcher of the run's evaluations.
     #[arg(long, value_name = "LABEL|TOML")]
     batcher: Option<String>,
-    /// `train`, `validation`, `test` or `all`. By default the run's own test graphs; of other data, all.
+    /// `train`, `validation`, `test` or `all`. Defaults to the run's test graphs, or to all graphs
+    /// of other data.
     #[arg(long)]
     subset: Option<String>,
     #[command(flatten)]
@@ -60,7 +62,7 @@ pub(crate) struct Evaluated {
     pub(crate) evaluation: ModelEvaluation,
 }
 
-/// A checkpoint, and the data that it is asked about.
+/// A checkpoint, and the data to use it on.
 pub(crate) struct Asked<'a> {
     checkpoint: Checkpoint,
     config: Config,
@@ -69,19 +71,19 @@ pub(crate) struct Asked<'a> {
     device: Option<&'a str>,
 }
 
-/// A model that is open, and what it is asked about.
+/// An opened model, and its input data.
 pub(crate) struct Opened {
     pub(crate) model: TrainedModel,
     pub(crate) subset: SubsetChoice,
 }
 
 impl Choice {
-    /// The batcher as it was given.
+    /// The batcher as given.
     pub(crate) fn batcher_text(&self) -> Option<&str> {
         self.batcher.as_deref()
     }
 
-    /// What is asked for, before anything but the checkpoint is read.
+    /// Resolves the request, reading nothing but the checkpoint.
     pub(crate) fn asked(&self) -> Result<Asked<'_>> {
         self.engine.start()?;
         let checkpoint = read(&self.trained)?;
@@ -102,7 +104,7 @@ impl Choice {
         let Some(DataLike { name, path, dataset }) = given.like(trained)? else {
             return Ok(None);
         };
-        // Paths of training start where its configuration lies.
+        // Relative paths in the training configuration start at its own directory.
         let folders = [search_folders(&path), search_folders(&state.config_path)];
         let mismatch = if self.allow_mismatch { Mismatch::Allowed } else { Mismatch::Refused };
         Ok(Some(OtherData { name, dataset, search: folders.concat(), mismatch }))
@@ -134,9 +136,9 @@ impl Choice {
 }
 
 impl Asked<'_> {
-    /// The batcher that an option names.
+    /// Parses the batcher given by an option.
     pub(crate) fn batcher(&self, text: &str) -> Result<Box<dyn Batcher>> {
-        // As many graphs in a batch as in the run's own evaluations.
+        // The same batch size as in the run's own evaluations.
         let size = self.config.evaluation.batcher.batch_size().unwrap_or(64);
         let dataset = self.other.as_ref().map_or(&self.config.dataset, |other| &other.dataset);
         let size = BatchSize::try_from(size)?;
@@ -151,7 +153,7 @@ impl Asked<'_> {
     }
 }
 
-/// Prints the notes of data sets while they are read.
+/// Prints the notes of data sets while they are loaded.
 pub(crate) struct LoadingNotes;
 
 impl Observer for LoadingNotes {
@@ -160,7 +162,7 @@ impl Observer for LoadingNotes {
     }
 }
 
-/// A checkpoint by its path, or the newest one of a run.
+/// Reads a checkpoint by path, or the newest one of a run.
 pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
     if trained.is_file() {
         return Ok(Checkpoint::read(trained).map_err(DataFault::of)?);

@@ -1,4 +1,4 @@
-//! `batchlab verdict`: judges times that another program has recorded.
+//! `batchlab verdict`: judges times recorded by other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,16 +12,16 @@ use crate::exit::DataFault;
 use crate::output::{json, print};
 use crate::share::share;
 
-/// Judge times that another program has recorded, by the procedure of every verdict.
+/// Judge times recorded by another program, by the same procedure as every verdict.
 ///
-/// The file is CSV with a heading: `strategy`, `seconds`, `n_output` (graphs that were trained in these
+/// The file is CSV with a header: `strategy`, `seconds`, `n_output` (graphs trained in these
 /// seconds), and either `block` or `run`.
 ///
-/// `block`: the strategies took turns in one process, in blocks numbered from 1, in every second block in the
-/// order of the one before backwards; block 0 is the warm-up. Blocks 1 and 2, 3 and 4, ... are pairs. With
-/// several processes, `cell` tells them apart.
+/// `block`: the strategies were interleaved in one process, in blocks numbered from 1, every second
+/// block in the reverse order of the one before; block 0 is the warm-up. Blocks 1 and 2, 3 and 4,
+/// ... are pairs. With several processes, `cell` tells them apart.
 ///
-/// `run`: every run is a process of its own, and its rows are added up.
+/// `run`: every run is a separate process, and its rows are added up.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[arg(value_name = "FILE.csv")]
@@ -30,13 +30,13 @@ pub(crate) struct Arguments {
     asked: Asked,
 }
 
-/// How times are judged.
+/// How to judge times.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Asked {
-    /// Strategy that all others are held against, named before looking at the times.
+    /// Strategy to compare all others with, named before looking at the times.
     #[arg(long, value_name = "STRATEGY")]
     reference: Option<String>,
-    /// Differences up to this share are called equal; 2% by default.
+    /// Differences up to this share count as equal; 2% by default.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     margin: Option<f64>,
     /// Print the verdict as JSON.
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     print(&judged(&arguments.file, &arguments.asked)?)
 }
 
-/// The verdict about the times in a file, as it is printed.
+/// The verdict on the times in a file, as printed.
 pub(crate) fn judged(file: &Path, asked: &Asked) -> Result<String> {
     let times = read(file)?;
     if let Some(reference) = &asked.reference

@@ -1,4 +1,4 @@
-//! `batchlab weights`: the parameters of a trained model, for other programs.
+//! `batchlab weights`: exports the parameters of a trained model.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,17 +11,18 @@ use crate::out_file::{Force, Kind, OutFile};
 use crate::say::say;
 use crate::trained::read;
 
-/// Write the weights of a trained model as safetensors, which Python and others read.
+/// Write the weights of a trained model as safetensors, for Python and other programs.
 ///
-/// Only the parameters, under the names that the model gives them; the metadata hold the run, the step
+/// Contains only the parameters, under the model's own names; the metadata hold the run, the step
 /// and the configuration.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// A run, `results/<study>/runs/<run_id>`, only its identifier, or `results/<study>` for the newest
-    /// there, whose newest checkpoint is taken; or a checkpoint, a file `step-....safetensors`.
+    /// A run, given as `results/<study>/runs/<run_id>`, by its ID, or as `results/<study>` for the
+    /// newest one there; its newest checkpoint is used. Or a checkpoint file
+    /// `step-....safetensors`.
     #[arg(value_name = "RUN|CHECKPOINT")]
     trained: PathBuf,
-    /// The file; it appears when it is complete.
+    /// Output file; it appears once it is complete.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]

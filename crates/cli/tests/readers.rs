@@ -1,11 +1,11 @@
-//! Results of the real binary, opened by the readers that analysts use; and engines in Python.
+//! Opens results of the real binary with the readers that analysts use, and tests engines in
+//! Python.
 //!
-//! The readers are Python packages: DuckDB, pandas and pyarrow, polars where it is installed, and
-//! safetensors for weights; jsonschema for the schemas that editors use.
-//! The interpreter is that of `BATCHLAB_PYTHON`, or of `.venv` in the folder of the workspace, or
-//! `python3`. Tests whose packages it lacks are ignored, and say so; with
-//! `BATCHLAB_REQUIRE_READERS=1` they fail. A harness of its own makes this possible: that of Rust
-//! cannot ignore a test while it runs.
+//! The readers are Python packages: DuckDB, pandas and pyarrow, polars if installed, and
+//! safetensors for weights; jsonschema for the schemas that editors use. The interpreter is
+//! `BATCHLAB_PYTHON`, or the one in `.venv` in the workspace directory, or `python3`. Tests whose
+//! packages are missing are ignored and say so; with `BATCHLAB_REQUIRE_READERS=1` they fail. This
+//! requires a custom harness, since Rust's cannot ignore a test at run time.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 #![allow(clippy::print_stderr, reason = "says what was not checked")]
@@ -24,7 +24,7 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use batchlab_core::record::Table;
 use libtest_mimic::{Arguments, Completion, Trial};
 
-/// All that there are.
+/// All sinks.
 const SINKS: &str = "sink=[{ name = \"parquet\" }, { name = \"csv\" }, { name = \"jsonl\" }]";
 
 fn main() -> ExitCode {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         test("the_queries_for_duckdb_run", &["duckdb"], run_queries),
         test("twins_for_pandas_give_its_numbers", &["pandas", "pyarrow"], || check_twins("pandas")),
         test("twins_for_polars_give_its_numbers", &["polars"], || check_twins("polars")),
-        // Spark needs Java, and minutes: it is tried only where it is installed.
+        // Spark needs Java, and minutes, so it is tested only where it is installed.
         test("twins_for_spark_give_its_numbers", &["pyspark", "pyarrow"], || check_twins("spark")),
         test("the_published_tables_of_the_study", &["duckdb", "scipy"], check_published),
         test("engines_the_toy_learns", &["numpy", "duckdb"], engines::the_toy_learns),
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     libtest_mimic::run(&Arguments::from_args(), tests).exit_code()
 }
 
-/// A test that is ignored where the interpreter lacks one of the packages.
+/// A test that is ignored if the interpreter lacks one of the packages.
 fn test(name: &str, packages: &'static [&str], check: impl FnOnce() + Send + 'static) -> Trial {
     Trial::ignorable_test(name, move || {
         if let Some(missing) = missing(packages) {
@@ -73,7 +73,7 @@ fn test(name: &str, packages: &'static [&str], check: impl FnOnce() + Send + 'st
     })
 }
 
-/// What the interpreter lacks.
+/// The packages that the interpreter lacks.
 fn missing(packages: &[&str]) -> Option<String> {
     const FIND: &str = "import importlib.util as i, sys\n\
         print(*[name for name in sys.argv[1:] if i.find_spec(name) is None])";
@@ -90,7 +90,7 @@ fn missing(packages: &[&str]) -> Option<String> {
     }
 }
 
-/// The page's tables are those of the authors' files, where these are.
+/// The page's tables match the authors' files, if these are available.
 fn check_published() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     if !root.join("../shared/data/study-csv").exists() {
@@ -131,7 +131,7 @@ fn short_run(out: &Path) {
     succeed(run.arg(out));
 }
 
-/// The schemas for editors take every configuration and study that comes with batchlab.
+/// The editor schemas accept every bundled configuration and study.
 fn check_schemas() {
     for (folder, arguments) in
         [("configs", &["schema"][..]), ("configs/study", &["schema", "--study"])]
@@ -149,10 +149,10 @@ fn check_schemas() {
     }
 }
 
-/// What a script says that gets `input`.
+/// The output of a script given `input`.
 fn given(script: &mut Command, input: &[u8]) -> String {
     let mut script = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    // A script that ends early does not read all of it.
+    // A script that exits early does not read all of it.
     let _ = script.stdin.take().unwrap().write_all(input);
     let output = script.wait_with_output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -160,7 +160,7 @@ fn given(script: &mut Command, input: &[u8]) -> String {
     printed
 }
 
-/// What `batchlab sql` prints runs, on the study that comes with batchlab.
+/// The output of `batchlab sql` runs on the bundled study.
 fn run_queries() {
     let printed = printed_queries(&root().join("results/example"), "duckdb");
     let lines = given(Command::new(python()).arg(script("snippets.py")), &printed);
@@ -174,7 +174,7 @@ fn printed_queries(dir: &Path, tool: &str) -> Vec<u8> {
     succeed(print.arg("sql").arg(dir).args(["--tool", tool])).stdout
 }
 
-/// CSV and JSON Lines, as a run writes them and as an export does, hold what Parquet holds.
+/// CSV and JSON Lines, written by a run or by an export, hold the same data as Parquet.
 fn check_text(dir: &Path) {
     let exported = dir.join("exported");
     std::fs::create_dir(&exported).unwrap();
@@ -226,8 +226,8 @@ fn check_weights() {
     assert!(n_parameter > 1000, "{n_parameter}");
 }
 
-/// Two batch sizes, two data sets of one name, two models and two ways of timing; of invented runs, of
-/// which some are left out. Their reports differ from setting to setting.
+/// Two batch sizes, two data sets with the same name, two models and two timing modes, of invented
+/// runs, some of which are excluded. Their reports differ from setting to setting.
 fn several_settings(dir: &Path) {
     let settings = [
         ("a", "stages", "schnet", "0123456789abcdef"),
@@ -253,7 +253,7 @@ fn several_settings(dir: &Path) {
                 if run.batcher == "static-constant" && run.repeat == Some(1) {
                     run.n_attempt = Some(2);
                 }
-                // It goes on from the checkpoint of another one.
+                // It continues from the checkpoint of another run.
                 if run.batcher == "exact" && run.repeat == Some(0) && batch_size == 32 {
                     run.parent = Some("earlier".into());
                 }
@@ -262,7 +262,7 @@ fn several_settings(dir: &Path) {
     }
 }
 
-/// The queries under the figures of a report give the figures' numbers.
+/// The queries shown with a report's figures reproduce the figures' numbers.
 fn check_numbers() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     several_settings(dir.path());
@@ -275,7 +275,7 @@ fn check_numbers() {
     }
 }
 
-/// And so do the queries that are printed for another tool.
+/// The queries printed for another tool reproduce them too.
 fn check_twins(tool: &str) {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let results = dir.path().join("results");
@@ -302,7 +302,7 @@ fn assert_compared(lines: &str, id: &str) {
     assert!(n >= 40, "{id}: {n} numbers compared:\n{lines}");
 }
 
-/// Runs a command that has to succeed.
+/// Runs a command that must succeed.
 fn succeed(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(

@@ -1,4 +1,4 @@
-//! When the state of training is saved.
+//! When to save the training state.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::number::Positive;
 
-/// When the state of training is saved: after `steps` steps, after `minutes` minutes, or at whichever
-/// comes first; and after the last step.
+/// When to save the training state: every `steps` steps or every `minutes` minutes, whichever comes
+/// first, and after the last step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Checkpointing {
@@ -21,23 +21,23 @@ pub struct Checkpointing {
     /// Minutes between two checkpoints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes: Option<Positive>,
-    /// How many of the newest checkpoints are kept.
+    /// Number of most recent checkpoints to keep.
     #[serde(default = "default_keep")]
     pub keep: NonZeroU32,
 }
 
-/// `"none"`, or when the state is saved.
+/// `"none"`, or when to save the state.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(into = "Written")]
 pub enum Saving {
     /// Only when the run is interrupted.
     Never,
-    /// At these times, and after the last step.
+    /// At these intervals, and after the last step.
     At(Checkpointing),
 }
 
 impl Saving {
-    /// When it is saved; `None`: never.
+    /// When to save the state; `None`: never.
     #[must_use]
     pub fn at(self) -> Option<Checkpointing> {
         match self {
@@ -47,7 +47,7 @@ impl Saving {
     }
 }
 
-/// As it is written.
+/// The form in the file.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Written {
@@ -63,7 +63,7 @@ impl From<Saving> for Written {
     }
 }
 
-// By hand, so that a mistake within the table keeps its place and its message.
+// Implemented by hand, so that an error within the table keeps its position and message.
 impl<'de> Deserialize<'de> for Saving {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct WordOrTable;
@@ -98,7 +98,7 @@ impl JsonSchema for Saving {
 }
 
 impl Checkpointing {
-    /// How many are kept by default: if the newest is damaged, there is the one before.
+    /// The default for `keep`: if the newest checkpoint is damaged, the previous one is left.
     pub const KEEP: NonZeroU32 = NonZeroU32::new(2).expect("2 is not 0");
 }
 

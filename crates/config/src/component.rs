@@ -1,4 +1,4 @@
-//! The tables that select a component by name. Each is read once, here.
+//! Tables that select a component by name. Each is read only once, here.
 
 pub(crate) mod compatibility;
 pub(crate) mod explain;
@@ -15,7 +15,7 @@ use crate::text::{Source, Table, Value};
 use explain::mistake;
 use schema::component_schema;
 
-/// The component of a kind that a table has to have. `place` is how the file names it.
+/// The mandatory component of a kind. `place` is its path in the file.
 pub(crate) fn required<T: Selectable + ?Sized>(
     source: &Source,
     table: &Table<'_>,
@@ -24,7 +24,7 @@ pub(crate) fn required<T: Selectable + ?Sized>(
     optional(source, table)?.ok_or_else(|| missing(source, place, &names(T::KIND).join(", ")))
 }
 
-/// There is no such table; `names` are the components that it can name.
+/// The error for a missing table; `names` lists the components that it could name.
 pub(crate) fn missing(source: &Source, place: &str, names: &str) -> Diagnostic {
     source.whole(format!("there is no [{place}]")).help(format!(
         "add [{place}] with name = one of: {names}; or give {place}=NAME on the command line"
@@ -90,7 +90,7 @@ pub(crate) fn read<T: Selectable + ?Sized>(
     T::of(component).ok_or_else(|| source.at(&span, format!("\"{name}\" is not a {kind}")))
 }
 
-/// The component that a table names, and the table.
+/// The registration of the component that a table names, and the table.
 pub(crate) fn registration<'v, 't>(
     source: &Source,
     kind: Kind,

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::evaluation::{Evaluation, Split};
 use crate::training::Training;
 
-/// Everything that defines a run. Serialising it gives the resolved configuration, all defaults
+/// Everything that defines a run. Serialising it gives the resolved configuration with all defaults
 /// filled in.
-// With other type parameters, it is read without its components, which are read before.
+// Other type parameters allow parsing it without its components, which are parsed first.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Config", bound = "")]
@@ -19,7 +19,7 @@ pub struct Config<
     B = Box<dyn Batcher>,
     S = Vec<Box<dyn Sink>>,
 > {
-    /// Study that the run belongs to; results of one study lie in one folder.
+    /// Name of the study that the run belongs to; the results of a study share one directory.
     #[serde(default = "default_study")]
     pub study: String,
     /// Device of the engine: `cpu` or `cuda:0`.
@@ -37,16 +37,16 @@ pub struct Config<
     #[schemars(schema_with = "crate::component::schema::batchers")]
     #[schemars(extend("x-known-as" = ["dataloader", "loader", "sampler"]))]
     pub batcher: B,
-    /// Which graphs are held out for evaluation.
+    /// Which graphs to hold out for evaluation.
     #[serde(default)]
     pub split: Split,
-    /// How models are evaluated.
+    /// How to evaluate models.
     #[schemars(extend("x-known-as" = ["eval"]))]
     pub evaluation: Evaluation<B>,
-    /// How models are trained.
+    /// How to train models.
     #[schemars(extend("x-known-as" = ["trainer", "train"]))]
     pub training: Training,
-    /// The formats in which results are written.
+    /// Output formats for results.
     #[schemars(schema_with = "crate::component::schema::sinks")]
     pub sink: S,
 }

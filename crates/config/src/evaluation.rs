@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::number::Fraction;
 
-/// Which graphs, or nodes of one graph, are held out for evaluation: the split that was published with the data, or else a random one,
-/// drawn with `training.seeds.split`.
+/// Which graphs, or nodes of one graph, to hold out for evaluation: the split published with the
+/// data, or else a random one, drawn with `training.seeds.split`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Split {
-    /// Whether to use the split that comes with the data, where there is one.
+    /// Whether to use the split that comes with the data, if any.
     pub published: bool,
     /// Share of the graphs, or of the nodes of one graph, for validation, rounded down.
     #[schemars(extend("x-replaces" = ["per_class"]))]
@@ -23,20 +23,20 @@ pub struct Split {
     #[schemars(extend("x-replaces" = ["per_class"]))]
     #[schemars(extend("x-known-as" = ["test_split"]))]
     pub test: Fraction,
-    /// In place of shares, so many graphs, or nodes of one graph, of each class; all others are for
-    /// testing. (20 and 30 in Shchur et al. 2018, arXiv 1811.05868.)
+    /// Instead of shares, fixed numbers of graphs, or of nodes of one graph, per class; all others
+    /// are for testing. (20 and 30 in Shchur et al. 2018, arXiv 1811.05868.)
     #[schemars(extend("x-replaces" = ["validation", "test"]))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_class: Option<PerClass>,
 }
 
-/// Members of each class that are drawn for training and validation.
+/// Number of members of each class to draw for training and validation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PerClass {
-    /// For training.
+    /// Per class for training.
     pub train: NonZeroU32,
-    /// For validation.
+    /// Per class for validation.
     pub validation: NonZeroU32,
 }
 
@@ -51,22 +51,22 @@ impl Default for Split {
     }
 }
 
-/// How models are evaluated: always on all graphs of a subset, in batches that do not depend on the
+/// How to evaluate models: always on all graphs of a subset, in batches that do not depend on the
 /// batcher under study.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Evaluation", bound = "")]
 pub struct Evaluation<B = Box<dyn Batcher>> {
-    /// The batcher for evaluations; the same for all runs that are compared. It must not lose graphs. By
-    /// default `dynamic` on many graphs, and `full` on one.
+    /// The batcher for evaluations, the same for all runs to be compared. It must not drop graphs.
+    /// Defaults to `dynamic` for many graphs and `full` for a single graph.
     #[schemars(schema_with = "crate::component::schema::batchers")]
     pub batcher: B,
-    /// Steps between evaluations, or epochs with `training.epochs`; without it, only before the first step
-    /// and after the last.
+    /// Steps between evaluations, or epochs with `training.epochs`. If omitted, evaluates only
+    /// before the first and after the last step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub every: Option<NonZeroU64>,
-    /// Whether to evaluate in batches of the batcher under study as well, if it has another name than that
-    /// of the evaluations; these rows have its name, and decide nothing.
+    /// Whether to evaluate with the batcher under study as well, if its name differs from that of
+    /// the evaluation batcher. These rows carry its name and never affect decisions.
     #[serde(default)]
     pub own_batches: bool,
     /// Subsets to evaluate: `train`, `validation`, `test`.
@@ -78,13 +78,13 @@ fn default_subsets() -> Vec<Subset> {
     vec![Subset::Validation, Subset::Test]
 }
 
-/// One of the subsets that the split makes.
+/// A subset of the split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subset {
-    /// Graphs that the model is trained on.
+    /// Graphs for training.
     Train,
-    /// Graphs for choices during training.
+    /// Graphs for decisions during training.
     Validation,
     /// Graphs for the final evaluation.
     Test,

@@ -1,4 +1,4 @@
-//! What a JSON schema says of a value: the forms that it may have, their keys, words and types.
+//! What a JSON schema says about a value: its possible forms, their keys, words and types.
 
 use serde_json::Value as Json;
 use toml::de::DeValue;
@@ -11,7 +11,7 @@ pub(crate) fn forms(schema: &Json) -> Vec<&Json> {
     choices.map_or_else(|| vec![schema], |choices| choices.iter().flat_map(forms).collect())
 }
 
-/// The forms that a table may have; of components, that of its name.
+/// The possible forms of a table; for components, only the one with its name.
 fn of_name<'s>(schema: &'s Json, table: &Table<'_>) -> impl Iterator<Item = &'s Json> {
     let name = word(table, "name").map(str::to_owned);
     forms(schema).into_iter().filter(move |form| {
@@ -25,14 +25,14 @@ pub(crate) fn form<'s>(schema: &'s Json, table: &Table<'_>, key: &str) -> Option
     of_name(schema, table).find(|form| form["properties"].get(key).is_some())
 }
 
-/// The schema of a key of a table; null if there is none.
+/// The schema of a key of a table; null if unknown.
 pub(crate) fn within<'s>(schema: &'s Json, table: &Table<'_>, key: &str) -> &'s Json {
     form(schema, table, key).map_or(&Json::Null, |form| &form["properties"][key])
 }
 
-/// What stands at a place of a table.
+/// The item at a position in a table.
 pub(crate) enum Found<'a, 't> {
-    /// A key that the schema does not know, and those that it knows there.
+    /// An unknown key, and the keys that are known there.
     UnknownKey(&'a str, Vec<&'a str>),
     /// A value, and its schema.
     Value(&'a Value<'t>, &'a Json),
@@ -82,7 +82,7 @@ fn type_of(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-/// The types that a value may have.
+/// The possible types of a value.
 fn types(schema: &Json) -> Vec<&str> {
     let mut all = Vec::new();
     for form in forms(schema) {
@@ -102,7 +102,7 @@ fn types(schema: &Json) -> Vec<&str> {
     all
 }
 
-/// Whether a value has a type that it may have; true if nothing is known.
+/// Whether a value has one of its possible types; true if nothing is known.
 pub(crate) fn has_type(schema: &Json, value: &DeValue<'_>) -> bool {
     fits(&types(schema), type_of(value)) || types(schema).is_empty()
 }
@@ -111,7 +111,7 @@ fn fits(types: &[&str], own: &str) -> bool {
     types.contains(&own) || own == "integer" && types.contains(&"number")
 }
 
-/// What a value may be, in words.
+/// The possible forms of a value, in words.
 pub(crate) fn in_words(schema: &Json) -> String {
     let minimum = forms(schema).into_iter().find_map(|form| form["minimum"].as_u64());
     let words: Vec<String> = words(schema).iter().map(|word| format!("\"{word}\"")).collect();
@@ -128,7 +128,7 @@ pub(crate) fn in_words(schema: &Json) -> String {
     types(schema).iter().map(word).collect::<Vec<_>>().join(" or ")
 }
 
-/// The words that a value may be.
+/// The possible string values.
 pub(crate) fn words(schema: &Json) -> Vec<&str> {
     let mut all = Vec::new();
     for form in forms(schema) {
@@ -138,7 +138,7 @@ pub(crate) fn words(schema: &Json) -> Vec<&str> {
     all
 }
 
-/// What may be written in the place of a value: tables with this value in them, or else all words and tables.
+/// Suggested replacements for a value: tables that contain it, or else all words and tables.
 pub(crate) fn instead(schema: &Json, value: &DeValue<'_>, typed: &str) -> Option<String> {
     let (mut with_typed, mut all) = (Vec::new(), Vec::new());
     for form in forms(schema) {
@@ -155,7 +155,7 @@ pub(crate) fn instead(schema: &Json, value: &DeValue<'_>, typed: &str) -> Option
     Some(if list.is_empty() { last } else { format!("{} or {last}", list.join(", ")) })
 }
 
-/// A table with the keys that it has to have, and whether `typed` is the value of one.
+/// A table with its required keys, and whether `typed` is the value of one of them.
 fn table(form: &Json, own: &str, typed: &str) -> (String, bool) {
     let required = form["required"].as_array().into_iter().flatten().filter_map(Json::as_str);
     let mut keys: Vec<&str> = required.collect();
@@ -167,7 +167,7 @@ fn table(form: &Json, own: &str, typed: &str) -> (String, bool) {
     let mut has_typed = false;
     let pair = |key: &&str| {
         let types = types(&form["properties"][*key]);
-        // Several numbers may be equal; several names hardly are.
+        // Several numbers may be equal; several names hardly ever are.
         if fits(&types, own) && !(own == "string" && has_typed) {
             has_typed = true;
             return format!("{key} = {typed}");

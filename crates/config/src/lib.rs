@@ -1,11 +1,11 @@
-//! Configurations of runs and studies: TOML, read and checked before anything is loaded.
+//! Configurations of runs and studies: TOML, parsed and checked before anything is loaded.
 //!
-//! There is one language and one reader, [`StudyFile`]: a run's configuration is a study of one run.
-//! It has three rooms. `text` makes tables with places of a file and of changes from the command line, and
-//! puts one over another. `component` finds and reads the components that tables name. `study` expands lists
-//! into runs. Reading a run takes four steps, each with its own kind of error: the text must be TOML, each
-//! component's table must fit the component of that name, the rest must have the fields of [`Config`], and the
-//! components must fit each other.
+//! There is one language and one reader, [`StudyFile`]: the configuration of a run is a study of
+//! one run. The crate has three parts. `text` turns a file and command-line overrides into tables
+//! with source positions, and merges them. `component` finds and parses the components that tables
+//! name. `study` expands lists into runs. Reading a run takes four steps, each with its own kind of
+//! error: the text must be TOML, each component's table must fit the component of that name, the
+//! rest must have the fields of [`Config`], and the components must be compatible.
 //!
 //! This crate names no plugin and does not know what a run does.
 
@@ -34,15 +34,15 @@ pub use study::{Setting, StudyFile, ToForecast};
 pub use text::diagnostic::Diagnostic;
 pub use training::{Seeds, Timing, Training};
 
-/// What a program adds to every configuration.
+/// Defaults that a program adds to every configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Defaults {
-    /// TOML with tables for those that a configuration lacks.
+    /// Default tables, as TOML, for those that a configuration lacks.
     pub tables: &'static str,
-    /// The batcher of evaluations, as TOML, where the data set holds many graphs; of one that is given without
-    /// a name, or without a batch size that it needs, what it lacks.
+    /// The default evaluation batcher, as TOML, for data sets of many graphs. It also completes a
+    /// batcher given without a name, or without a batch size that it needs.
     pub of_graphs: &'static str,
-    /// The same, where it holds the nodes of one.
+    /// The same, for data sets of nodes of one graph.
     pub of_nodes: &'static str,
     /// Batching strategies by label.
     pub labels: Labels<'static>,

@@ -1,4 +1,4 @@
-//! Reads and checks a configuration.
+//! Parses and checks a configuration.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use crate::text::diagnostic::Diagnostic;
 use crate::text::{Source, Span, Table, Value, inner, placed};
 use crate::training::Timing;
 
-/// A configuration that has passed every check that needs no data.
+/// A configuration that has passed every check possible without data.
 #[derive(Debug)]
 pub struct LoadedConfig {
     pub config: Config,
@@ -33,7 +33,7 @@ pub struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// The file, for messages; without one, everything is from the command line.
+    /// The file name for messages. Without a file, everything came from the command line.
     #[must_use]
     pub fn name_of_file(&self) -> String {
         if self.path.as_os_str().is_empty() {
@@ -42,8 +42,8 @@ impl LoadedConfig {
         self.path.display().to_string()
     }
 
-    /// Hash of the resolved configuration. Two runs with the same hash differ only in the machine,
-    /// the code and the data.
+    /// Hash of the resolved configuration. Runs with the same hash differ only in machine, code and
+    /// data.
     #[must_use]
     pub fn hash(&self) -> String {
         sha256(self.to_json().as_bytes())
@@ -52,7 +52,7 @@ impl LoadedConfig {
     /// The resolved configuration as JSON.
     ///
     /// # Panics
-    /// If a plugin's description is not a tree of plain values.
+    /// If a plugin's options do not serialise to a tree of plain values.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(&self.config).expect("a configuration is a tree of plain values")
@@ -61,7 +61,7 @@ impl LoadedConfig {
     /// The resolved configuration as TOML, which can be run again.
     ///
     /// # Panics
-    /// As [`LoadedConfig::to_json`].
+    /// See [`LoadedConfig::to_json`].
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.config).expect("what was read from TOML can be written as TOML")
@@ -76,10 +76,10 @@ pub(crate) fn read_text(path: &Path) -> Result<String, Diagnostic> {
     })
 }
 
-/// A configuration without its components, which are read separately for the places of errors.
+/// A configuration without its components, which are parsed separately to get positions for errors.
 type WithoutComponents = Config<IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny>;
 
-/// The configuration of one run from its tables, which end up with the default evaluation.
+/// The configuration of one run from its tables. The default evaluation is added to the tables.
 pub(crate) fn config(
     source: &Source,
     root: &mut Spanned<Table<'_>>,
@@ -115,7 +115,7 @@ pub(crate) fn config(
     }
 }
 
-/// Adds what the batcher of evaluations lacks.
+/// Completes the evaluation batcher.
 fn fill_evaluation<'t>(
     source: &Source,
     root: &mut Table<'t>,
@@ -127,7 +127,7 @@ fn fill_evaluation<'t>(
         Level::Nodes => defaults.of_nodes,
     };
     let default = DeTable::parse(default).map_err(|error| source.whole(error.message()))?;
-    // Spans of another text mean nothing here.
+    // Spans of another text are meaningless here.
     let default: Table<'t> = placed(default.into_inner(), &|_| 0..0);
     if default.is_empty() {
         return Ok(());
@@ -149,13 +149,13 @@ fn fill_evaluation<'t>(
     Ok(())
 }
 
-/// The value of a key, an empty table if there is none.
+/// The value of a key; inserts an empty table if it is missing.
 fn entry<'a, 't>(table: &'a mut Table<'t>, key: &'static str) -> &'a mut Value<'t> {
     let key: Spanned<DeString<'t>> = Spanned::new(0..0, key.into());
     table.entry(key).or_insert_with(|| Spanned::new(0..0, DeValue::Table(Table::new())))
 }
 
-/// The place of the last key of a path that is there.
+/// The position of the last existing key of a path.
 fn place(root: &Table<'_>, path: &str) -> Span {
     let (mut table, mut span) = (root, 0..0);
     for key in path.split('.') {
@@ -167,7 +167,7 @@ fn place(root: &Table<'_>, path: &str) -> Span {
     span
 }
 
-/// The first broken rule of those that serde cannot check, and its key.
+/// The first violated rule that serde cannot check, with its key.
 fn broken_rule(config: &Config) -> Option<(&'static str, String)> {
     let Config { split, training, evaluation, .. } = config;
     let held_out = f64::from(split.validation) + f64::from(split.test);

@@ -4,7 +4,7 @@ use batchlab_core::checked_number;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-/// A whole number that results can hold, whose integers are signed: at most 2^63 - 1.
+/// An integer that results can store: they are signed, so at most 2^63 - 1.
 pub(crate) fn recordable<'de, D: Deserializer<'de>, T>(deserializer: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de> + Into<u64> + Copy,
@@ -20,7 +20,7 @@ where
     )))
 }
 
-/// The same where it may be left out.
+/// The same for an optional key.
 pub(crate) fn recordable_option<'de, D: Deserializer<'de>, T>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error>
@@ -53,14 +53,14 @@ checked_number! {
 }
 
 impl Fraction {
-    /// For defaults, which are right.
+    /// For defaults that are known to be valid.
     pub(crate) const fn new(value: f64) -> Self {
         Self(value)
     }
 }
 
 impl Positive {
-    /// For defaults, which are right.
+    /// For defaults that are known to be valid.
     pub(crate) const fn new(value: f64) -> Self {
         Self(value)
     }

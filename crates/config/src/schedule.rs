@@ -1,4 +1,4 @@
-//! What evaluations during training decide: the learning rate, and the end.
+//! Decisions based on evaluations during training: the learning rate, and when to stop.
 
 use std::num::NonZeroU32;
 
@@ -10,26 +10,26 @@ use crate::number::{Fraction, NotNegative};
 /// How long a model is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// So many steps.
+    /// This many steps.
     Steps(u64),
-    /// So many epochs, each of as many steps as the batcher makes of it.
+    /// This many epochs, each with as many steps as the batcher makes of it.
     Epochs(u64),
 }
 
-/// Reduces the learning rate when the loss on the validation set no longer falls; what counts are the
-/// evaluations after the first step. (`ReduceLROnPlateau` of `PyTorch`, with a relative threshold.)
+/// Reduces the learning rate when the validation loss stops falling; only evaluations after the
+/// first step count. (`ReduceLROnPlateau` of `PyTorch`, with a relative threshold.)
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plateau {
-    /// Factor on the learning rate.
+    /// Factor by which the learning rate is multiplied.
     pub factor: Fraction,
-    /// Evaluations without a lower loss that are borne; the next one reduces.
+    /// Number of evaluations without a lower loss to tolerate; the next one triggers a reduction.
     pub patience: u32,
-    /// Evaluations after a reduction that do not count.
+    /// Number of evaluations to ignore after a reduction.
     pub cooldown: u32,
-    /// A loss is lower if it is below the lowest one by more than this share of it.
+    /// A loss counts as lower if it is below the lowest so far by more than this share of it.
     pub threshold: Fraction,
-    /// The learning rate is not reduced below this.
+    /// Lower bound of the learning rate.
     pub min_learning_rate: NotNegative,
 }
 
@@ -45,28 +45,28 @@ impl Default for Plateau {
     }
 }
 
-/// Ends training when the validation set is no longer predicted better, and keeps the state of the best
-/// evaluation as a checkpoint, which `evaluate`, `predict` and `weights` then use.
+/// Ends training when validation no longer improves, and keeps the state of the best evaluation as
+/// a checkpoint, which `evaluate`, `predict` and `weights` then use.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStopping {
-    /// So many evaluations without a better one end training.
+    /// Ends training after this many evaluations without an improvement.
     pub patience: NonZeroU32,
-    /// Training does not end before so many epochs are complete.
+    /// Minimum number of complete epochs before training may end.
     #[serde(default)]
     pub min_epochs: u64,
-    /// What is compared. By default the accuracy for classes, the loss for numbers.
+    /// The criterion. Defaults to accuracy for classes and loss for numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Criterion>,
 }
 
-/// What makes one evaluation better than another.
+/// The criterion by which one evaluation is better than another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Criterion {
     /// A lower loss.
     Loss,
-    /// A higher share of right classes.
+    /// A higher accuracy.
     Accuracy,
     /// A higher macro-F1.
     MacroF1,
@@ -84,7 +84,7 @@ impl Criterion {
 }
 
 impl Plateau {
-    /// The learning rate after reductions by `factor` in all.
+    /// The learning rate after reductions by a total of `factor`.
     #[must_use]
     pub fn reduced(&self, learning_rate: f64, factor: f64) -> f64 {
         (learning_rate * factor).max(self.min_learning_rate.get().min(learning_rate))

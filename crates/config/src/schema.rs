@@ -1,4 +1,4 @@
-//! The JSON schemas of configurations and studies, for editors.
+//! JSON schemas of configurations and studies, for editors.
 
 use std::sync::LazyLock;
 
@@ -9,17 +9,17 @@ use crate::component::schema::{inlined, make_optional};
 use crate::config::Config;
 use crate::study::grid::Grid;
 
-/// The schema of studies, and so of runs.
+/// The schema of studies, and thus also of runs.
 pub(crate) fn schema() -> &'static Value {
     static SCHEMA: LazyLock<Value> = LazyLock::new(study_schema);
     &SCHEMA
 }
 
-/// The schema of a configuration, with every registered component.
+/// The schema of a configuration, including every registered component.
 #[must_use]
 pub fn config_schema() -> Value {
     let mut schema = inlined(schemars::schema_for!(Config).to_value());
-    // A file may omit these.
+    // These may be omitted in a file.
     make_optional(&mut schema, &["evaluation", "sink"]);
     make_optional(&mut schema["properties"]["evaluation"], &["batcher"]);
     if let Some(object) = schema.as_object_mut() {
@@ -46,7 +46,7 @@ pub fn study_schema() -> Value {
     schema
 }
 
-/// As editors need it: a name, or the label of a strategy, may stand in the place of a component.
+/// Adapts it for editors: a name, or the label of a strategy, may replace the table of a component.
 #[must_use]
 pub fn for_editors(mut schema: Value) -> Value {
     let with_name =
@@ -61,13 +61,13 @@ pub fn for_editors(mut schema: Value) -> Value {
     schema
 }
 
-/// Options that stand in several places (`padding` in most batchers, and all of these wherever a batcher may
-/// stand), by name.
+/// Options that occur in several places (`padding` in most batchers, and all of these wherever a
+/// batcher may occur), by name.
 #[derive(Default)]
 struct Definitions(Map<String, Value>);
 
 impl Definitions {
-    /// Replaces the options of all components below by references.
+    /// Replaces the options of all nested components by references.
     fn share(&mut self, value: &mut Value) {
         match value {
             Value::Array(items) => items.iter_mut().for_each(|item| self.share(item)),

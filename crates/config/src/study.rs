@@ -1,7 +1,7 @@
-//! The one reader of configurations: a file with lists in it, and the runs that it makes.
+//! The only reader of configurations: a file with lists in it, and the runs it expands to.
 //!
-//! A study file is a run's configuration in which data set, model and batcher may be lists, and a run's
-//! configuration is a study of one run:
+//! A study file is a run's configuration in which data set, model and batcher may be lists, and a
+//! run's configuration is a study of one run:
 //!
 //! ```toml
 //! study = "quick"
@@ -52,18 +52,18 @@ use blocks::Blocks;
 pub use forecast::ToForecast;
 use lists::{Lists, is_listed};
 
-/// A configuration as it was read: of a run, or of many that are compared.
+/// A parsed configuration, of one run or of many to be compared.
 #[derive(Debug)]
 pub struct StudyFile {
-    /// Empty if there is no file.
+    /// Empty without a file.
     pub path: PathBuf,
     pub blocks: Blocks,
-    /// How often every combination is trained.
+    /// How often to train every combination.
     pub repeats: NonZeroU32,
     source: Source,
-    /// Changes of all runs.
+    /// Overrides of all runs.
     changes: Vec<Span>,
-    /// For each key that varies one change per value, as it was typed.
+    /// For each varied key, one override per value, along with the typed text.
     varied: Vec<Vec<(String, Span)>>,
     defaults: Defaults,
 }
@@ -75,24 +75,26 @@ pub struct Setting {
     pub model: String,
     /// `None` if no batcher has one, or each has its own.
     pub batch_size: Option<BatchSize>,
-    /// What differs from other variants, such as `training.prefetch=0`; empty without variants.
+    /// Distinguishes it from other variants, such as `training.prefetch=0`; empty without variants.
     pub variant: String,
     pub repeat: u32,
     pub runs: Vec<LoadedConfig>,
 }
 
 impl StudyFile {
-    /// Reads a study, or a run's configuration, which is a study of one run. `arguments` are changes
-    /// from the command line, `key=value` or `key=a,b,c`. Without a file, they are all there is.
+    /// Reads a study, or a run's configuration, which is a study of one run. `arguments` are
+    /// overrides from the command line, `key=value` or `key=a,b,c`. Without a file, they are the
+    /// whole configuration.
     ///
     /// # Errors
-    /// The first error in the file as a whole; [`StudyFile::settings`] finds those of single runs.
+    /// The first error in the file as a whole; [`StudyFile::settings`] finds those of individual
+    /// runs.
     pub fn read(
         path: Option<&Path>,
         arguments: &[String],
         defaults: Defaults,
     ) -> Result<Self, Diagnostic> {
-        // Which one is used would depend on the linker.
+        // Otherwise the linker would decide which one is used.
         if let Some(conflict) = conflicts().into_iter().next() {
             return Err(Diagnostic::new(conflict));
         }
@@ -116,8 +118,8 @@ impl StudyFile {
         Ok(Self { blocks, repeats, ..file })
     }
 
-    /// Every data set with every model, batch size and variant, in this order, once for each repeat; and every
-    /// run with every check that needs no data.
+    /// Every data set with every model, batch size and variant, in this order, once per repeat.
+    /// Every run has passed all checks possible without data.
     ///
     /// # Errors
     /// The first error.
@@ -125,7 +127,8 @@ impl StudyFile {
         let lists = Lists::new(self)?;
         let settings =
             |repeat| lists.places().map(move |place| (place, repeat)).collect::<Vec<_>>();
-        // Repeats of one setting lie far apart, and a sweep that is ended early has some of every setting.
+        // Repeats of a setting are far apart, and a sweep that ends early has some of every
+        // setting.
         let all = (0..self.repeats.get()).flat_map(settings);
         all.map(|(place, repeat)| lists.setting(place, repeat, &self.path)).collect()
     }
@@ -133,7 +136,7 @@ impl StudyFile {
     /// The run, if there is only one.
     ///
     /// # Errors
-    /// The first error; a study of several runs.
+    /// The first error, or if the study has several runs.
     pub fn only_run(&self) -> Result<LoadedConfig, Diagnostic> {
         let size = Lists::new(self)?.size();
         if size.n_run() > 1 {
@@ -159,7 +162,7 @@ impl LoadedConfig {
     /// everything that can be checked before data are loaded.
     ///
     /// # Errors
-    /// The first error; a study of several runs.
+    /// The first error, or if the study has several runs.
     pub fn read(path: &Path, overrides: &[String], defaults: Defaults) -> Result<Self, Diagnostic> {
         StudyFile::read(Some(path), overrides, defaults)?.only_run()
     }

@@ -1,4 +1,5 @@
-//! The text of a configuration, a file and changes from the command line, as tables with places.
+//! The text of a configuration, from a file and command-line overrides, parsed into tables with
+//! source positions.
 
 pub(crate) mod diagnostic;
 pub(crate) mod merge;
@@ -12,11 +13,12 @@ use toml::de::{DeTable, DeValue, Error};
 use diagnostic::Diagnostic;
 
 pub(crate) type Span = Range<usize>;
-/// A table whose keys and values have places in a [`Source`].
+/// A table whose keys and values have positions in a [`Source`].
 pub(crate) type Table<'t> = DeTable<'t>;
 pub(crate) type Value<'t> = Spanned<DeValue<'t>>;
 
-/// The file, then one line per change, as one string, so that an offset is a place in either.
+/// The file, followed by one line per override, as a single string, so that one offset identifies a
+/// position in either.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) file: String,
@@ -30,7 +32,7 @@ impl Source {
         Self { file: file.to_owned(), file_end: text.len(), text }
     }
 
-    /// Adds a change, a line of TOML; returns its place.
+    /// Adds an override, a line of TOML; returns its position.
     pub(crate) fn add(&mut self, line: &str) -> Span {
         let start = self.text.len();
         self.text.push_str(line);
@@ -38,13 +40,13 @@ impl Source {
         start..self.text.len() - 1
     }
 
-    /// The tables of the file.
+    /// Parses the file.
     pub(crate) fn parse(&self) -> Result<Spanned<Table<'_>>, Diagnostic> {
         let text = &self.text[..self.file_end];
         DeTable::parse(text).map_err(|error| self.no_toml(text, &error))
     }
 
-    /// The table of a change.
+    /// Parses an override.
     pub(crate) fn parse_change(&self, line: &Span) -> Result<Table<'_>, Diagnostic> {
         let moved = |span: Span| span.start + line.start..span.end + line.start;
         match DeTable::parse(&self.text[line.clone()]) {
@@ -57,7 +59,7 @@ impl Source {
         span.start >= self.file_end
     }
 
-    /// What is written at a place.
+    /// The text at a position.
     pub(crate) fn text(&self, span: &Span) -> &str {
         self.text.get(span.clone()).unwrap_or_default()
     }
@@ -110,7 +112,8 @@ impl Source {
     }
 }
 
-/// The first place of a key that is given again at `span`: the nearest one of this name in the lines before.
+/// The earlier position of the key that is duplicated at `span`: the nearest one of this name in
+/// the lines before.
 fn first_of_twice(text: &str, span: &Span) -> Option<Span> {
     fn places(table: &Table<'_>, name: &str, found: &mut Vec<Span>) {
         for (key, value) in table {
@@ -130,7 +133,7 @@ fn first_of_twice(text: &str, span: &Span) -> Option<Span> {
     found.into_iter().max_by_key(|place| place.start)
 }
 
-/// Whether the first line that says something is `key:` or `key: value`.
+/// Whether the first non-empty, non-comment line is `key:` or `key: value`.
 fn looks_like_yaml(text: &str) -> bool {
     let mut lines = text.lines().map(str::trim);
     let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
@@ -143,7 +146,7 @@ fn looks_like_yaml(text: &str) -> bool {
     })
 }
 
-/// The same table with other places. Those of items of a list go with that of the list.
+/// The same table with other positions. Items of a list move along with the list.
 pub(crate) fn placed<'t>(table: Table<'t>, place: &dyn Fn(Span) -> Span) -> Table<'t> {
     let move_one = |(key, value): (Spanned<_>, Value<'t>)| {
         let key = Spanned::new(place(key.span()), key.into_inner());
@@ -166,7 +169,7 @@ fn placed_value<'t>(value: Value<'t>, place: &dyn Fn(Span) -> Span) -> Value<'t>
     Spanned::new(span, value)
 }
 
-/// The value of a key, if that is text.
+/// The value of a key, if it is a string.
 pub(crate) fn word<'a>(table: &'a Table<'_>, key: &str) -> Option<&'a str> {
     table.get(key)?.get_ref().as_str()
 }

@@ -11,11 +11,11 @@ use crate::checkpointing::Saving;
 use crate::number::{NotNegative, Positive, recordable, recordable_option};
 use crate::schedule::{Criterion, EarlyStopping, Length, Plateau};
 
-/// How models are trained: Adam on the weighted mean loss of each batch.
+/// How to train models: Adam on the weighted mean loss of each batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
-    /// Number of training steps. Give either these or `epochs`.
+    /// Number of training steps. Give either this or `epochs`.
     #[schemars(extend("x-replaces" = ["epochs"]))]
     #[schemars(extend("x-known-as" = ["n_steps", "num_steps", "max_steps", "iterations"]))]
     #[serde(
@@ -24,8 +24,8 @@ pub struct Training {
         deserialize_with = "recordable_option"
     )]
     pub steps: Option<NonZeroU64>,
-    /// Number of epochs. One ends with the last batch that was completed in it; what a batcher carries
-    /// over belongs to the next.
+    /// Number of epochs. An epoch ends with the last batch completed in it; graphs that a batcher
+    /// carries over belong to the next one.
     #[schemars(extend("x-replaces" = ["steps"]))]
     #[schemars(extend("x-known-as" = ["epoch", "n_epoch", "n_epochs", "num_epochs", "max_epochs"]))]
     #[serde(
@@ -38,61 +38,62 @@ pub struct Training {
     #[schemars(extend("x-known-as" = ["lr"]))]
     #[serde(default = "default_learning_rate")]
     pub learning_rate: Positive,
-    /// Factor on the learning rate after every `learning_rate_decay_steps` steps.
+    /// Factor by which the learning rate is multiplied every `learning_rate_decay_steps` steps.
     #[serde(default = "default_decay")]
     pub learning_rate_decay: Positive,
     /// Steps between two changes of the learning rate.
     #[serde(default = "default_decay_steps")]
     pub learning_rate_decay_steps: NonZeroU64,
-    /// L2 regularisation: so many times each parameter is added to its gradient, and so goes into both
-    /// moments of Adam. A model may exempt parameters; its page says which.
+    /// L2 regularisation: this multiple of each parameter is added to its gradient, and thus enters
+    /// both moments of Adam. A model may exempt parameters; see its page.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub weight_decay: NotNegative,
-    /// Reduces the learning rate when the loss on the validation set no longer falls.
+    /// Reduces the learning rate when the validation loss stops falling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plateau: Option<Plateau>,
     /// Ends training early, and keeps the best state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
-    /// What is minimised: by default `"mse"`, and `"cross-entropy"` where the target is a class.
+    /// The loss to minimise. Defaults to `"mse"`, and to `"cross-entropy"` if the target is a
+    /// class.
     #[serde(default)]
     pub loss: Loss,
-    /// How layers multiply; `tf32` and `bf16` on a GPU only.
+    /// Precision of matrix products in layers; `tf32` and `bf16` on a GPU only.
     #[serde(default)]
     pub precision: Precision,
-    /// How much each output counts in the gradient.
+    /// Weight of each output in the gradient.
     #[serde(default)]
     pub weighting: Weighting,
-    /// How a step is timed.
+    /// How to time a step.
     #[serde(default)]
     pub timing: Timing,
-    /// Batches that another thread prepares ahead; 0 prepares each when it is needed. By default 1 with
-    /// `timing = "combined"`; with `"stages"` it must be 0.
+    /// Number of batches prepared ahead by another thread; 0 prepares each batch when it is needed.
+    /// Defaults to 1 with `timing = "combined"`; must be 0 with `"stages"`.
     #[schemars(extend("x-known-as" = ["num_workers", "workers"]))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefetch: Option<u32>,
-    /// MiB of batches that stay on the device: batches that come again, such as those of a fixed
-    /// composition, are copied once as long as there is room, and the least recently used goes first.
-    /// 1024 by default; 0 copies each batch each time.
+    /// MiB of device memory for caching batches: recurring batches, such as those with a fixed
+    /// composition, are copied only once while there is room; the least recently used are evicted
+    /// first. Default 1024; 0 copies every batch every time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_mib: Option<u32>,
-    /// Number of first steps that are marked as warm-up in the results. The warm-up continues as long as
-    /// each step has a new padded shape, up to ten times this number. In a cell of a study the warm-up is
-    /// block 0, which has at least so many steps.
+    /// Number of initial steps marked as warm-up in the results. The warm-up continues as long as
+    /// each step has a new padded shape, up to ten times this number. In a cell of a study the
+    /// warm-up is block 0, which has at least this many steps.
     #[serde(default = "default_warmup")]
     pub warmup_steps: u64,
-    /// When the state of training is saved, so that the run can be resumed and its model used. By default
-    /// after the last step, and in a sweep never; `"none"` switches it off. An interrupted run always saves
-    /// it.
+    /// When to save the training state, so that the run can be resumed and its model used. Defaults
+    /// to after the last step, and in a sweep to never; `"none"` switches it off. An interrupted
+    /// run always saves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Saving>,
-    /// Seeds of the random numbers.
+    /// Random seeds.
     #[serde(default)]
     pub seeds: Seeds,
 }
 
 impl Training {
-    /// How long the model is trained; checked to be given when the configuration was read.
+    /// Length of the training; its presence was checked when the configuration was read.
     #[must_use]
     pub fn length(&self) -> Length {
         match (self.epochs, self.steps) {
@@ -101,7 +102,7 @@ impl Training {
         }
     }
 
-    /// What makes an evaluation the best.
+    /// The criterion for the best evaluation.
     #[must_use]
     pub fn criterion(&self) -> Criterion {
         let by_default = match self.loss {
@@ -111,7 +112,7 @@ impl Training {
         self.early_stopping.and_then(|stopping| stopping.by).unwrap_or(by_default)
     }
 
-    /// Learning rate of a step, counted from 1; it decays in steps.
+    /// Learning rate of a step, counted from 1; it decays stepwise.
     #[must_use]
     pub fn learning_rate_at(&self, step: u64) -> f64 {
         let n_change = (step - 1) / self.learning_rate_decay_steps.get();
@@ -119,7 +120,7 @@ impl Training {
         self.learning_rate.get() * self.learning_rate_decay.get().powi(n_change)
     }
 
-    /// Bytes of batches that stay on the device.
+    /// Size of the device's batch cache in bytes.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
         u64::from(self.resident_mib.unwrap_or(1024)) << 20
@@ -152,14 +153,14 @@ fn default_warmup() -> u64 {
     10
 }
 
-/// How a step is timed. The two are never mixed in one figure.
+/// How to time a step. The two modes are never mixed in one figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Timing {
-    /// Synchronised once per step, while the next batch is prepared: for comparisons.
+    /// Synchronise once per step while the next batch is prepared: for comparisons.
     #[default]
     Combined,
-    /// Synchronised after every stage: to see which stage takes the time.
+    /// Synchronise after every stage: to see where the time goes.
     Stages,
 }
 
@@ -173,17 +174,17 @@ impl Timing {
     }
 }
 
-/// Seeds of the random numbers, one per purpose, so that a repeat can vary one of them.
+/// Random seeds, one per purpose, so that a repeat can vary one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Seeds {
-    /// Which graphs are held out for evaluation.
+    /// Seed of the split into subsets.
     #[serde(deserialize_with = "recordable")]
     pub split: u64,
-    /// The order of the graphs.
+    /// Seed of the order of the graphs.
     #[serde(deserialize_with = "recordable")]
     pub order: u64,
-    /// The initial parameters.
+    /// Seed of the initial parameters.
     #[serde(deserialize_with = "recordable")]
     pub init: u64,
 }

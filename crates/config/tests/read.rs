@@ -1,4 +1,4 @@
-//! How often a table is read, and messages of errors, with components of this test.
+//! How often tables are parsed, and error messages, with components defined in this test.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 thread_local! {
-    /// The batch sizes that were read, in this order.
+    /// The batch sizes parsed, in order.
     static READ: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -24,7 +24,7 @@ fn read_so_far() -> Vec<u32> {
     READ.with(RefCell::take)
 }
 
-/// Batches of so many graphs.
+/// A batcher of fixed-size batches.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Counted {
@@ -56,11 +56,11 @@ impl Batcher for Counted {
 }
 batchlab_core::register!(Batcher, Counted, example = Counted { batch_size: 8 });
 
-/// Graphs that are never loaded.
+/// A data set that is never loaded.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Unloaded {
-    /// Where they would be.
+    /// Its path.
     #[serde(default)]
     path: String,
 }
@@ -204,7 +204,8 @@ fn a_batcher_with_its_own_batch_size_is_not_compared_at_several() {
     assert_eq!(runs("[8]", &["batch_sizes=8,16".to_owned()]), Ok(()), "which replaces its own");
 }
 
-/// One language: what a study may say, a run may say too, as long as it is one run.
+/// One language: whatever a study may contain, a run may contain too, as long as it remains one
+/// run.
 #[test]
 fn labels_and_lists_are_understood_everywhere() {
     let sizes = |overrides: &[&str]| {

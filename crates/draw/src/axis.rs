@@ -1,4 +1,4 @@
-//! From numbers to pixels.
+//! Maps numbers to pixels.
 
 /// A linear or logarithmic axis.
 #[derive(Debug, Clone, Copy)]
@@ -6,13 +6,13 @@ pub struct Axis {
     low: f64,
     high: f64,
     is_log: bool,
-    /// Pixels of the two ends.
+    /// Pixel positions of the two ends.
     from: f64,
     to: f64,
 }
 
 impl Axis {
-    /// From `low` to `high`, which lie at the pixels `from` and `to`.
+    /// From `low` at pixel `from` to `high` at pixel `to`.
     #[must_use]
     pub fn between(low: f64, high: f64, from: f64, to: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
@@ -26,16 +26,16 @@ impl Axis {
         Self::between(0.0, high, from, to)
     }
 
-    /// Logarithmic, from a little below `low` to a little above `high`, both above 0.
+    /// Logarithmic, from a little below `low` to a little above `high`; both must be positive.
     #[must_use]
     pub fn log(low: f64, high: f64, from: f64, to: f64) -> Self {
-        // What diverged may be infinite.
+        // Diverged values may be infinite.
         let (low, high) = ((low / 1.1).max(f64::MIN_POSITIVE), (high * 1.1).min(f64::MAX));
         Self { low, high, is_log: true, from, to }
     }
 
-    /// For values of which all should be told apart: logarithmic where the greatest is at least 1.5 times the
-    /// least, so that a great one does not hide the others, else from 0.
+    /// For values that must all be distinguishable: logarithmic if the maximum is at least 1.5
+    /// times the minimum, so that a large value does not hide the others; otherwise from 0.
     #[must_use]
     pub fn spread(low: f64, high: f64, from: f64, to: f64) -> Self {
         if low > 0.0 && high.is_finite() && high >= 1.5 * low {
@@ -50,7 +50,7 @@ impl Axis {
         self.is_log
     }
 
-    /// What stands at the axis: the unit, if there is one, and that it is logarithmic.
+    /// The axis label: the unit, if any, and whether the scale is logarithmic.
     #[must_use]
     pub fn label(&self, unit: &str) -> String {
         match (unit, self.is_log) {
@@ -60,25 +60,25 @@ impl Axis {
         }
     }
 
-    /// Where a number lies, as a share of the axis.
+    /// The position of a number, as a share of the axis.
     #[must_use]
     pub fn share(&self, value: f64) -> f64 {
         let share = if self.is_log {
             (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
         } else {
-            // By halves, as the difference of the largest numbers overflows.
+            // Halved first, as the difference of very large numbers overflows.
             (value / 2.0 - self.low / 2.0) / (self.high / 2.0 - self.low / 2.0)
         };
         if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) }
     }
 
-    /// Where a number lies.
+    /// The pixel position of a number.
     #[must_use]
     pub fn pixel(&self, value: f64) -> f64 {
         self.from + (self.to - self.from) * self.share(value)
     }
 
-    /// Round numbers, as many as fit with about `distance` pixels between them.
+    /// Round numbers, as many as fit about `distance` pixels apart.
     #[must_use]
     pub fn ticks(&self, distance: f64) -> Vec<f64> {
         let is_apart = |ticks: &Vec<f64>| {
@@ -109,7 +109,7 @@ impl Axis {
     }
 }
 
-/// Multiples of 1, 2 or 5 times a power of ten, with at most `n` steps between two numbers.
+/// Multiples of 1, 2 or 5 times a power of ten, with at most `n` intervals.
 fn multiples(low: f64, high: f64, n: f64) -> Vec<f64> {
     let least = high / n.max(1.0) - low / n.max(1.0);
     if least <= 0.0 || !least.is_finite() {
@@ -119,14 +119,14 @@ fn multiples(low: f64, high: f64, n: f64) -> Vec<f64> {
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
     let step = steps.into_iter().find(|step| *step >= least * (1.0 - 1e-9)).unwrap_or(steps[3]);
     let (first, last) = ((low / step - 1e-9).ceil() as i64, (high / step + 1e-9).floor() as i64);
-    // Steps too small to be told apart at such numbers are not counted.
+    // Give up if the steps are too small to be distinguishable at this magnitude.
     if last - first > 1 << 20 || first == i64::MAX || last == i64::MIN {
         return vec![low];
     }
     (first..=last).map(|i| i as f64 * step).collect()
 }
 
-/// A number beside a tick: `0.25`, `-40`, `2k`, `1.2M`, `2e-5`.
+/// A tick label: `0.25`, `-40`, `2k`, `1.2M`, `2e-5`.
 #[must_use]
 pub fn tick_text(value: f64) -> String {
     let (value, unit) = match value.abs() {
@@ -134,7 +134,7 @@ pub fn tick_text(value: f64) -> String {
         v if (1e6..1e9).contains(&v) => (value / 1e6, "M"),
         _ => (value, ""),
     };
-    // Three times 0.1 is not 0.3 to the last bit; and there is a zero with a sign.
+    // Rounds away floating-point error (3 * 0.1 is not exactly 0.3); adding 0.0 turns -0 into 0.
     let value = format!("{value:.8e}").parse().unwrap_or(value) + 0.0;
     match value.abs() {
         v if v == 0.0 || (1e-4..1e9).contains(&v) => format!("{value}{unit}"),

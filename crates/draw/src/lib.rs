@@ -1,14 +1,14 @@
 //! The building blocks of charts, as SVG.
 //!
 //! * [`Svg`]: text, lines, bars, markers;
-//! * [`Axis`]: from numbers to pixels, with round numbers for ticks;
+//! * [`Axis`]: maps numbers to pixels, with round numbers for ticks;
 //! * [`Ground`], [`colors`], [`text_sizes`]: style sheets. Colours are classes, so that one drawing
-//!   serves light and dark;
-//! * [`places`]: one colour and marker for a name in every picture;
+//!   works in light and dark mode;
+//! * [`places`]: a consistent colour and marker for each name in all pictures;
 //! * [`png`]: SVG to PNG.
 //!
-//! This crate knows nothing of batches and graphs: `batchlab-forecast` and `batchlab-report` draw
-//! with it.
+//! This crate knows nothing about batches and graphs; `batchlab-forecast` and `batchlab-report` use
+//! it for drawing.
 
 mod axis;
 mod places;

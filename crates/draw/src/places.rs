@@ -1,9 +1,9 @@
-//! One colour and marker for each name, in every picture.
+//! A consistent colour and marker for each name in all pictures.
 
-/// Each has another pair of colour and marker.
+/// Number of distinct pairs of colour and marker.
 const N_LOOK: usize = 24;
 
-/// Names that most pictures show, each with a look of its own.
+/// Names that appear in most pictures, each with a reserved look.
 const COMMON: [&str; 10] = [
     "dynamic",
     "static-64",
@@ -17,8 +17,9 @@ const COMMON: [&str; 10] = [
     "ibmb",
 ];
 
-/// The number of the colour and the marker of each name. Common names have the same one in every picture, and
-/// others too, unless two of one picture fall on the same: then the later one by name moves on.
+/// The index of the colour and marker of each name. Common names have the same one in every
+/// picture. So do other names, unless two in one picture collide: then the alphabetically later one
+/// moves on.
 #[must_use]
 pub fn places(names: &[&str]) -> Vec<usize> {
     let common = |name: &str| COMMON.iter().position(|known| *known == name);
@@ -30,7 +31,7 @@ pub fn places(names: &[&str]) -> Vec<usize> {
     others.dedup();
     for name in others {
         let is_free = |place: &usize| taken.iter().all(|(_, other)| other != place);
-        // The first ones are kept for the common names.
+        // The first ones are reserved for the common names.
         let n_other = N_LOOK - COMMON.len();
         let first = COMMON.len() + hash(name) % n_other;
         let mut from_first = (0..N_LOOK).map(|step| (first + step) % N_LOOK);
@@ -42,7 +43,7 @@ pub fn places(names: &[&str]) -> Vec<usize> {
     names.iter().map(place).collect()
 }
 
-/// FNV-1a, which gives the same number everywhere.
+/// FNV-1a, which is stable across platforms.
 fn hash(name: &str) -> usize {
     let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
     name.bytes().fold(2_166_136_261, step) as usize

@@ -1,7 +1,7 @@
-//! SVG to PNG: the one place that needs `resvg`.
+//! SVG to PNG: the only place that needs `resvg`.
 
-/// `DejaVu Sans`, cut down to Latin letters, so that a picture looks the same on every machine, also
-/// on one without fonts. Licence: `assets/LICENSE-DejaVu`.
+/// `DejaVu Sans`, reduced to Latin letters, so that pictures look the same on every machine, even
+/// without installed fonts. Licence: `assets/LICENSE-DejaVu`.
 #[cfg(feature = "png")]
 const FONTS: [&[u8]; 2] = [
     include_bytes!("../assets/DejaVuSans-latin.ttf"),
@@ -12,13 +12,13 @@ const FONTS: [&[u8]; 2] = [
 #[cfg(feature = "png")]
 const SCALE: f32 = 2.0;
 
-/// What a PNG begins with: its signature, and the header with size and colours.
+/// Length of the PNG signature and the header with size and colours.
 const N_HEADER: usize = 8 + 25;
 
-/// Kind and content of the block behind the header, which says who has made the picture.
+/// Type and content of the chunk after the header, which identifies the generator.
 const MARK: &[u8] = b"tEXtSoftware\0batchlab";
 
-/// Whether these are the first bytes of a PNG of [`png()`].
+/// Whether these first bytes belong to a PNG made by [`png()`].
 #[must_use]
 pub fn is_png_of_ours(begin: &[u8]) -> bool {
     begin.get(N_HEADER + 4..).is_some_and(|block| block.starts_with(MARK))
@@ -46,7 +46,8 @@ pub enum Error {
 /// Renders an SVG at twice its size.
 ///
 /// # Errors
-/// A text that is not SVG, a picture too large for memory, or a program without the feature `png`.
+/// If the text is not SVG, the picture is too large for memory, or the program was built without
+/// the feature `png`.
 #[cfg(feature = "png")]
 pub fn png(svg: &str) -> Result<Vec<u8>, Error> {
     use std::sync::Arc;

@@ -1,10 +1,11 @@
-//! Scales of a panel: numbers along its axes, lines across it, columns.
+//! Scales of a panel: tick labels, grid lines, columns.
 
 use crate::axis::{Axis, tick_text};
 use crate::svg::{Anchor, Svg};
 
 impl Svg {
-    /// Numbers to the left of a panel, with lines across it, at least `distance` pixels apart.
+    /// Tick labels to the left of a panel with grid lines across it, at least `distance` pixels
+    /// apart.
     pub fn left_scale(&mut self, axis: &Axis, left: f64, right: f64, distance: f64) {
         for tick in axis.ticks(distance) {
             let y = axis.pixel(tick);
@@ -13,7 +14,7 @@ impl Svg {
         }
     }
 
-    /// Numbers below a panel, at least `distance` pixels apart, with their base line at `y`.
+    /// Tick labels below a panel, at least `distance` pixels apart, with their baseline at `y`.
     pub fn bottom_scale(&mut self, axis: &Axis, y: f64, distance: f64) {
         for tick in axis.ticks(distance) {
             self.text(axis.pixel(tick), y, Anchor::Middle, "grey", &tick_text(tick));
@@ -21,7 +22,7 @@ impl Svg {
     }
 }
 
-/// The middles of `n` columns between two pixels, and the width of each.
+/// The centres of `n` columns between two pixels, and the width of each.
 #[must_use]
 pub fn columns(left: f64, right: f64, n: usize) -> (Vec<f64>, f64) {
     let width = (right - left) / n.max(1) as f64;

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// Colours that people with any colour vision tell apart (Okabe and Ito 2008), on light and on dark
-/// ground.
+/// Colours that can be distinguished with any colour vision (Okabe and Ito 2008), on a light or
+/// dark background.
 const LIGHT: [&str; N_COLOR] =
     ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B8860B", "#56B4E9", "#444444", "#8A6D3B"];
 const DARK: [&str; N_COLOR] =
@@ -18,7 +18,7 @@ pub enum Ground {
     Dark,
 }
 
-/// A style sheet that gives the colours.
+/// A style sheet with the colours.
 #[must_use]
 pub fn colors(ground: Ground) -> String {
     let (series, ink, grey, rule, paper) = match ground {
@@ -35,7 +35,7 @@ pub fn colors(ground: Ground) -> String {
     css
 }
 
-/// A style sheet that gives the sizes of text, of which most is so many pixels large.
+/// A style sheet with font sizes, given the default size in pixels.
 #[must_use]
 pub fn text_sizes(pixels: f64) -> String {
     let (bold, small, tiny) = (pixels + 1.0, pixels - 1.5, pixels - 2.5);

@@ -6,34 +6,35 @@ use crate::style::{Ground, N_COLOR, colors, text_sizes};
 
 const FONT: &str = "font-family=\"'DejaVu Sans', Verdana, sans-serif\"";
 
-/// Where a text stands relative to its point.
+/// Position of a text relative to its anchor point.
 #[derive(Debug, Clone, Copy)]
 pub enum Anchor {
-    /// To its right.
+    /// Starts at the point.
     Start,
-    /// Over it.
+    /// Centred on the point.
     Middle,
-    /// To its left.
+    /// Ends at the point.
     End,
 }
 
-/// A drawing. Coordinates are pixels, y downwards; the point of a text is on its base line.
+/// A drawing. Coordinates are pixels with y downwards; the anchor of a text is on its baseline.
 ///
-/// Classes of text: `ink` or `grey`, and `title`, `bold`, `small`, `tiny`. Classes of lines: `rule`,
-/// `axis`, `mark` (dashed). Colours of data are numbers; there are [`N_COLOR`], they repeat.
+/// Classes of text: `ink` or `grey`, and `title`, `bold`, `small`, `tiny`. Classes of lines:
+/// `rule`, `axis`, `mark` (dashed). Colours of data are numbers; there are [`N_COLOR`], they
+/// repeat.
 #[derive(Debug, Default)]
 pub struct Svg {
     body: String,
 }
 
 impl Svg {
-    /// Its elements, without the element `svg` around them.
+    /// Its elements, without the enclosing `svg` element.
     #[must_use]
     pub fn body(&self) -> &str {
         &self.body
     }
 
-    /// A text in which nothing is markup.
+    /// A text; markup in it is escaped.
     pub fn text(&mut self, x: f64, y: f64, anchor: Anchor, class: &str, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "",
@@ -87,7 +88,7 @@ impl Svg {
         );
     }
 
-    /// A grey area behind everything that is drawn after it.
+    /// A grey area behind everything drawn after it.
     pub fn band(&mut self, at: (f64, f64), size: (f64, f64)) {
         let _ = write!(
             self.body,
@@ -96,14 +97,14 @@ impl Svg {
         );
     }
 
-    /// What is drawn within shows this text under the pointer.
+    /// Shows a tooltip over everything that `draw` draws.
     pub fn titled(&mut self, title: &str, draw: impl FnOnce(&mut Self)) {
         let _ = write!(self.body, "<g><title>{}</title>", escaped(title));
         draw(self);
         self.body.push_str("</g>");
     }
 
-    /// The mark of a bar in a legend.
+    /// The legend marker of a bar.
     pub fn swatch(&mut self, x: f64, y: f64, color: usize) {
         self.rectangle((x - 5.0, y - 5.0), (10.0, 10.0), color, 0.9);
     }
@@ -141,12 +142,12 @@ impl Svg {
         );
     }
 
-    /// Puts another drawing at a place.
+    /// Inserts another drawing at a position.
     pub fn place(&mut self, x: f64, y: f64, other: &Self) {
         let _ = write!(self.body, "<g transform=\"translate({x:.1} {y:.1})\">{}</g>", other.body);
     }
 
-    /// A picture that stands alone, on light ground, with text of so many pixels.
+    /// A standalone picture with a light background and text of the given size in pixels.
     #[must_use]
     pub fn into_picture(self, width: f64, height: f64, text: f64) -> String {
         format!(
@@ -159,7 +160,7 @@ impl Svg {
     }
 }
 
-/// Whether a text begins as those of [`Svg::into_picture`] do.
+/// Whether a text starts like the output of [`Svg::into_picture`].
 #[must_use]
 pub fn is_svg_of_ours(begin: &[u8]) -> bool {
     let style = format!("{FONT}><style>.ink{{");
@@ -170,7 +171,7 @@ fn list(points: &[(f64, f64)]) -> String {
     points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>().join(" ")
 }
 
-/// A text in which nothing is markup, also between quotes.
+/// Escapes markup, including quotes.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -181,9 +182,9 @@ pub fn escaped(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            // XML knows no other control characters, and a PNG renderer refuses them.
+            // XML allows no other control characters, and PNG renderers reject them.
             c if c.is_control() && !matches!(c, '\n' | '\t') => safe.push('\u{fffd}'),
-            // Marks that show words in another order.
+            // Marks that reorder text.
             '\u{61c}'
             | '\u{200e}'
             | '\u{200f}'

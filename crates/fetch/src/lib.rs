@@ -1,8 +1,8 @@
-//! Downloads of public data: files with a pinned SHA-256, and the pages of a query to AFLOW.
+//! Downloads public data: files with a pinned SHA-256, and the pages of an AFLOW query.
 //!
-//! Data arrive under a name that ends in `.part` and are renamed when they are complete and correct, so an
-//! interrupted download continues and a part is never taken for the whole. `SHA256SUMS` beside them lists what
-//! arrived; `sha256sum -c` reads it too.
+//! Data are written to a name that ends in `.part` and renamed once they are complete and verified,
+//! so an interrupted download resumes and a partial file is never mistaken for the whole.
+//! `SHA256SUMS` beside the files lists what has been downloaded, in the format of `sha256sum -c`.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 
 pub const SUMS: &str = "SHA256SUMS";
 
-/// Upper bound of a page, in bytes; one of 1,000 entries has about a megabyte.
+/// Maximum size of a page in bytes; a page of 1,000 entries has about a megabyte.
 const MAX_PAGE: u64 = 64 << 20;
 
 #[derive(Debug, thiserror::Error)]
@@ -48,11 +48,11 @@ pub enum FetchError {
     Sums { path: PathBuf, line: usize, found: String },
 }
 
-/// One file, and where it can be had.
+/// A file and its addresses.
 #[derive(Debug, Clone)]
 pub struct Remote {
     pub name: String,
-    /// The preferred address first.
+    /// In order of preference.
     pub urls: Vec<String>,
     pub n_byte: u64,
     pub sha256: String,
@@ -65,7 +65,7 @@ pub enum Arrived {
 }
 
 impl Remote {
-    /// Instructions for getting the file by hand.
+    /// Instructions for a manual download.
     #[must_use]
     pub fn by_hand(&self, folder: &Path) -> String {
         format!(
@@ -78,10 +78,10 @@ impl Remote {
         )
     }
 
-    /// Whether a folder has the file.
+    /// Whether a directory has the file.
     ///
     /// # Errors
-    /// Another file of that name, or one that cannot be read.
+    /// If there is a different file of that name, or it cannot be read.
     pub fn is_in(&self, folder: &Path) -> Result<bool, FetchError> {
         let path = folder.join(&self.name);
         match hash(&path)? {
@@ -93,11 +93,11 @@ impl Remote {
         }
     }
 
-    /// Downloads the file into a folder, unless it is there.
+    /// Downloads the file into a directory, unless it is already there.
     ///
     /// # Errors
-    /// [`FetchError::AllFailed`] with the reason for each address; another file of that name; a folder that
-    /// cannot be written.
+    /// [`FetchError::AllFailed`] with the reason for each address; or if there is a different file
+    /// of that name, or the directory cannot be written.
     pub fn fetch(&self, folder: &Path, progress: &dyn Progress) -> Result<Arrived, FetchError> {
         if self.is_in(folder)? {
             return Ok(Arrived::AlreadyPresent);
@@ -106,8 +106,8 @@ impl Remote {
         fs::create_dir_all(folder).map_err(at(folder))?;
         let part = folder.join(format!("{}.part", self.name));
         let mut reasons = Vec::new();
-        // Each address is asked twice: the second request continues what broke off, or begins again where a
-        // part from an earlier attempt was wrong.
+        // Each address is tried twice: the second request resumes a broken download, or starts over
+        // if a leftover part was wrong.
         for url in self.urls.iter().flat_map(|url| [url, url]) {
             progress.start(&format!("fetching {}", self.name), Some(self.n_byte));
             let received = self.receive(url, &part, progress);
@@ -136,7 +136,7 @@ impl Remote {
         })
     }
 
-    /// Appends what is missing to the part, or replaces it where the server sends everything.
+    /// Appends the missing bytes to the part, or replaces it if the server sends everything.
     fn receive(&self, url: &str, part: &Path, progress: &dyn Progress) -> Result<(), String> {
         let mut n_byte = fs::metadata(part).map_or(0, |part| part.len());
         if n_byte == self.n_byte {
@@ -171,7 +171,8 @@ impl Remote {
     }
 }
 
-/// A query to AFLUX, AFLOW's search interface (Rose and others, Comput. Mater. Sci. 137, 362, 2017).
+/// A query to AFLUX, AFLOW's search interface (Rose and others, Comput. Mater. Sci. 137, 362,
+/// 2017).
 #[derive(Debug, Clone)]
 pub struct Query {
     /// Address of the interface, without a question mark.
@@ -188,11 +189,12 @@ impl Query {
         format!("{}?{},$paging({page},{})", self.url, self.matchbook, self.page_size)
     }
 
-    /// Downloads pages into a folder until one is short; returns the number of pages and of entries.
+    /// Downloads pages into a directory until one is not full; returns the number of pages and of
+    /// entries.
     ///
     /// # Errors
-    /// An answer that is no page of entries; a part that was begun with another query; a folder that cannot be
-    /// written.
+    /// If a response is not a page of entries, a partial download was started with another query,
+    /// or the directory cannot be written.
     pub fn fetch(&self, folder: &Path, progress: &dyn Progress) -> Result<(u32, u64), FetchError> {
         can_download()?;
         let part = folder.with_extension("part");
@@ -225,7 +227,7 @@ impl Query {
             let checked = fetched.and_then(|bytes| {
                 let n = self.count(&bytes)?;
                 let sum = sha256(&bytes);
-                // A server that ignores the number of the page would never end.
+                // A server that ignores the page number would never end.
                 if n > 0 && sum == before {
                     Err("it sends the same page again".to_owned())
                 } else {
@@ -269,7 +271,7 @@ impl Query {
         refuse_html(&bytes).map(|()| bytes)
     }
 
-    /// Entries of a page: a list of objects, or an object of objects.
+    /// Counts the entries of a page: a list of objects, or an object of objects.
     fn count(&self, bytes: &[u8]) -> Result<u64, String> {
         let content = serde_json::from_slice(bytes)
             .map_err(|error| format!("its page is not JSON ({error})"))?;
@@ -289,7 +291,7 @@ impl Query {
     }
 }
 
-/// Asks for a file from a byte on; whether the answer is that rest, and its body.
+/// Requests a file from a byte offset; returns whether the response is that range, and its body.
 #[cfg(feature = "download")]
 fn get(url: &str, from: u64) -> Result<(bool, Box<dyn Read>), String> {
     let silence = Some(std::time::Duration::from_secs(60));
@@ -325,10 +327,10 @@ fn can_download() -> Result<(), FetchError> {
     if cfg!(feature = "download") { Ok(()) } else { Err(FetchError::NoDownloads) }
 }
 
-/// Whether an address can be asked.
+/// Whether an address can be requested.
 ///
 /// # Errors
-/// What is wrong with it, and what would be right.
+/// If it is invalid; says what a valid one looks like.
 pub fn check_url(url: &str) -> Result<(), String> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let host = rest.map(|rest| rest.split(['/', ':', '?']).next().unwrap_or_default());
@@ -359,14 +361,14 @@ fn refuse_html(start: &[u8]) -> Result<(), String> {
 pub struct Difference {
     pub path: PathBuf,
     pub expected: String,
-    /// `None` where there is no file.
+    /// `None` if the file is missing.
     pub found: Option<String>,
 }
 
-/// How many files a folder's list names, and those that differ from it.
+/// The number of files in a directory's list, and those that differ from it.
 ///
 /// # Errors
-/// A list or a file that cannot be read.
+/// If the list or a file cannot be read.
 pub fn check_sums(folder: &Path) -> Result<(usize, Vec<Difference>), FetchError> {
     let sums = read_sums(folder)?;
     let mut differences = Vec::new();
@@ -380,7 +382,7 @@ pub fn check_sums(folder: &Path) -> Result<(usize, Vec<Difference>), FetchError>
     Ok((sums.len(), differences))
 }
 
-/// Adds hashes to a folder's list.
+/// Adds hashes to a directory's list.
 pub fn add_sums(folder: &Path, new: BTreeMap<String, String>) -> Result<(), FetchError> {
     let mut sums = read_sums(folder)?;
     sums.extend(new);
@@ -411,7 +413,7 @@ fn read_sums(folder: &Path) -> Result<BTreeMap<String, String>, FetchError> {
     lines.map(line).collect()
 }
 
-/// SHA-256 of a file; `None` where there is none.
+/// SHA-256 of a file; `None` if it does not exist.
 fn hash(path: &Path) -> Result<Option<String>, FetchError> {
     let hash = || -> io::Result<String> {
         let (mut file, mut hasher, mut block) = (open_data(path)?, Sha256::new(), vec![0; 1 << 18]);

@@ -1,4 +1,4 @@
-//! Downloads from a server that fails in the ways servers fail.
+//! Downloads from a server that fails in realistic ways.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -16,11 +16,11 @@ use tempfile::TempDir;
 struct Reply {
     head: String,
     body: Vec<u8>,
-    /// Bytes of the body that are sent before the connection ends.
+    /// Bytes of the body to send before closing the connection.
     cut: usize,
 }
 
-/// What was asked: the path, and where the range begins.
+/// A request: the path, and the start of the range.
 type Request = (String, Option<usize>);
 
 struct Server {
@@ -67,7 +67,7 @@ fn data() -> Vec<u8> {
     (0_u32..50_000).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect()
 }
 
-/// As a good server answers: the rest, if a rest is asked for.
+/// The reply of a well-behaved server: the requested range, if any.
 fn good((_, range): &Request) -> Reply {
     let Some(start) = *range else { return reply("200 OK", data()) };
     let total = data().len();
@@ -86,7 +86,8 @@ fn remote(servers: &[&Server]) -> Remote {
     }
 }
 
-/// The file arrives, after a part was left by an earlier attempt; where each request began.
+/// The file is downloaded, given a part left by an earlier attempt. Returns where each request
+/// started.
 fn arrives(part: &[u8], servers: &[&Server]) -> Vec<Option<usize>> {
     let folder = TempDir::new().unwrap();
     if !part.is_empty() {
@@ -101,7 +102,7 @@ fn arrives(part: &[u8], servers: &[&Server]) -> Vec<Option<usize>> {
     requests.map(|(_, start)| start).collect()
 }
 
-/// Nothing arrives, and the message says why and what to do.
+/// The download fails, and the message says why and what to do.
 fn fails(why: &str, answer: impl Fn(usize, &Request) -> Reply + Send + 'static) {
     let folder = TempDir::new().unwrap();
     let error = remote(&[&server(answer)]).fetch(folder.path(), &()).unwrap_err().to_string();
@@ -121,7 +122,7 @@ fn a_part_is_continued_from_any_address_or_replaced() {
     assert_eq!(arrives(&vec![7; 150_000], &[&right()]), [Some(150_000), None]);
     assert_eq!(arrives(&vec![7; 300_000], &[&right()]), [None]);
     assert_eq!(arrives(&data(), &[&right()]), []);
-    // A server that knows no ranges, and one that answers with another than was asked for.
+    // A server without ranges, and one that returns another range than requested.
     let whole = server(|_, _| reply("200 OK", data()));
     assert_eq!(arrives(&vec![7; 150_000], &[&whole]), [Some(150_000)]);
     let other = server(|_, _| good(&(String::new(), Some(0))));
@@ -142,7 +143,7 @@ fn nothing_else_is_taken_for_the_data() {
     fails("a page of HTML", move |_, _| {
         reply("200 OK\r\ncontent-type: text/html; charset=utf-8", page)
     });
-    // Of exactly the right length, and called data.
+    // Of exactly the right length, and declared as data.
     let padded = page.to_owned() + &" ".repeat(200_000 - page.len());
     fails("a page of HTML", move |_, _| reply("200 OK", padded.clone()));
 

@@ -1,31 +1,32 @@
-//! When less padding has paid for more compilations, on an engine that compiles for every padded shape.
+//! The number of steps after which less padding has paid for more compilations, on an engine that
+//! compiles once per padded shape.
 
 use serde::Serialize;
 
 use crate::Forecast;
 
-/// What is assumed of an engine, as nothing is trained here.
+/// Assumptions about an engine, as nothing is trained here.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Engine {
     /// Seconds to compile a step for one padded shape.
     pub compile_cost: f64,
-    /// Seconds of a step without padding; a padded one takes longer in proportion to its edges.
+    /// Seconds of a step without padding; a padded step takes longer in proportion to its edges.
     pub step_time: f64,
 }
 
-/// What shapes and padding cost a strategy.
+/// The cost of shapes and padding for a strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct BreakEven {
-    /// Seconds of compilation in all steps.
+    /// Total seconds of compilation.
     pub compile_s: f64,
     /// Seconds that padding adds to a step.
     pub padding_s_per_step: f64,
-    /// Steps after which it has caught up with the strategy of the fewest shapes at its batch size; 0 for
-    /// that one, `None` if it never does.
+    /// Steps after which it has caught up with the strategy that has the fewest shapes at its batch
+    /// size; 0 for that one, `None` if it never does.
     pub steps: Option<f64>,
 }
 
-/// For each forecast its costs; `None` without edges.
+/// The costs of each forecast; `None` without edges.
 #[must_use]
 pub fn break_even(forecasts: &[&Forecast], engine: Engine) -> Vec<Option<BreakEven>> {
     let cost = |forecast: &Forecast| {

@@ -1,14 +1,14 @@
 //! The distinct padded shapes of a forecast run.
 //!
-//! Their number is the number of compilations of an engine that compiles per shape, which is what
-//! arXiv 2502.00944 counts.
+//! Their number is the number of compilations of an engine that compiles per shape, which arXiv
+//! 2502.00944 counts.
 
 use std::collections::HashMap;
 
 use batchlab_core::Shape;
 use serde::Serialize;
 
-/// How often each padded shape occurred.
+/// Number of occurrences of each padded shape.
 #[derive(Debug, Clone, Default)]
 pub struct Census {
     count: HashMap<Shape, u64>,
@@ -36,8 +36,8 @@ impl Census {
         self.count.len() as u64
     }
 
-    /// Every shape and how often it occurred, the most frequent first; of equally frequent ones the
-    /// smaller first.
+    /// Every shape with its number of occurrences, most frequent first; ties by size, smallest
+    /// first.
     #[must_use]
     pub fn by_frequency(&self) -> Vec<(Shape, u64)> {
         let mut all: Vec<(Shape, u64)> =
@@ -46,7 +46,7 @@ impl Census {
         all
     }
 
-    /// The number of distinct shapes against the number of steps.
+    /// The number of distinct shapes as a function of the number of steps.
     #[must_use]
     pub fn curve(&self) -> ShapeCurve {
         let seen = |times: u64| self.count.values().filter(|&&count| count == times).count() as u64;
@@ -59,20 +59,20 @@ impl Census {
     }
 }
 
-/// When new shapes appeared in the steps that were observed, and what that says of later ones.
+/// When new shapes appeared in the observed steps, with statistics for extrapolation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShapeCurve {
     /// Steps, from 1, at which a shape occurred for the first time; ascending.
     pub first_steps: Vec<u64>,
-    /// Steps that were observed.
+    /// Number of observed steps.
     pub n_step: u64,
-    /// Shapes that occurred once, and twice, in them.
+    /// Number of shapes that occurred exactly once, and exactly twice.
     pub n_once: u64,
     pub n_twice: u64,
 }
 
 impl ShapeCurve {
-    /// Distinct shapes after `n_step` batches: counted if so many were observed, otherwise
+    /// Distinct shapes after `n_step` batches: counted if that many were observed, otherwise
     /// extrapolated.
     #[must_use]
     pub fn after(&self, n_step: u64) -> ShapesAfter {
@@ -97,16 +97,16 @@ pub struct ShapesAfter {
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     Enumerated,
-    /// Fewer steps were planned; the number is estimated.
+    /// Fewer steps were planned; the number is an estimate.
     Extrapolated,
 }
 
-/// Expected number of distinct shapes after `more` further batches, `n` having shown `distinct`
-/// shapes, `once` of them one time and `twice` of them two times.
+/// Expected number of distinct shapes after `more` further batches, given that `n` batches had
+/// `distinct` shapes, of which `once` occurred once and `twice` occurred twice.
 ///
-/// Colwell et al. 2012 (J. Plant Ecol. 5, 3), eq. 9, with the number of unseen shapes from Chao 1984
-/// (Chao1, in its form for finite samples). It is meant for `more` up to about `2 n`, and for
-/// batches that are independent of each other.
+/// Colwell et al. 2012 (J. Plant Ecol. 5, 3), eq. 9, with the number of unseen shapes from Chao
+/// 1984 (Chao1, in its form for finite samples). Intended for `more` up to about `2 n`, and for
+/// independent batches.
 #[must_use]
 pub fn extrapolated(distinct: f64, n: f64, once: f64, twice: f64, more: f64) -> f64 {
     if n == 0.0 || once == 0.0 {
@@ -158,13 +158,14 @@ mod tests {
         assert!((saturated - 4.0).abs() < 1e-12, "without singletons nothing is unseen");
     }
 
-    /// Shapes of geometrically falling probability: 2,000 draws predict what 4,000 show.
+    /// Shapes with geometrically decreasing probability: 2,000 draws predict the result of 4,000.
     #[test]
     fn the_estimator_predicts_a_known_distribution() {
         let mut rng = stream(1, "census", 0);
         let mut census = Census::default();
         let mut draw = |census: &mut Census| {
-            // The number of heads before a tail, for a coin that shows heads 40 times out of 41.
+            // The number of heads before a tail, for a coin that shows heads with probability
+            // 40/41.
             let heads = (0..5000).find(|_| below(&mut rng, 41) == 0).unwrap_or(0);
             census.add(shape(heads));
         };

@@ -1,16 +1,17 @@
-//! How numbers are distributed: moments, quantiles, and a histogram with round bins.
+//! Distribution of numbers: moments, quantiles, and a histogram with round bins.
 
 use batchlab_core::graphs::Topology;
 use batchlab_core::{Graphs, View};
 use serde::Serialize;
 
-/// Shares for which quantiles are given.
+/// Probabilities of the reported quantiles.
 pub const SHARES: [f64; 7] = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0];
 
-/// A histogram has at most this many bins.
+/// Maximum number of histogram bins.
 const MAX_BIN: f64 = 60.0;
 
-/// Numbers beyond this are divided by [`SCALE`] first: their squares, sums and differences would overflow.
+/// Numbers beyond this are first divided by [`SCALE`], because their squares, sums and differences
+/// would overflow.
 const LARGE: f64 = 1e150;
 const SCALE: f64 = 1e200;
 
@@ -18,25 +19,26 @@ const SCALE: f64 = 1e200;
 pub struct Distribution {
     pub n: usize,
     pub mean: f64,
-    /// Standard deviation (division by n).
+    /// Population standard deviation (division by n).
     pub deviation: f64,
-    /// Smallest, 5 %, 25 %, median, 75 %, 95 %, largest; linear between two numbers.
+    /// Minimum, 5 %, 25 %, median, 75 %, 95 %, maximum; linearly interpolated.
     pub quantiles: [f64; 7],
     pub histogram: Histogram,
 }
 
-/// Counts in bins of one width; bin `i` holds what is at least `first + i * width` and below the next.
+/// Counts in bins of equal width; bin `i` covers values from `first + i * width` up to, but
+/// excluding, the next bin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Histogram {
     /// Lower end of the first bin.
     pub first: f64,
-    /// 1, 2 or 5 times a power of ten; whole for whole numbers.
+    /// 1, 2 or 5 times a power of ten; integral for integers.
     pub width: f64,
     pub count: Vec<u64>,
 }
 
 impl Distribution {
-    /// The distribution of those numbers that are finite; `None` without any.
+    /// The distribution of the finite numbers; `None` if there are none.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         let values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
@@ -48,7 +50,7 @@ impl Distribution {
         Self::of_moderate(&values)
     }
 
-    /// Of numbers whose squares can be added.
+    /// For numbers whose squares can be added without overflow.
     fn of_moderate(values: &[f64]) -> Option<Self> {
         let n = values.len();
         let mut sorted = values.to_vec();
@@ -73,7 +75,7 @@ impl Distribution {
     }
 
     fn scaled_back(self) -> Self {
-        // Not beyond the largest number, where a bin ends beyond it.
+        // Clamped, as the end of a bin may exceed the largest number.
         let back = |value: f64| (value * SCALE).clamp(f64::MIN, f64::MAX);
         let Histogram { first, width, count } = self.histogram;
         Self {
@@ -110,14 +112,14 @@ impl Histogram {
         Self { first, width, count }
     }
 
-    /// Where the last bin ends.
+    /// Upper end of the last bin.
     #[must_use]
     pub fn end(&self) -> f64 {
         (self.first + self.width * self.count.len() as f64).min(f64::MAX)
     }
 }
 
-/// The next width of 1, 2 or 5 times a power of ten.
+/// The next larger width of the form 1, 2 or 5 times a power of ten.
 fn round_width(width: f64, least: f64) -> f64 {
     let width = width.max(least);
     if width <= 0.0 || !width.is_finite() {
@@ -129,7 +131,7 @@ fn round_width(width: f64, least: f64) -> f64 {
     [1.0, 2.0, 5.0, 10.0].iter().find(|step| fits(step)).map_or(10.0 * power, |step| step * power)
 }
 
-/// Nodes and edges of every graph, or, of one graph, the edges that each node receives.
+/// Nodes and edges of every graph or, for a single graph, the in-degree of each node.
 #[must_use]
 pub fn sizes(graphs: &Graphs) -> (Vec<f64>, Vec<f64>) {
     if let Topology::One(one) = &graphs.topology {

@@ -1,4 +1,4 @@
-//! Runs a strategy without data, and counts.
+//! Runs a strategy without loading data, and counts.
 
 use std::time::Instant;
 
@@ -22,14 +22,15 @@ pub struct Options {
     pub n_step: u64,
     /// Seed of the order of graphs, as in the run.
     pub seed: u64,
-    /// The fields that a batch holds, for its size in memory.
+    /// The fields of a batch, which determine its memory size.
     pub needs: BatchFields,
-    /// Width of node features, for its size in memory.
+    /// Width of node features, which contributes to the memory size.
     pub node_feature_width: usize,
-    /// What own fields add to it.
+    /// Contribution of custom fields to the memory size.
     pub own: Footprint,
-    /// Members (graphs, or nodes with their context) after which the number of shapes is extrapolated.
-    /// This bounds the time, and unlike a time limit gives the same result on every machine.
+    /// Number of members (graphs, or nodes with their context) after which the number of shapes is
+    /// extrapolated. This limits the time and, unlike a time limit, gives the same result on every
+    /// machine.
     pub max_member: u64,
 }
 
@@ -38,9 +39,9 @@ impl Options {
     pub const MAX_MEMBER: u64 = 100_000_000;
 }
 
-/// Epochs over which the randomness of batches is measured.
+/// Number of epochs over which randomness is measured.
 const N_PASS: u64 = 8;
-/// Fewer passes, but at least two, are followed beyond this number of members in all of them.
+/// Total number of members beyond which fewer passes are followed, but at least two.
 const MAX_FOLLOWED: u64 = 16_000_000;
 
 #[derive(Debug, Clone, Serialize)]
@@ -53,9 +54,9 @@ pub struct Forecast {
     pub outputs_per_step: f64,
     pub nodes_per_step: f64,
     pub edges_per_step: f64,
-    /// Real nodes as a share of nodes with padding.
+    /// Real nodes as a share of padded nodes.
     pub node_fill: Option<f64>,
-    /// Real edges as a share of edges with padding.
+    /// Real edges as a share of padded edges.
     pub edge_fill: Option<f64>,
     pub padding_edges_per_real_edge: Option<f64>,
     /// Distinct padded shapes per epoch, mean over the complete epochs.
@@ -66,23 +67,23 @@ pub struct Forecast {
     pub peak_bytes: u64,
     /// Time to open the stream, in nanoseconds.
     pub prepare_ns: u64,
-    /// Time to plan one batch, new orders included, in nanoseconds.
+    /// Time to plan one batch, including reordering, in nanoseconds.
     pub plan_ns_per_step: f64,
     pub shuffle: Shuffle,
-    /// Numbers that the strategy reports, such as an estimated budget.
+    /// Metrics reported by the strategy, such as an estimated budget.
     #[serde(rename = "facts")]
     pub metrics: Vec<(String, f64)>,
-    /// The shapes that occur most often, and the share of steps that has them.
+    /// The most frequent shapes, with the share of steps that have them.
     pub frequent_shapes: Vec<(Shape, f64)>,
     /// Sums over the planned steps.
     #[serde(skip)]
     pub totals: Totals,
-    /// Every shape and how often it occurred, the most frequent first.
+    /// Every shape with its number of occurrences, most frequent first.
     #[serde(skip)]
     pub census: Vec<(Shape, u64)>,
 }
 
-/// Shapes that are listed in [`Forecast::frequent_shapes`].
+/// Number of shapes in [`Forecast::frequent_shapes`].
 const N_FREQUENT: usize = 10;
 
 /// A strategy that cannot work on the data.
@@ -94,11 +95,11 @@ pub struct ForecastError {
     pub source: BatcherError,
 }
 
-/// Forecasts of several strategies on one view, in the given order, computed in parallel. Nothing
-/// but the two times depends on the number of threads.
+/// Forecasts of several strategies on one view, in the given order, computed in parallel. Only the
+/// two times depend on the number of threads.
 ///
 /// # Errors
-/// The first strategy, in the given order, that cannot work.
+/// For the first strategy, in the given order, that cannot work.
 pub fn forecast_all(
     batchers: &[Box<dyn Batcher>],
     view: &View,
@@ -111,7 +112,7 @@ pub fn forecast_all(
 /// The forecast of one strategy.
 ///
 /// # Errors
-/// Options that cannot work on this view, or a graph that fits no batch.
+/// If options cannot work on this view, or a graph fits into no batch.
 pub fn forecast(
     batcher: &dyn Batcher,
     view: &View,
@@ -124,10 +125,11 @@ pub fn forecast(
     })
 }
 
-/// When a strategy meets new padded shapes in the first `n_step` steps of a run whose order has this seed.
+/// When a strategy meets new padded shapes in the first `n_step` steps of a run with this order
+/// seed.
 ///
 /// # Errors
-/// Options that cannot work on this view, or a graph that fits no batch.
+/// If options cannot work on this view, or a graph fits into no batch.
 pub fn shape_curve(
     batcher: &dyn Batcher,
     view: &View,
@@ -215,7 +217,7 @@ fn nanoseconds(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Follows as many passes as fit the bound. The size of a node is the number of its edges.
+/// Follows as many passes as the limit allows. The size of a node is its number of edges.
 fn passes(view: &View) -> Passes {
     let (id, size): (Vec<u32>, Vec<u32>) = match view {
         View::ManyGraphs(graphs) => graphs.iter().map(|g| (g.id, g.n_node)).unzip(),
@@ -231,7 +233,7 @@ fn passes(view: &View) -> Passes {
 /// Counts the edges of plans that do not list them.
 struct InducedEdges<'a> {
     graph: Option<&'a OneGraph>,
-    /// The plan in which a node was last a member, `[n_node]`.
+    /// The last plan in which a node was a member, `[n_node]`.
     seen: Vec<u64>,
     n_plan: u64,
 }
@@ -245,7 +247,7 @@ impl<'a> InducedEdges<'a> {
         Self { graph, seen: vec![0; graph.map_or(0, OneGraph::n_node)], n_plan: 0 }
     }
 
-    /// Size of a plan without padding, with its edges counted.
+    /// Size of a plan without padding, with edges counted.
     fn real(&mut self, plan: &BatchPlan) -> Shape {
         let (Some(graph), Level::Nodes) = (self.graph, plan.level) else { return plan.real };
         let n_edge = match plan.edges {

@@ -1,13 +1,13 @@
-//! Forecasts of a batching strategy on a data set, from sizes alone.
+//! Forecasts of a batching strategy on a data set, from graph sizes alone.
 //!
-//! A forecast opens the same stream as a run, with the same seed, but only plans: no feature is loaded
-//! and no batch is collated. So its numbers are not estimates: the first N steps of a run have the same
-//! shapes and the same fill.
+//! A forecast opens the same stream as a run, with the same seed, but only plans: no features are
+//! loaded and no batches are collated. Its numbers are therefore not estimates: the first N steps
+//! of a run have the same shapes and the same fill.
 //!
 //! * [`forecast()`], [`forecast_all`]: the forecasts;
 //! * [`break_even`]: when less padding has paid for more compilations;
 //! * [`census`]: the distinct padded shapes, counted or extrapolated;
-//! * [`distribution`]: how sizes and targets of a data set are distributed;
+//! * [`distribution`]: distribution of the sizes and targets of a data set;
 //! * [`shuffle`]: how random the batches are;
 //! * [`picture`]: forecasts as SVG.
 //!

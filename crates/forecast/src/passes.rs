@@ -1,4 +1,4 @@
-//! Which batch every graph was in, pass by pass through the data.
+//! The batch of every graph, for each pass through the data.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,11 +10,11 @@ use crate::totals::outputs;
 /// Follows a stream through its epochs.
 ///
 /// A graph that is drawn in one epoch and delivered in the next belongs to the *pass* in which it
-/// was drawn; the stream's cursor names these graphs as carried.
+/// was drawn; the stream's cursor lists such graphs as carried.
 pub(crate) struct Passes {
-    /// Position in the view by identifier; `ABSENT` for others.
+    /// Index in the view by graph ID; `ABSENT` for other graphs.
     place: Vec<u32>,
-    /// Size of each graph of the view, by which deciles are formed.
+    /// Size of each graph of the view, used to form deciles.
     size: Vec<u32>,
     n_pass: u64,
     /// Batch of each graph in each pass.
@@ -57,7 +57,8 @@ impl Passes {
         }
     }
 
-    /// Adds the next batch of the stream. `counted`: it is among the steps of the forecast.
+    /// Adds the next batch of the stream. `counted`: whether it is one of the steps of the
+    /// forecast.
     pub(crate) fn add(&mut self, plan: &BatchPlan, real: Shape, counted: bool) {
         if plan.cursor.epoch > self.epoch {
             self.start_epoch(plan);

@@ -1,4 +1,4 @@
-//! Forecasts as a picture: fill against batch size, and how padded shapes are distributed.
+//! Forecasts as a picture: fill against batch size, and the distribution of padded shapes.
 
 mod distributions;
 mod fill;
@@ -19,10 +19,10 @@ pub struct Section<'a> {
 /// Width of a picture in pixels.
 const WIDTH: f64 = 1200.0;
 const MARGIN: f64 = 30.0;
-/// Pixels of most text.
+/// Default font size in pixels.
 const TEXT: f64 = 12.0;
 
-/// Draws the sections below each other.
+/// Draws the sections one below the other.
 #[must_use]
 pub fn svg(sections: &[Section<'_>]) -> String {
     let mut svg = Svg::default();
@@ -39,7 +39,7 @@ pub fn svg(sections: &[Section<'_>]) -> String {
     svg.into_picture(WIDTH, y, TEXT)
 }
 
-/// The labels of a section, in the order in which they appear.
+/// The labels of a section, in order of first appearance.
 fn labels<'a>(section: &Section<'a>) -> Vec<&'a str> {
     let mut labels: Vec<&str> = Vec::new();
     for forecast in &section.forecasts {
@@ -50,7 +50,7 @@ fn labels<'a>(section: &Section<'a>) -> Vec<&'a str> {
     labels
 }
 
-/// The batch sizes of a section, ascending; `None` stands for strategies without a batch size.
+/// The batch sizes of a section, ascending; `None` for strategies without one.
 fn batch_sizes(section: &Section<'_>) -> Vec<Option<u32>> {
     let mut sizes: Vec<Option<u32>> = section.forecasts.iter().map(|f| f.batch_size).collect();
     sizes.sort_unstable();

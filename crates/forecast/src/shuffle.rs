@@ -1,7 +1,7 @@
-//! How random the batches are.
+//! Measures how random the batches are.
 //!
 //! A strategy that sorts or packs graphs trades randomness for fill: the same graphs share batches
-//! again and again, or batches of small graphs follow each other. For each number here the value under
+//! repeatedly, or batches of small graphs follow each other. The value of each measure under
 //! uniform random batching is known.
 
 use serde::Serialize;
@@ -15,10 +15,10 @@ pub struct Shuffle {
     pub pair_recurrence: Option<f64>,
     /// Standard error of `pair_recurrence` under uniform batching.
     pub pair_recurrence_error: Option<f64>,
-    /// Autocorrelation, lag 1, of the mean graph size of neighbouring batches; 0 = uniform.
+    /// Lag-1 autocorrelation of the mean graph size of consecutive batches; 0 = uniform.
     pub size_autocorrelation: Option<f64>,
-    /// How often a graph is trained on per epoch, by decile of graph size, the smallest first;
-    /// exactly 1 for a strategy that loses nothing.
+    /// How often a graph is trained on per epoch, by decile of graph size, smallest first; exactly
+    /// 1 for a strategy that drops nothing.
     pub inclusion_by_decile: Vec<f64>,
     /// Epochs over which recurrence and inclusion were counted.
     pub n_epoch: u64,
@@ -35,11 +35,10 @@ pub struct Shuffle {
 /// R = sum over e < f of S(e, f)  /  sum over e < f of P(e) P(f) / C
 /// ```
 ///
-/// The denominator is the expectation for batches of the same sizes that are drawn uniformly and
-/// independently. If pair k is together with probability `q_k`, R estimates
-/// `mean(q^2) / mean(q)^2 = 1 + cv(q)^2`: 1 if all pairs are equally likely, K if graphs only mix
-/// within one of K equal classes, C / P if composition is fixed. All pairs are counted, none are
-/// sampled.
+/// The denominator is the expectation for batches of the same sizes drawn uniformly and
+/// independently. If pair k is together with probability `q_k`, R estimates `mean(q^2) / mean(q)^2
+/// = 1 + cv(q)^2`: 1 if all pairs are equally likely, K if graphs only mix within one of K equal
+/// classes, C / P if the composition is fixed. All pairs are counted; there is no sampling.
 #[must_use]
 pub fn pair_recurrence(label: &[Vec<u32>]) -> Option<(f64, f64)> {
     let (mut together, mut expected) = (0.0, 0.0);
@@ -56,7 +55,7 @@ pub fn pair_recurrence(label: &[Vec<u32>]) -> Option<(f64, f64)> {
     (expected > 0.0).then(|| (together / expected, 1.0 / expected.sqrt()))
 }
 
-/// Graphs that are present, in the order of their batches.
+/// Present graphs, sorted by batch.
 fn sorted_by_label(label: &[u32]) -> Vec<u32> {
     let mut graphs: Vec<u32> =
         (0..label.len() as u32).filter(|&g| label[g as usize] != ABSENT).collect();
@@ -64,7 +63,7 @@ fn sorted_by_label(label: &[u32]) -> Vec<u32> {
     graphs
 }
 
-/// Numbers of pairs of graphs, among those that are present in two epochs.
+/// Numbers of pairs among the graphs that are present in two epochs.
 struct Pairs {
     all: f64,
     in_first: f64,
@@ -109,7 +108,7 @@ pub fn autocorrelation(series: &[f64]) -> Option<f64> {
     let mean = series.iter().sum::<f64>() / series.len() as f64;
     let variance: f64 = series.iter().map(|x| (x - mean).powi(2)).sum();
     let scale = series.iter().map(|x| x.abs()).fold(0.0, f64::max);
-    // Rounding alone makes a constant series vary by some 1e-16 of its size.
+    // Rounding makes a constant series vary by some 1e-16 of its magnitude.
     if series.len() < 3 || variance <= series.len() as f64 * (1e-12 * scale).powi(2) {
         return None;
     }
@@ -117,8 +116,8 @@ pub fn autocorrelation(series: &[f64]) -> Option<f64> {
     Some(lagged / variance)
 }
 
-/// Mean number of times that a graph is included per epoch, in ten classes of equal count by size,
-/// the smallest graphs first; fewer classes if there are fewer graphs.
+/// Mean number of inclusions of a graph per epoch, in ten classes of equal count by size, smallest
+/// graphs first; fewer classes if there are fewer graphs.
 ///
 /// `included[g]` counts over `n_epoch` epochs.
 #[must_use]
@@ -140,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// `n` graphs in batches of `m`, in the order that `order` gives in each of 6 epochs.
+    /// `n` graphs in batches of `m`, ordered by `order` in each of 6 epochs.
     fn labels(n: usize, m: usize, order: impl Fn(u64) -> Vec<u32>) -> Vec<Vec<u32>> {
         let of_epoch = |epoch| {
             let mut label = vec![ABSENT; n];
@@ -195,7 +194,7 @@ mod tests {
     fn absent_graphs_and_single_graphs_form_no_pairs() {
         assert_eq!(pair_recurrence(&[vec![0, 1, 2], vec![2, 1, 0]]), None);
         assert_eq!(pair_recurrence(&[vec![0, 0]]), None, "one epoch says nothing");
-        // Without graph 2 the other two are always together, as they must.
+        // Without graph 2 the other two are necessarily always together.
         let label = [vec![0, 0, ABSENT], vec![1, 1, 1]];
         assert!((recurrence(&label).0 - 1.0).abs() < 1e-12);
     }

@@ -9,9 +9,9 @@ pub struct Totals {
     pub n_output: u64,
     pub n_node: u64,
     pub n_edge: u64,
-    /// Nodes with padding.
+    /// Nodes including padding.
     pub n_node_padded: u64,
-    /// Edges with padding.
+    /// Edges including padding.
     pub n_edge_padded: u64,
 }
 
@@ -25,13 +25,13 @@ impl Totals {
         self.n_edge_padded += u64::from(padded.n_edge);
     }
 
-    /// Real nodes as a share of nodes with padding.
+    /// Real nodes as a share of padded nodes.
     #[must_use]
     pub fn node_fill(&self) -> Option<f64> {
         ratio(self.n_node, self.n_node_padded)
     }
 
-    /// Real edges as a share of edges with padding.
+    /// Real edges as a share of padded edges.
     #[must_use]
     pub fn edge_fill(&self) -> Option<f64> {
         ratio(self.n_edge, self.n_edge_padded)
@@ -52,7 +52,7 @@ fn ratio(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }
 
-/// Identifiers of the graphs, or output nodes, that a batch trains on.
+/// IDs of the graphs, or output nodes, that a batch trains on.
 pub(crate) fn outputs(plan: &BatchPlan) -> impl Iterator<Item = u32> + '_ {
     let (graphs, rows) = match plan.level {
         Level::Graphs => (&plan.members[..], &[][..]),

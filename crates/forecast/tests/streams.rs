@@ -1,4 +1,4 @@
-//! Forecasts of streams whose figures are known.
+//! Forecasts of streams with known results.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -13,12 +13,12 @@ use batchlab_forecast::census::Method;
 use batchlab_forecast::{Forecast, Options, forecast, forecast_all};
 use serde::{Deserialize, Serialize};
 
-/// Graphs in the order of the view, `n` in a batch, padded to multiples of 64, the same in every
+/// Graphs in the order of the view, `n` per batch, padded to multiples of 64, the same in every
 /// epoch.
 #[derive(Debug, Serialize, Deserialize)]
 struct InOrder {
     n: usize,
-    /// Leaves out the last graph of every batch.
+    /// Drops the last graph of every batch.
     loses: bool,
 }
 
@@ -107,7 +107,7 @@ fn sorted_order_is_the_opposite_of_shuffled() {
 
 #[test]
 fn lost_graphs_are_missed_in_their_decile() {
-    // The last of every 40 graphs is lost: one of the 20 in every second decile.
+    // The last of every 40 graphs is dropped: one of the 20 in every second decile.
     let forecast = check(&InOrder { n: 40, loses: true }, &options(60));
     let expected = [1.0, 0.95].repeat(5);
     let found = &forecast.shuffle.inclusion_by_decile;
@@ -136,7 +136,7 @@ fn what_is_too_long_to_count_is_extrapolated_and_says_so() {
     let forecast = check(&InOrder { n: 10, loses: false }, &bounded);
     assert_eq!(forecast.n_step_planned, 20);
     assert_eq!(forecast.shapes.method, Method::Extrapolated);
-    // Every batch of the one epoch had its own shape, so the estimator expects more.
+    // Every batch of the single epoch had its own shape, so the estimator expects more.
     assert!(forecast.shapes.n_shape > 20.0);
     assert_eq!(forecast.shuffle.n_epoch, 8, "randomness is measured nevertheless");
 }

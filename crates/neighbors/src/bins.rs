@@ -1,41 +1,41 @@
-//! Atoms sorted into spatial bins, so that a search in a large structure visits nearby atoms only.
+//! Sorts atoms into spatial bins, so that a search in a large structure only visits nearby atoms.
 
 #![allow(clippy::cast_sign_loss, reason = "bins are numbered from 0")]
 
 use crate::lattice::{Image, Lattice, SLACK, Vector};
 
-/// With fewer atoms, a search over all of them is as fast.
+/// With fewer atoms, a brute-force search is just as fast.
 const MIN_ATOM: usize = 48;
 
-/// The structure is divided into bins, parallel to the faces of its cell.
+/// Divides the structure into bins parallel to the faces of its cell.
 #[derive(Debug)]
 pub(crate) struct Bins {
-    /// Bins along each direction of the cell.
+    /// Number of bins along each direction of the cell.
     n_bin: [i32; 3],
-    /// Along which directions bins repeat.
+    /// The directions along which bins repeat.
     periodic: [bool; 3],
-    /// What a distance of one angstrom is along each direction, in fractional coordinates.
+    /// Length of one angstrom along each direction, in fractional coordinates.
     reciprocal_length: Vector,
     /// Fractional coordinates of each atom, wrapped into the cell (0 to 1), `[n_node]`.
     inside: Vec<Vector>,
     /// Number of cells by which wrapping moved each atom, `[n_node]`.
     cell_of: Vec<Image>,
-    /// First atom of each bin in `atom`, `[n_bin + 1]`.
+    /// Index of the first atom of each bin in `atom`, `[n_bin + 1]`.
     start: Vec<u32>,
-    /// Atoms by bin, `[n_node]`.
+    /// Atoms sorted by bin, `[n_node]`.
     atom: Vec<u32>,
 }
 
 impl Bins {
-    /// Sorts the atoms for searches within about `radius` angstrom; `None` where looking at every
-    /// atom is no slower. `fractional` are coordinates in `lattice`.
+    /// Sorts the atoms for searches within about `radius` angstrom; `None` if brute force is at
+    /// least as fast. `fractional` are coordinates in `lattice`.
     pub(crate) fn new(lattice: &Lattice, fractional: &[Vector], radius: f64) -> Option<Self> {
         if fractional.len() < MIN_ATOM {
             return None;
         }
         let n_bin = divide(lattice.heights(), radius, fractional.len());
         let (periodic, reciprocal_length) = (lattice.periodic(), lattice.reciprocal_lengths());
-        // What is looked at, as multiples of all atoms.
+        // Number of atoms visited, as a multiple of all atoms.
         let (mut with_bins, mut without) = (1.0, 1.0);
         for axis in 0..3 {
             let span = 2.0 * radius * reciprocal_length[axis];
@@ -58,8 +58,8 @@ impl Bins {
     }
 
     /// Calls `visit` for every sender and image that may lie within `radius` of the receiver, and
-    /// for some that do not. The number of bins that were looked into comes back, or `None`, before
-    /// anything is looked at, where it would exceed `max_bin`.
+    /// for some that do not. Returns the number of bins visited, or `None`, before visiting any, if
+    /// it would exceed `max_bin`.
     pub(crate) fn near(
         &self,
         receiver: usize,
@@ -118,7 +118,7 @@ fn divide(heights: Vector, radius: f64, n_atom: usize) -> [i32; 3] {
     }
 }
 
-/// Atoms by bin, in their order within a bin, and where each bin starts.
+/// Atoms sorted by bin, keeping their order within a bin, and the start of each bin.
 fn sort(inside: &[Vector], n_bin: [i32; 3]) -> (Vec<u32>, Vec<u32>) {
     let bin_of = |f: &Vector| {
         let [i, j, k] = [0, 1, 2].map(|axis| {

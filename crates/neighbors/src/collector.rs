@@ -1,4 +1,4 @@
-//! The edges of a whole data set.
+//! Collects the edges of a whole data set.
 
 use batchlab_core::graphs::{Edges, StoredEdges};
 use batchlab_core::{DatasetError, EdgeRule, MemoryBudget};
@@ -6,9 +6,9 @@ use batchlab_core::{DatasetError, EdgeRule, MemoryBudget};
 use crate::connect::connect_within;
 use crate::{NeighborError, Neighbors};
 
-/// Connects one structure after the other and keeps the edges in the form of the columnar store.
+/// Connects one structure after the other and stores the edges in columnar form.
 ///
-/// Full connection is implied and stores nothing.
+/// Full connectivity is implicit and stores nothing.
 ///
 /// ```
 /// use batchlab_core::graphs::ManyGraphs;
@@ -36,7 +36,7 @@ pub struct EdgeCollector {
 }
 
 impl EdgeCollector {
-    /// `memory` is what the data set may take
+    /// `memory` is the budget of the data set
     /// ([`LoadContext::memory`](batchlab_core::LoadContext::memory)).
     #[must_use]
     pub fn new(rule: EdgeRule, memory: &MemoryBudget) -> Self {
@@ -48,8 +48,8 @@ impl EdgeCollector {
     /// Connects the next structure; see [`connect`](crate::connect()).
     ///
     /// # Errors
-    /// Those of [`connect`](crate::connect()), and more edges than there is memory for. The structure is not
-    /// kept then.
+    /// As for [`connect`](crate::connect()), or if the edges exceed the memory budget. The
+    /// structure is then not stored.
     pub fn push(
         &mut self,
         positions: &[[f64; 3]],
@@ -68,14 +68,14 @@ impl EdgeCollector {
         Ok(())
     }
 
-    /// Structures so far that have no edge at all; 0 where edges are implied.
+    /// Number of structures so far without any edge; 0 if edges are implicit.
     #[must_use]
     pub fn n_without_edges(&self) -> u64 {
         self.n_without_edges
     }
 
-    /// Structures so far in which at least one atom has no neighbour, those without any edge
-    /// included; 0 where edges are implied.
+    /// Number of structures so far with at least one isolated atom, including those without any
+    /// edge; 0 if edges are implicit.
     #[must_use]
     pub fn n_with_lone_atom(&self) -> u64 {
         self.n_with_lone_atom
@@ -84,7 +84,7 @@ impl EdgeCollector {
     /// The edges of all structures.
     ///
     /// # Errors
-    /// Structures, but not a single edge.
+    /// If there are structures, but not a single edge.
     pub fn finish(self) -> Result<Edges, DatasetError> {
         if self.rule == EdgeRule::FullyConnected {
             return Ok(Edges::FullyConnected);

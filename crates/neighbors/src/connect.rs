@@ -5,12 +5,12 @@ use batchlab_core::{EdgeRule, MemoryBudget};
 use crate::NeighborError;
 use crate::search::{Neighbor, Search};
 
-/// The edges of one or several structures, in the order that [`EdgeRule`] states.
+/// The edges of one or several structures, in the order defined by [`EdgeRule`].
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Neighbors {
     /// The neighbour, `[n_edge]`.
     pub sender: Vec<u32>,
-    /// The centre, ascending within a structure, `[n_edge]`.
+    /// The central atom, ascending within a structure, `[n_edge]`.
     pub receiver: Vec<u32>,
     /// In angstrom, `[n_edge]`.
     pub distance: Vec<f32>,
@@ -20,14 +20,15 @@ pub struct Neighbors {
 
 /// Connects the atoms of one structure.
 ///
-/// `positions` `[n_node, 3]` and the rows of `cell`, its three vectors, are in angstrom. Along a row of zeros
-/// the structure does not repeat (slabs, wires); without a cell it is open. Atoms need not lie inside the cell.
-/// Atoms at the same place are neighbours at distance 0.
+/// `positions` `[n_node, 3]` and the rows of `cell`, its three vectors, are in angstrom. A row of
+/// zeros marks a direction without periodicity (slabs, wires); without a cell the structure is not
+/// periodic. Atoms need not lie inside the cell. Atoms at the same position are neighbours at
+/// distance 0.
 ///
-/// Everything is computed in f64 and rounded to f32 at the end. Distances are compared without
-/// tolerance, as f64 numbers: neighbours that symmetry makes equally distant may differ in the
-/// last bit, and then that bit decides their order, and which of them are among the nearest. The
-/// displacements of an edge and of its reverse are opposite to the last bit.
+/// Everything is computed in f64 and rounded to f32 at the end. Distances are compared as f64
+/// without tolerance: symmetry-equivalent neighbours may differ in the last bit, which then decides
+/// their order and which of them are among the nearest. The displacements of an edge and its
+/// reverse are exactly opposite.
 ///
 /// ```
 /// use batchlab_core::EdgeRule;
@@ -43,8 +44,8 @@ pub struct Neighbors {
 /// ```
 ///
 /// # Errors
-/// A periodic structure that should be fully connected; an open one with too few atoms for the
-/// number of nearest neighbours; positions or a cell out of range; too many pairs.
+/// If a periodic structure is to be fully connected, a non-periodic one has too few atoms for the
+/// number of nearest neighbours, positions or a cell are out of range, or there are too many pairs.
 pub fn connect(
     rule: EdgeRule,
     positions: &[[f64; 3]],
@@ -53,12 +54,12 @@ pub fn connect(
     connect_within(rule, positions, cell, &MemoryBudget::default())
 }
 
-/// Bytes that an edge takes while a data set is collected: 24 in its four columns, and as much while these
-/// grow.
+/// Bytes per edge while a data set is collected: 24 in its four columns, and as much again while
+/// these grow.
 const EDGE_BYTES: u64 = 48;
 
-/// Bytes that the edges of a crystal will take, about: as many neighbours as the mean density gives.
-/// `volume` is that of the cell in cubic angstrom.
+/// Approximate number of bytes for the edges of a crystal, based on the mean density. `volume` is
+/// that of the cell in cubic angstrom.
 #[must_use]
 pub fn estimated_bytes(rule: EdgeRule, n_node: usize, volume: f64) -> u64 {
     let n_node = n_node as f64;
@@ -66,8 +67,8 @@ pub fn estimated_bytes(rule: EdgeRule, n_node: usize, volume: f64) -> u64 {
     estimate(rule, n_node, f64::INFINITY, |radius| sphere(radius) * n_node / volume).0
 }
 
-/// The same, and bytes of the neighbours of one atom while they are sorted; an atom has at most `max` neighbours,
-/// and about `n_within` of a radius.
+/// The same, plus the bytes for sorting the neighbours of one atom; an atom has at most `max`
+/// neighbours, and about `n_within` within a radius.
 fn estimate(
     rule: EdgeRule,
     n_node: f64,
@@ -76,7 +77,7 @@ fn estimate(
 ) -> (u64, u64) {
     let (of_atom, found) = match rule {
         EdgeRule::FullyConnected => (n_node, n_node),
-        // The search looks beyond those that are wanted.
+        // The search looks beyond the requested neighbours.
         EdgeRule::Nearest(nearest) => (f64::from(nearest.get()), 7.0 * f64::from(nearest.get())),
         EdgeRule::Radius(radius) => {
             let near = n_within(radius.get());
@@ -85,15 +86,15 @@ fn estimate(
     };
     let kept = n_node * of_atom.min(max) * EDGE_BYTES as f64;
     let sorted = found.min(max) * size_of::<Neighbor>() as f64;
-    // More than there are bytes becomes the most that there can be.
+    // The cast saturates.
     #[allow(clippy::cast_sign_loss, reason = "sizes are not negative")]
     (kept as u64, sorted as u64)
 }
 
-/// As [`connect`], within a budget. The edges that come back are taken from it.
+/// Like [`connect`], within a budget, from which the returned edges are deducted.
 ///
 /// # Errors
-/// Those of [`connect`], and more than the budget has left.
+/// As for [`connect`], or if the budget is exceeded.
 pub(crate) fn connect_within(
     rule: EdgeRule,
     positions: &[[f64; 3]],
@@ -125,7 +126,7 @@ impl Neighbors {
         self.sender.len()
     }
 
-    /// Appends the edges of another structure; nodes keep counting within their own.
+    /// Appends the edges of another structure; node indices remain relative to each structure.
     pub fn append(&mut self, mut other: Self) {
         self.sender.append(&mut other.sender);
         self.receiver.append(&mut other.receiver);
@@ -186,8 +187,9 @@ fn nearest_of(
     let mut found = Vec::new();
     for receiver in 0..n_node {
         let mut radius = first_radius;
-        // Everything inside a radius is known, so once it holds enough, they are the nearest. It
-        // ends: an open structure has enough atoms, and a lattice has no end.
+        // All neighbours within the radius are known, so once there are enough, they are the
+        // nearest. The loop terminates: a non-periodic structure has enough atoms, and a lattice is
+        // infinite.
         loop {
             search.near(receiver, radius, &mut found)?;
             if found.len() >= wanted {
@@ -205,8 +207,8 @@ fn nearest_of(
     Ok(edges)
 }
 
-/// First radius of the search for the nearest, in angstrom: that of the sphere which holds twice as
-/// many atoms at the mean density.
+/// Initial radius of the search for the nearest neighbours, in angstrom: that of a sphere which
+/// holds twice as many atoms at the mean density.
 fn first_radius(volume_per_atom: f64, nearest: u32) -> f64 {
     let volume = 2.0 * f64::from(nearest) * volume_per_atom;
     (0.75 / std::f64::consts::PI * volume).cbrt()
@@ -234,11 +236,11 @@ mod tests {
         assert_eq!(all.receiver, [0, 0, 1, 1, 2, 2]);
         assert_eq!(all.sender, [1, 2, 0, 2, 1, 0]);
         assert_eq!(all.distance, [1., 3., 1., 2., 2., 3.]);
-        // The receiver minus the sender.
+        // Receiver minus sender.
         let along_x: Vec<f32> = all.displacement.iter().map(|d| d[0]).collect();
         assert_eq!(along_x, [-1., -3., 1., -2., 2., 3.]);
 
-        // Exactly at the radius is outside.
+        // The radius itself is excluded.
         let near = connect(radius(2.0), &LINE, None).unwrap();
         assert_eq!((near.receiver, near.sender), (vec![0, 1], vec![1, 0]));
 
@@ -285,7 +287,7 @@ mod tests {
             assert!(words.contains("choose fewer neighbours, a smaller radius"), "{words}");
             assert_eq!(less.left(), less.n_byte(), "nothing was made");
         }
-        // Nobody knows the density of an open structure; what is found counts.
+        // The density of a non-periodic structure is unknown; the edges found count.
         let cloud: Vec<[f64; 3]> = (0..2000).map(|i| [f64::from(i) * 1e-3; 3]).collect();
         let refused = connect_within(radius(9.0), &cloud, None, &MemoryBudget::new(1 << 20));
         assert!(matches!(refused, Err(NeighborError::Memory(_))), "{refused:?}");

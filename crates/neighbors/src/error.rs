@@ -1,6 +1,6 @@
-//! Errors of connecting a structure.
+//! Errors while connecting a structure.
 
-/// Why a structure could not be connected. The structure itself is named by the caller.
+/// Why a structure could not be connected. The caller adds which structure it was.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NeighborError {
@@ -36,13 +36,13 @@ pub enum NeighborError {
         max: f64,
     },
     #[error(
-        "{n_pair:.1e} pairs of atoms and images would have to be looked at within {radius} angstrom, more than {max:.1e}; \
+        "{n_pair:.1e} pairs of atoms and images would have to be examined within {radius} angstrom, more than {max:.1e}; \
          choose fewer neighbours or a smaller radius, or correct the cell"
     )]
     TooMany {
         /// Pairs of an atom and an image of an atom.
         n_pair: f64,
-        /// In angstrom; infinite for an open structure without a radius.
+        /// In angstrom; infinite for a non-periodic structure without a radius.
         radius: f64,
         max: f64,
     },

@@ -7,31 +7,32 @@ use crate::NeighborError;
 /// A vector in angstrom.
 pub(crate) type Vector = [f64; 3];
 
-/// How often each vector of the cell is added to a position.
+/// Multiples of the cell vectors to add to a position.
 pub(crate) type Image = [i32; 3];
 
-/// The largest component of a position or of a cell's vector, in angstrom. With
+/// The largest allowed component of a position or of a cell vector, in angstrom. With
 /// [`MIN_HEIGHT`] it keeps the numbers of images within 32 bits.
 pub(crate) const MAX_COORDINATE: f64 = 1e5;
 
-/// The smallest height of a cell in angstrom, far below the size of an atom.
+/// The minimum height of a cell in angstrom, far below the size of an atom.
 const MIN_HEIGHT: f64 = 1e-3;
 
-/// By how much, in heights of the cell, the range of images is widened, so that rounding never
-/// loses one. Superfluous images are discarded by their distance.
+/// Margin added to the range of images, in heights of the cell, so that rounding never loses one.
+/// Superfluous images are discarded by their distance.
 pub(crate) const SLACK: f64 = 1e-3;
 
-/// The cell of a structure. Where the structure does not repeat, a vector at right angles to the others spans
-/// all atoms.
+/// The cell of a structure. In a direction without periodicity, a vector perpendicular to the
+/// others spans all atoms.
 #[derive(Debug)]
 pub(crate) struct Lattice {
     /// One row per vector, in angstrom.
     vector: [Vector; 3],
     /// Row k gives the k-th fractional coordinate, in 1/angstrom.
     reciprocal: [Vector; 3],
-    /// What is subtracted from them, so that atoms are between 0 and 1 where there are no images.
+    /// Offset subtracted from fractional coordinates, so that atoms lie between 0 and 1 in
+    /// directions without images.
     start: Vector,
-    /// Along which vectors there are images.
+    /// The vectors along which there are images.
     periodic: [bool; 3],
 }
 
@@ -73,12 +74,12 @@ impl Lattice {
         self.periodic == [false; 3]
     }
 
-    /// Distance between opposite faces, in angstrom.
+    /// Distances between opposite faces, in angstrom.
     pub(crate) fn heights(&self) -> Vector {
         self.reciprocal_lengths().map(|length| 1.0 / length)
     }
 
-    /// How far one angstrom reaches at most along each vector, in fractional coordinates.
+    /// Maximum extent of one angstrom along each vector, in fractional coordinates.
     pub(crate) fn reciprocal_lengths(&self) -> Vector {
         self.reciprocal.map(norm)
     }
@@ -94,8 +95,9 @@ impl Lattice {
         dot(a, cross(b, c)).abs()
     }
 
-    /// About how many of `n_node` atoms and their images lie within a radius: as many as the mean density gives,
-    /// of a slab and a wire at most those in a disc or on a line. The density of an open structure is not known: 0.
+    /// Approximate number of `n_node` atoms and their images within a radius, based on the mean
+    /// density; for slabs and wires at most those in a disc or on a line. The density of a
+    /// non-periodic structure is unknown: 0.
     pub(crate) fn n_within(&self, radius: f64, n_node: f64) -> f64 {
         let pi = std::f64::consts::PI;
         let sphere = 4.0 / 3.0 * pi * radius.powi(3);
@@ -110,7 +112,7 @@ impl Lattice {
         }
     }
 
-    /// What is added to a position to get to its image.
+    /// The translation from a position to its image.
     pub(crate) fn offset(&self, [i, j, k]: Image) -> Vector {
         self.along_row(self.row_offset(i, j), k)
     }
@@ -127,18 +129,18 @@ impl Lattice {
         [0, 1, 2].map(|axis| row[axis] + k * self.vector[2][axis])
     }
 
-    /// How far `radius` reaches along each vector of the cell, in fractional coordinates and a
-    /// little widened.
+    /// The extent of `radius` along each vector of the cell, in fractional coordinates, slightly
+    /// widened.
     pub(crate) fn reach(&self, radius: f64) -> Vector {
         self.reciprocal_lengths().map(|length| radius * length + SLACK)
     }
 
-    /// The images of the sender that may be near enough, where `between` is the receiver's
-    /// position minus the sender's in fractional coordinates, and `reach` is that of the radius.
+    /// The images of the sender that may be near enough, where `between` is the receiver's position
+    /// minus the sender's in fractional coordinates, and `reach` is that of the radius.
     ///
-    /// The difference that remains with image n has the fractional coordinates f - n. Its
-    /// component along the k-th normal of the cell is (f - n)_k times the k-th height, and no
-    /// component exceeds the whole.
+    /// For image n, the remaining difference has the fractional coordinates f - n. Its component
+    /// along the k-th normal of the cell is (f - n)_k times the k-th height, and no component
+    /// exceeds its length.
     pub(crate) fn images(&self, between: Vector, reach: Vector) -> [RangeInclusive<i32>; 3] {
         [0, 1, 2].map(|k| {
             if !self.periodic[k] {
@@ -148,14 +150,14 @@ impl Lattice {
         })
     }
 
-    /// Upper bound of the number of images that [`Lattice::images`] spans.
+    /// Upper bound on the number of images returned by [`Lattice::images`].
     pub(crate) fn max_image(&self, radius: f64) -> f64 {
         let along = |axis: usize| 2.0 * (radius * norm(self.reciprocal[axis]) + SLACK) + 1.0;
         [0, 1, 2].into_iter().filter(|&axis| self.periodic[axis]).map(along).product()
     }
 }
 
-/// The cell with unit vectors, at right angles to all others, in place of rows of zeros.
+/// The cell with rows of zeros replaced by unit vectors perpendicular to all others.
 fn completed(cell: &[Vector; 3], periodic: [bool; 3]) -> [Vector; 3] {
     let unit = |vector: Vector| vector.map(|x| x / norm(vector));
     let mut vector = *cell;
@@ -164,7 +166,7 @@ fn completed(cell: &[Vector; 3], periodic: [bool; 3]) -> [Vector; 3] {
         match [periodic[axis], periodic[next], periodic[last]] {
             [false, true, true] => vector[axis] = unit(cross(cell[next], cell[last])),
             [true, false, false] => {
-                // Away from the axis that is nearest to its own direction.
+                // Away from the axis closest to its own direction.
                 let size = cell[axis].map(f64::abs);
                 let least = if size[0] <= size[1].min(size[2]) {
                     [1.0, 0.0, 0.0]
@@ -188,8 +190,8 @@ fn reciprocal([a, b, c]: &[Vector; 3]) -> [Vector; 3] {
     [cross(*b, *c), cross(*c, *a), cross(*a, *b)].map(|normal| normal.map(|x| x / volume))
 }
 
-/// The least whole number that is not below `x`. Without particular instructions of the processor
-/// this is much faster than `f64::ceil`.
+/// The smallest integer that is not below `x`. Much faster than `f64::ceil` on a processor without
+/// rounding instructions.
 fn ceil(x: f64) -> i32 {
     let whole = x as i32;
     whole.saturating_add(i32::from(f64::from(whole) < x))

@@ -1,10 +1,10 @@
-//! From the positions of atoms to edges: fully connected, radius, k nearest neighbours, with
-//! periodic images.
+//! From atom positions to edges: fully connected, radius, k nearest neighbours, with periodic
+//! images.
 //!
-//! A data set of structures embeds an [`EdgeRule`](batchlab_core::EdgeRule) and, while it reads,
-//! gives each structure to an [`EdgeCollector`], which ends as the edges of its `Graphs`, or to a
-//! [`StructureCollector`], which ends as the `Graphs` themselves.
-//! [`connect`] is the function behind it. Everything here is pure and knows no files.
+//! A data set of structures embeds an [`EdgeRule`](batchlab_core::EdgeRule). While reading, it
+//! passes each structure to an [`EdgeCollector`], which produces the edges of its `Graphs`, or to a
+//! [`StructureCollector`], which produces the `Graphs` themselves. Both use [`connect`]. This crate
+//! is pure computation without file access.
 
 mod bins;
 mod collector;

@@ -1,20 +1,21 @@
-//! The search for the neighbours of one atom.
+//! Searches the neighbours of one atom.
 
 use crate::NeighborError;
 use crate::bins::Bins;
 use crate::lattice::{Image, Lattice, MAX_COORDINATE, Vector, norm};
 
-/// Most pairs of an atom and an image that are examined for one structure: about a second's work.
+/// Maximum number of pairs of an atom and an image to examine per structure: about a second of
+/// work.
 const MAX_PAIR: f64 = (1 << 28) as f64;
 
-/// A structure that was checked and prepared for searches.
+/// A structure that has been checked and prepared for searches.
 #[derive(Debug)]
 pub(crate) struct Search<'a> {
     positions: &'a [Vector],
     lattice: Lattice,
     /// Coordinates in the lattice, `[n_node]`.
     fractional: Vec<Vector>,
-    /// Of a large structure.
+    /// For large structures only.
     bins: Option<Bins>,
     n_pair: f64,
 }
@@ -28,7 +29,7 @@ pub(crate) struct Neighbor {
 }
 
 impl Neighbor {
-    /// Nearest first; of equally distant ones the lower sender, then the lower image.
+    /// Nearest first; ties by sender, then by image.
     pub(crate) fn order(&self, other: &Self) -> std::cmp::Ordering {
         let ties = || (self.sender, self.image).cmp(&(other.sender, other.image));
         self.distance.total_cmp(&other.distance).then_with(ties)
@@ -59,10 +60,10 @@ impl<'a> Search<'a> {
         &self.lattice
     }
 
-    /// Fills `found` with all neighbours of an atom closer than `radius`, in no order.
+    /// Fills `found` with all neighbours of an atom closer than `radius`, in no particular order.
     ///
     /// # Errors
-    /// Too many pairs, counted over all searches so far.
+    /// If there are too many pairs, counted over all searches so far.
     pub(crate) fn near(
         &mut self,
         receiver: usize,
@@ -195,7 +196,7 @@ mod tests {
             binned.prepare(radius);
             let mut plain = Search::new(&positions, Some(&cell)).unwrap();
             prop_assert!(plain.bins.is_none());
-            // Bins serve wider searches than they were made for, too.
+            // Bins also serve wider searches than they were made for.
             for factor in [1.0, 1.7] {
                 for receiver in 0..positions.len() {
                     prop_assert_eq!(

@@ -1,16 +1,16 @@
-//! From the structures of a data set to the columnar store.
+//! From the structures of a data set to columnar storage.
 
 use batchlab_core::graphs::{ManyGraphs, NodeClass, Topology};
 use batchlab_core::{BatchFields, DatasetError, EdgeRule, Graphs, MemoryBudget};
 
 use crate::{EdgeCollector, NeighborError};
 
-/// Bytes that a structure and each of its atoms take while they are collected, target and identifier
-/// included: twice what is kept, as columns grow.
+/// Bytes per structure and per atom while collecting, including target and ID: twice the final
+/// size, as columns grow.
 const GRAPH_BYTES: u64 = 128;
 const NODE_BYTES: u64 = 40;
 
-/// Connects one structure after the other, numbers the classes of their atoms, and ends as
+/// Connects one structure after the other, numbers the classes of their atoms, and produces
 /// [`Graphs`] without targets.
 ///
 /// ```
@@ -35,14 +35,14 @@ pub struct StructureCollector {
     n_node: Vec<u32>,
     /// `[n_node]`
     class: Vec<u32>,
-    /// What each class stands for, in the order of appearance.
+    /// The value that each class stands for, in order of appearance.
     known: Vec<u8>,
     position: Vec<[f32; 3]>,
 }
 
 impl StructureCollector {
-    /// What batches of the finished data set can hold, the same for every rule: implied edges are
-    /// measured in the batch, stored ones when they are made.
+    /// The available batch fields of the finished data set, the same for every rule: distances of
+    /// implicit edges are computed in the batch, those of stored ones when they are created.
     #[must_use]
     pub fn fields() -> BatchFields {
         BatchFields {
@@ -54,7 +54,7 @@ impl StructureCollector {
         }
     }
 
-    /// `memory` is what the data set may take
+    /// `memory` is the budget of the data set
     /// ([`LoadContext::memory`](batchlab_core::LoadContext::memory)).
     #[must_use]
     pub fn new(rule: EdgeRule, memory: &MemoryBudget) -> Self {
@@ -64,11 +64,11 @@ impl StructureCollector {
         Self { rule, memory, edges, n_node, class, known, position }
     }
 
-    /// Connects the next structure; `class` (proton numbers, as a rule) and `positions` in angstrom
+    /// Connects the next structure; `class` (atomic numbers, as a rule) and `positions` in angstrom
     /// are `[n_node]`, rows of `cell` its vectors in angstrom.
     ///
     /// # Errors
-    /// Those of [`connect`](crate::connect). The structure is not kept then.
+    /// As for [`connect`](crate::connect). The structure is then not stored.
     pub fn push(
         &mut self,
         class: &[u8],
@@ -95,11 +95,11 @@ impl StructureCollector {
         self.n_node.len()
     }
 
-    /// The data set: classes, called what `name` says, positions and edges. With a radius, notes say
-    /// how many structures have no edges, or an atom without.
+    /// The data set: classes named by `name`, positions and edges. With a radius, notes say how
+    /// many structures have no edges, or an isolated atom.
     ///
     /// # Errors
-    /// No structure, or not a single edge.
+    /// If there are no structures, or not a single edge.
     pub fn finish(
         self,
         dataset: &str,

@@ -18,11 +18,11 @@ pub struct Archive<R> {
 }
 
 impl<R: Read + Seek> Archive<R> {
-    /// `path` is for messages; an array of more than `max_byte` bytes is refused, and so is whatever does
-    /// not fit into `memory`.
+    /// Opens an archive. `path` is for messages. Arrays of more than `max_byte` bytes, or that do
+    /// not fit into `memory`, are rejected.
     ///
     /// # Errors
-    /// A file that is no zip archive.
+    /// If the file is not a zip archive.
     pub fn open(
         path: &Path,
         mut file: R,
@@ -37,10 +37,10 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
-    /// Takes bytes for what is made of an array.
+    /// Reserves memory for data derived from an array.
     ///
     /// # Errors
-    /// More than the file may take.
+    /// If that exceeds the memory budget of the file.
     pub fn take(&self, array: &str, n_byte: u64, what: &str) -> Result<(), NpzError> {
         self.memory.take(n_byte, what).map_err(|over| self.fault(array, over.into()))
     }
@@ -60,28 +60,28 @@ impl<R: Read + Seek> Archive<R> {
         names
     }
 
-    /// Rows of any numbers, with their type as in `NumPy`'s headers, for example `<i4`. What follows the first
-    /// dimension is one row.
+    /// Rows of any numeric type, with the type as in `NumPy` headers, for example `<i4`. All
+    /// dimensions after the first are flattened into one row.
     ///
     /// # Errors
-    /// An array that is missing, damaged, of another type or without a dimension.
+    /// If the array is missing, damaged, of another type or has no dimension.
     pub fn typed_rows(&mut self, array: &str) -> Result<TypedRows, NpzError> {
         self.parsed(array, npy::parse_typed)
     }
 
-    /// Whole numbers of one dimension, each from `least` to `most`.
+    /// A one-dimensional array of integers, each from `least` to `most`.
     ///
     /// # Errors
-    /// An array that is missing, damaged, of another type or shape, or with another value.
+    /// If the array is missing, damaged, of another type or shape, or has a value out of range.
     pub fn integers(&mut self, array: &str, least: i64, most: i64) -> Result<Vec<i64>, NpzError> {
         let values = self.parsed(array, npy::parse)?;
         self.whole(array, values, least, most)
     }
 
-    /// Values of an array as whole numbers, each from `least` to `most`.
+    /// Values of an array as integers, each from `least` to `most`.
     ///
     /// # Errors
-    /// Floats, or another value.
+    /// If there are floats or values out of range.
     pub fn whole(
         &self,
         array: &str,
@@ -104,20 +104,20 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
-    /// Numbers that are not negative, otherwise as [`Archive::integers`].
+    /// Non-negative integers, otherwise like [`Archive::integers`].
     pub fn counts(&mut self, array: &str, least: u32, most: u32) -> Result<Vec<u32>, NpzError> {
         let values = self.integers(array, least.into(), most.into())?;
         #[allow(clippy::cast_sign_loss, reason = "checked to be at least `least`")]
         self.halved(array, values, |value| value as u32)
     }
 
-    /// Numbers of one dimension, finite in single precision.
+    /// A one-dimensional array of numbers that are finite in single precision.
     pub fn floats(&mut self, array: &str) -> Result<Vec<f32>, NpzError> {
         let values = self.doubles(array)?;
         self.halved(array, values, |value| value as f32)
     }
 
-    /// Numbers of 64 bits in 32.
+    /// Converts 64-bit to 32-bit numbers.
     fn halved<T, U>(
         &self,
         array: &str,
@@ -131,7 +131,8 @@ impl<R: Read + Seek> Archive<R> {
         Ok(halves)
     }
 
-    /// Numbers of one dimension, finite in single precision, but not rounded to it.
+    /// A one-dimensional array of numbers that are finite in single precision, but not rounded to
+    /// it.
     pub fn doubles(&mut self, array: &str) -> Result<Vec<f64>, NpzError> {
         let values: Vec<f64> = match self.parsed(array, npy::parse)? {
             Values::Integer(values) => values.into_iter().map(|value| value as f64).collect(),
@@ -143,10 +144,10 @@ impl<R: Read + Seek> Archive<R> {
         }
     }
 
-    /// Rows of whole numbers, each from `least` to `most`, one after the other, and their length.
+    /// Rows of integers, each from `least` to `most`, in row-major order, and the row length.
     ///
     /// # Errors
-    /// As [`Archive::integers`].
+    /// As for [`Archive::integers`].
     pub fn integer_rows(
         &mut self,
         array: &str,
@@ -157,10 +158,11 @@ impl<R: Read + Seek> Archive<R> {
         Ok((self.whole(array, values, least, most)?, width))
     }
 
-    /// Rows of any numbers, one after the other, and their length; an array of one dimension is one row.
+    /// Rows of any numeric type in row-major order, and the row length; a one-dimensional array is
+    /// a single row.
     ///
     /// # Errors
-    /// An array that is missing, damaged, of another type or of more dimensions.
+    /// If the array is missing, damaged, of another type or has more dimensions.
     pub fn table(&mut self, array: &str) -> Result<(Values, usize), NpzError> {
         self.parsed(array, npy::parse_table)
     }
@@ -176,10 +178,10 @@ impl<R: Read + Seek> Archive<R> {
         parsed.map_err(|problem| self.fault(array, problem))
     }
 
-    /// Rows of numbers, finite in single precision, one after the other, and their length.
+    /// Rows of numbers that are finite in single precision, in row-major order, and the row length.
     ///
     /// # Errors
-    /// An array that is missing, damaged, of another type or shape, or with another value.
+    /// If the array is missing, damaged, of another type or shape, or has an invalid value.
     pub fn float_rows(&mut self, array: &str) -> Result<(Vec<f32>, usize), NpzError> {
         let (values, width) = self.parsed(array, npy::float_rows)?;
         match values.iter().position(|value| !value.is_finite()) {
@@ -219,7 +221,7 @@ impl<R: Read + Seek> Archive<R> {
     }
 }
 
-/// All bytes of a packed file that states its length.
+/// All bytes of a compressed file that states its length.
 fn unpack(
     n_byte: u64,
     file: impl Read,

@@ -1,4 +1,4 @@
-//! Errors of reading an `.npz` file; each names the file and the array.
+//! Errors of reading an `.npz` file. Each names the file and the array.
 
 use std::path::PathBuf;
 
@@ -32,10 +32,10 @@ pub enum Problem {
     Type { found: String, expected: &'static str },
     #[error("its shape is {}, expected {expected}", shown(found))]
     Shape { found: String, expected: &'static str },
-    /// More memory than the data may take.
+    /// Exceeds the memory budget.
     #[error("{}; {}", .0, .0.remedy())]
     Memory(#[from] OverBudget),
-    /// More bytes than are believed.
+    /// Exceeds the size limit of an array.
     #[error(
         "it unpacks to more than {max_byte} bytes, the limit for an array; check where the file comes from"
     )]
@@ -44,7 +44,7 @@ pub enum Problem {
     Length { got: usize, expected: String },
     #[error("entry {at} is {value}, expected {expected}")]
     Value {
-        /// Place, from 0.
+        /// Index, from 0.
         at: usize,
         value: String,
         expected: String,

@@ -1,7 +1,7 @@
 //! Named arrays in `.npz` files, which are zip archives of `.npy` files.
 //!
-//! Pickled objects are refused, and so is a header that announces more data than there is, or more
-//! than the caller allows. Shared by the data sets.
+//! Pickled objects are rejected, and so are headers that announce more data than there is or than
+//! the caller allows. Shared by the data sets.
 
 mod archive;
 mod error;

@@ -1,7 +1,7 @@
-//! Arrays of one dimension or of rows, in the format `npy`, versions 1 to 3.
+//! Arrays of one dimension or of rows, in the `npy` format, versions 1 to 3.
 //!
-//! The header is a Python dictionary in one line, for example
-//! `{'descr': '<i8', 'fortran_order': False, 'shape': (2709,), }`. Pickled objects are refused.
+//! The header is a one-line Python dictionary, for example `{'descr': '<i8', 'fortran_order':
+//! False, 'shape': (2709,), }`. Pickled objects are rejected.
 
 use batchlab_core::MemoryBudget;
 
@@ -14,10 +14,10 @@ pub enum Values {
     Float(Vec<f64>),
 }
 
-/// Numbers of one type, one after the other; `kind` as in `NumPy`'s headers, for example `<i4`.
+/// Decodes consecutive numbers of one type; `kind` as in `NumPy` headers, for example `<i4`.
 ///
 /// # Errors
-/// Another type, or a number that is cut off.
+/// If the type is not supported, or the last number is incomplete.
 pub fn decode(kind: &str, data: &[u8]) -> Result<Values, Problem> {
     macro_rules! widened {
         ($type:ty) => {{
@@ -53,7 +53,7 @@ pub fn decode(kind: &str, data: &[u8]) -> Result<Values, Problem> {
     })
 }
 
-/// A number in half precision: 1 bit for the sign, 5 for the exponent, 10 behind the point.
+/// A half-precision number: 1 sign bit, 5 exponent bits, 10 fraction bits.
 fn half(bits: u16) -> f64 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023) / 1024.0);
     let size = match exponent {
@@ -65,7 +65,7 @@ fn half(bits: u16) -> f64 {
     if bits >> 15 == 1 { -size } else { size }
 }
 
-/// An array of one dimension.
+/// A one-dimensional array.
 pub(crate) fn parse(bytes: &[u8], memory: &MemoryBudget) -> Result<Values, Problem> {
     let array = Array::of(bytes)?;
     let [n] = array.shape[..] else {
@@ -74,14 +74,14 @@ pub(crate) fn parse(bytes: &[u8], memory: &MemoryBudget) -> Result<Values, Probl
     array.values(n, memory)
 }
 
-/// Rows of equal length, one after the other, and that length.
+/// Rows of equal length in row-major order, and that length.
 pub(crate) fn parse_rows(bytes: &[u8], memory: &MemoryBudget) -> Result<(Values, usize), Problem> {
     let array = Array::of(bytes)?;
     let (n, width) = array.rows()?;
     Ok((array.values(n, memory)?, width))
 }
 
-/// As [`parse_rows`], where an array of one dimension is one row.
+/// Like [`parse_rows`], but a one-dimensional array is a single row.
 pub(crate) fn parse_table(bytes: &[u8], memory: &MemoryBudget) -> Result<(Values, usize), Problem> {
     let array = Array::of(bytes)?;
     match array.shape[..] {
@@ -93,15 +93,15 @@ pub(crate) fn parse_table(bytes: &[u8], memory: &MemoryBudget) -> Result<(Values
 /// Rows of numbers, with their type.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TypedRows {
-    /// As in `NumPy`'s headers, for example `<i4`.
+    /// As in `NumPy` headers, for example `<i4`.
     pub kind: String,
-    /// Numbers in a row.
+    /// Numbers per row.
     pub width: usize,
-    /// Row by row.
+    /// Row-major.
     pub values: Values,
 }
 
-/// What follows the first dimension is one row.
+/// All dimensions after the first are flattened into one row.
 pub(crate) fn parse_typed(bytes: &[u8], memory: &MemoryBudget) -> Result<TypedRows, Problem> {
     let mut array = Array::of(bytes)?;
     let [n_row, ref rest @ ..] = array.shape[..] else {
@@ -118,7 +118,7 @@ pub(crate) fn parse_typed(bytes: &[u8], memory: &MemoryBudget) -> Result<TypedRo
     Ok(TypedRows { kind: array.kind.to_owned(), width, values: array.values(n, memory)? })
 }
 
-/// As [`parse_rows`], in single precision.
+/// Like [`parse_rows`], in single precision.
 pub(crate) fn float_rows(
     bytes: &[u8],
     memory: &MemoryBudget,
@@ -127,7 +127,7 @@ pub(crate) fn float_rows(
     let (n, width) = array.rows()?;
     let take = || memory.take(4 * n as u64, "its values");
     let values = match array.kind {
-        // Features of a large graph would take twice the memory in between.
+        // Converting the features of a large graph via doubles would take twice the memory.
         "<f4" => {
             let chunks = array.chunks::<4>(n)?;
             take()?;
@@ -175,7 +175,7 @@ fn rows<const ROW: usize, const N: usize>(
     rows.iter().map(row).collect()
 }
 
-/// An array's header, and the bytes after it.
+/// The header of an array, and the bytes after it.
 struct Array<'a> {
     kind: &'a str,
     shape: Vec<usize>,
@@ -211,7 +211,7 @@ impl<'a> Array<'a> {
         Ok(Self { kind, shape, is_fortran_order, data })
     }
 
-    /// The number of entries and the length of a row, of two dimensions.
+    /// The number of rows and the row length of a two-dimensional array.
     fn rows(&self) -> Result<(usize, usize), Problem> {
         let [n, width] = self.shape[..] else {
             return Err(self.other_shape("rows of equal length, two dimensions"));
@@ -223,9 +223,9 @@ impl<'a> Array<'a> {
         Ok((n.checked_mul(width).ok_or_else(too_many)?, width))
     }
 
-    /// All numbers, of which there must be `n`.
+    /// All numbers; there must be `n` of them.
     fn values(&self, n: usize, memory: &MemoryBudget) -> Result<Values, Problem> {
-        // Unknown types have no size; `decode` names them.
+        // Unknown types have no size; `decode` reports them.
         let size: usize = self.kind.get(2..).and_then(|size| size.parse().ok()).unwrap_or(0);
         if size > 0 && n.checked_mul(size) != Some(self.data.len()) {
             return Err(self.other_length(n, size));
@@ -234,8 +234,8 @@ impl<'a> Array<'a> {
         decode(self.kind, self.data)
     }
 
-    /// The data as `n` pieces, checked against what is there, so that a wrong header cannot ask for
-    /// memory.
+    /// The data as `n` chunks, checked against the actual length, so that a wrong header cannot
+    /// cause a large allocation.
     fn chunks<const SIZE: usize>(&self, n: usize) -> Result<&'a [[u8; SIZE]], Problem> {
         let (chunks, rest) = self.data.as_chunks();
         if chunks.len() == n && rest.is_empty() {
@@ -263,7 +263,7 @@ fn wrong(message: impl Into<String>) -> Problem {
     Problem::Format(message.into())
 }
 
-/// An array as `numpy.save` writes it; `kind` and `shape` as in the header, for example `<i4` and
+/// An array as written by `numpy.save`; `kind` and `shape` as in the header, for example `<i4` and
 /// `(2, 3)`.
 #[must_use]
 pub fn encode(kind: &str, shape: &str, data: &[u8]) -> Vec<u8> {

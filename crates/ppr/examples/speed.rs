@@ -1,5 +1,5 @@
-//! Seconds for the nearest 16 nodes of 91,290 roots on a graph of ogbn-arxiv's size with power-law
-//! degrees: `cargo run --release -p batchlab-ppr --example speed`.
+//! Seconds to find the nearest 16 nodes of 91,290 roots on a graph of the size of ogbn-arxiv with
+//! power-law degrees: `cargo run --release -p batchlab-ppr --example speed`.
 
 #![allow(clippy::print_stdout, reason = "the figures are to be read")]
 
@@ -37,7 +37,8 @@ fn main() -> Result<(), batchlab_ppr::PprError> {
     Ok(())
 }
 
-/// Nodes in 40 communities, three of four edges within one; ends fall on low numbers more often.
+/// Nodes in 40 communities, with three of four edges within one; low-numbered nodes have higher
+/// degrees.
 fn graph() -> OneGraph {
     let mut rng = stream(1, "speed", 0);
     let mut edges: BTreeSet<(u32, u32)> = (0..N_NODE).map(|node| (node, node)).collect();

@@ -1,13 +1,13 @@
-//! Personalised `PageRank` on one graph: how often a random walk that returns to a root with a fixed
-//! probability in every step is found at each node.
+//! Personalised `PageRank` on one graph: the probability that a random walk, which returns to its
+//! root with a fixed probability in every step, is at each node.
 //!
-//! [`Push`] approximates it for one root at a time, at a cost that does not depend on the size of the
-//! graph; [`Power`] iterates it for whole sets of roots. Both work on many roots or sets in parallel,
-//! and give the same numbers for any number of threads.
+//! [`Push`] approximates it for one root at a time, at a cost that does not depend on the size of
+//! the graph; [`Power`] iterates it for whole sets of roots. Both process many roots or sets in
+//! parallel, and give the same numbers for any number of threads.
 //!
-//! The graph must be undirected, because only then are the nodes that send to a node those to which
-//! a walk can go on. A self loop counts as an edge and in the degree. A node without edges keeps what
-//! reaches it.
+//! The graph must be undirected, because only then are the senders of a node also the nodes to
+//! which a walk can continue. A self-loop counts as an edge and adds to the degree. A node without
+//! edges keeps whatever reaches it.
 
 mod power;
 mod push;
@@ -24,32 +24,32 @@ pub use top::keep_top;
 /// Why scores cannot be computed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum PprError {
-    /// The probability of returning to the root.
+    /// The probability of returning to the root is out of range.
     #[error("teleport is {0}, but it is the probability of a return: more than 0 and less than 1")]
     Teleport(f64),
-    /// The residue that is left where it is.
+    /// The residue threshold is out of range.
     #[error("epsilon is {0}, but it must be a positive number, for example 1e-4")]
     Epsilon(f64),
-    /// An edge without one in the opposite direction.
+    /// An edge has no reverse edge.
     #[error(
         "personalised PageRank needs an undirected graph, but there is an edge from node {sender} \
          to node {receiver} and none back; add the opposite of every edge to the data"
     )]
     OneWay {
-        /// Where the edge begins.
+        /// Source of the edge.
         sender: u32,
-        /// Where it ends.
+        /// Target of the edge.
         receiver: u32,
     },
-    /// A root that the graph does not have.
+    /// A root is not a node of the graph.
     #[error("root {root} does not exist, only {n_node} nodes do")]
     NoSuchRoot {
-        /// The node.
+        /// The root.
         root: u32,
-        /// Nodes of the graph.
+        /// Number of nodes in the graph.
         n_node: usize,
     },
-    /// A set without roots.
+    /// The set with this index has no roots.
     #[error("set {0} has no root, so no walk can begin there")]
     EmptySet(usize),
 }

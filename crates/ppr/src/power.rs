@@ -6,43 +6,43 @@ use rayon::prelude::*;
 
 use crate::{PprError, check_graph, check_roots, check_teleport};
 
-/// Scores of every node for sets of roots, by iterating
-/// `y = (1 - teleport) M y + teleport t`, where `t` is 1 / (size of the set) at its roots, and `y`
-/// begins as `t`.
+/// Scores of every node for sets of roots, by iterating `y = (1 - teleport) M y + teleport t`,
+/// where `t` is 1 / (size of the set) at its roots, starting from `y = t`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Power {
     /// Probability of returning to the set in a step, between 0 and 1.
     pub teleport: f64,
-    /// How often `M` is applied.
+    /// Number of applications of `M`.
     pub n_iteration: u32,
     /// `M`.
     pub operator: Operator,
 }
 
-/// What is applied in every iteration; A holds 1 for every edge, D the degrees.
+/// The operator applied in every iteration. A holds 1 for every edge, D the degrees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operator {
-    /// D^-1 A: the mean over the neighbours, as the authors of IBMB (arXiv 2212.09083) compute it.
-    /// Against the other, scores are divided by degrees.
+    /// D^-1 A: the mean over the neighbours, as computed by the authors of IBMB (arXiv 2212.09083).
+    /// Compared with the standard operator, scores are divided by degrees.
     Reference,
-    /// A D^-1: personalised `PageRank` as it is commonly defined, whose scores sum to 1.
+    /// A D^-1: personalised `PageRank` as commonly defined; scores sum to 1.
     Standard,
 }
 
-/// Sets that are iterated together: the scores of a node for all of them are one cache line.
+/// Number of sets iterated together: the scores of a node for all of them fill one cache line.
 const N_SET: usize = 8;
-/// Nodes that one task works on.
+/// Nodes per task.
 const N_NODE: usize = 1024;
 
 type Row = [f64; N_SET];
 
 impl Power {
-    /// Iterates for each set, and gathers what `result` makes of the place of the set and its scores,
-    /// `[n_node]`, in the order of the sets. Works on all threads; the result does not depend on how
-    /// many there are.
+    /// Iterates for each set, and collects the values of `result` for the index of the set and its
+    /// scores, `[n_node]`, in the order of the sets. Runs in parallel; the result does not depend
+    /// on the number of threads.
     ///
     /// # Errors
-    /// Options outside of their range, a directed graph, an empty set, a root that does not exist.
+    /// If an option is out of range, the graph is directed, a set is empty, or a root does not
+    /// exist.
     pub fn of_sets<T>(
         &self,
         graph: &OneGraph,
@@ -98,7 +98,8 @@ impl Power {
         now
     }
 
-    /// What reaches a node; for the standard operator `rows` are divided by degrees already.
+    /// The incoming sum of a node; for the standard operator, `rows` have already been divided by
+    /// degrees.
     fn gather(&self, graph: &OneGraph, node: u32, rows: &[Row]) -> Row {
         let neighbours = &graph.sender[graph.incoming(node)];
         if neighbours.is_empty() {

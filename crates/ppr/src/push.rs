@@ -1,4 +1,4 @@
-//! Pushing residues along edges until little is left anywhere.
+//! Pushes residues along edges until little is left anywhere.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,11 +11,10 @@ use crate::{PprError, check_graph, check_roots, check_teleport};
 
 /// Approximate scores by pushing (Andersen, Chung and Lang 2006, algorithm `ApproximatePageRank`).
 ///
-/// A walk is described by a score `p` and a residue `r` of every node. Taking a node means moving a
-/// share of its residue to its score and the rest to the residues of its neighbours; a node is taken
-/// again when its residue has grown to the threshold. Nodes that are never taken have no score.
-/// The cost is at most about 1 / (teleport x epsilon) steps along edges for a root, however large the
-/// graph is.
+/// The state is a score `p` and a residue `r` for every node. Pushing a node moves a share of its
+/// residue to its score and the rest to the residues of its neighbours; a node is pushed again when
+/// its residue has grown to the threshold. Nodes that are never pushed have no score. The cost is
+/// at most about 1 / (teleport x epsilon) steps along edges per root, however large the graph is.
 ///
 /// ```
 /// use batchlab_core::graphs::OneGraph;
@@ -33,49 +32,49 @@ use crate::{PprError, check_graph, check_roots, check_teleport};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Push {
-    /// Probability of returning to the root in a step, between 0 and 1 (`alpha` of IBMB; 1 - `alpha`
-    /// of `ShaDow`'s published options).
+    /// Probability of returning to the root in a step, between 0 and 1 (`alpha` of IBMB; 1 -
+    /// `alpha` of the published `ShaDow` options).
     pub teleport: f64,
-    /// Residue per degree that is left where it is; positive.
+    /// Residue per degree below which a node is not pushed; positive.
     pub epsilon: f64,
-    /// How a node's residue is divided.
+    /// How the residue of a node is divided.
     pub walk: Walk,
-    /// Which of the waiting nodes is taken next.
+    /// The order in which waiting nodes are pushed.
     pub queue: Queue,
 }
 
-/// How the residue of a node is divided when it is taken.
+/// How the residue of a node is divided when it is pushed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walk {
-    /// As in IBMB (arXiv 2212.09083): residues begin at `teleport`. All of it becomes score, and
-    /// (1 - teleport) / degree of it goes to each neighbour. The threshold is teleport x epsilon x
-    /// degree.
+    /// As in IBMB (arXiv 2212.09083): residues start at `teleport`. All of the residue becomes
+    /// score, and (1 - teleport) / degree of it is added to each neighbour. The threshold is
+    /// teleport x epsilon x degree.
     Plain,
-    /// As in `ShaDow` (arXiv 2201.07858): residues begin at 1. The share `teleport` becomes score, one
+    /// As in `ShaDow` (arXiv 2201.07858): residues start at 1. The share `teleport` becomes score,
     /// half of the rest stays, the other half is divided among the neighbours. The threshold is
     /// epsilon x degree.
     Lazy,
 }
 
-/// Which of the waiting nodes is taken next. Scores differ within the threshold.
+/// The order in which waiting nodes are pushed. It changes scores within the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
-    /// The one that came last.
+    /// Last in, first out.
     Lifo,
-    /// The one that came first.
+    /// First in, first out.
     Fifo,
 }
 
-/// Roots that one task works on: enough for its share of the overhead to vanish.
+/// Roots per task: enough to make its overhead negligible.
 const N_ROOT: usize = 128;
 
 impl Push {
-    /// Pushes from each root, and gathers what `result` makes of its place among the roots and its
-    /// scores, in the order of the roots. Works on all threads; the result does not depend on how
-    /// many there are.
+    /// Pushes from each root, and collects the values of `result` for the index of the root and its
+    /// scores, in the order of the roots. Runs in parallel; the result does not depend on the
+    /// number of threads.
     ///
     /// # Errors
-    /// Options outside of their range, a directed graph, a root that does not exist.
+    /// If an option is out of range, the graph is directed, or a root does not exist.
     pub fn from_roots<T: Send>(
         &self,
         graph: &OneGraph,
@@ -90,7 +89,7 @@ impl Push {
         check_roots(graph, roots.iter())?;
         check_graph(graph)?;
         progress.start("personalised PageRank", Some(roots.len() as u64));
-        // As many as there are threads, each of the size of the graph.
+        // One per thread, each of the size of the graph.
         let unused: Mutex<Vec<Scratch>> = Mutex::default();
         let lock = || unused.lock().unwrap_or_else(PoisonError::into_inner);
         let of_task = |(task, roots): (usize, &[u32])| -> Vec<T> {
@@ -112,11 +111,11 @@ impl Push {
         Ok(results.into_iter().flatten().collect())
     }
 
-    /// For each root the `k` nodes with the highest scores, and the root itself where it is not one of
+    /// For each root the `k` nodes with the highest scores, plus the root itself if it is not among
     /// them; ascending.
     ///
     /// # Errors
-    /// Those of [`Push::from_roots`].
+    /// As for [`Push::from_roots`].
     pub fn nearest(
         &self,
         graph: &OneGraph,
@@ -161,7 +160,7 @@ impl Push {
     }
 }
 
-/// A set of nodes with one more, ascending.
+/// Adds a node to a set of nodes, ascending.
 fn with(mut nodes: Vec<u32>, node: u32) -> Vec<u32> {
     nodes.sort_unstable();
     if let Err(place) = nodes.binary_search(&node) {

@@ -1,27 +1,27 @@
-//! Scores and residues of one root, in memory of the size of the graph that is used again.
+//! Scores and residues of one root, in reusable memory of the size of the graph.
 
 use crate::Queue;
 use crate::top::keep_top;
 
-/// What an edge is looked up for, side by side.
+/// The values needed per edge, side by side.
 #[derive(Clone, Copy)]
 struct Slot {
     residue: f64,
-    /// From this residue on, the node waits to be taken. It never waits twice: its residue only grows
-    /// until it is taken.
+    /// A node waits from this residue on. It never waits twice: its residue only grows until it is
+    /// pushed.
     threshold: f64,
 }
 
 pub(crate) struct Scratch {
     slot: Vec<Slot>,
     score: Vec<f64>,
-    /// Nodes with a score, in the order in which they were first taken.
+    /// Nodes with a score, in the order of their first push.
     scored: Vec<u32>,
-    /// Nodes with a residue; some of them more than once.
+    /// Nodes with a residue; may contain duplicates.
     touched: Vec<u32>,
     waiting: Vec<u32>,
     n_taken: usize,
-    /// The residue that a root begins with.
+    /// The initial residue of a root.
     first: f64,
 }
 
@@ -44,7 +44,7 @@ impl Scratch {
         }
     }
 
-    /// Lets a root wait, whatever its threshold is.
+    /// Makes a root wait, whatever its threshold.
     pub(crate) fn start(&mut self, root: u32, residue: f64) {
         self.first = residue;
         self.slot[root as usize].residue = residue;
@@ -52,7 +52,7 @@ impl Scratch {
         self.waiting.push(root);
     }
 
-    /// The next node that waits.
+    /// Removes the next waiting node from the queue.
     pub(crate) fn take(&mut self, queue: Queue) -> Option<u32> {
         let node = match queue {
             Queue::Lifo => self.waiting.pop(),
@@ -66,7 +66,7 @@ impl Scratch {
         self.slot[node as usize].residue
     }
 
-    /// Adds to the score of a node that was taken, and sets what is left of its residue.
+    /// Adds to the score of a pushed node, and sets its remaining residue.
     pub(crate) fn settle(&mut self, node: u32, score: f64, residue: f64) {
         let of_node = &mut self.score[node as usize];
         if *of_node == 0.0 {
@@ -112,13 +112,13 @@ impl Scratch {
 }
 
 impl Pushed<'_> {
-    /// Nodes and their scores, in the order in which they were first taken.
+    /// Nodes and their scores, in the order of their first push.
     #[must_use]
     pub fn scores(&self) -> impl ExactSizeIterator<Item = (u32, f64)> {
         self.scratch.scored.iter().map(|&node| (node, self.scratch.score[node as usize]))
     }
 
-    /// The `k` nodes with the highest scores, best first; equal ones by number.
+    /// The `k` nodes with the highest scores, best first; ties by node number.
     #[must_use]
     pub fn top(&self, k: usize) -> Vec<u32> {
         let mut scores: Vec<(u32, f64)> = self.scores().collect();
@@ -126,14 +126,14 @@ impl Pushed<'_> {
         scores.into_iter().map(|(node, _)| node).collect()
     }
 
-    /// How often a node was taken.
+    /// Number of pushes.
     #[must_use]
     pub fn n_push(&self) -> usize {
         self.scratch.n_taken
     }
 
-    /// Nodes and their residues as shares of what the root began with, ascending by node: the part of
-    /// the walk that has no score yet. Scores and these sum to 1.
+    /// Nodes and their residues as shares of the initial residue, ascending by node: the part of
+    /// the walk without a score yet. Scores and residues sum to 1.
     #[must_use]
     pub fn residues(&self) -> Vec<(u32, f64)> {
         let mut nodes = self.scratch.touched.clone();

@@ -1,8 +1,8 @@
-//! The best of many.
+//! Top-k selection.
 
 use std::cmp::Ordering;
 
-/// Keeps the `k` nodes with the highest scores, best first; equal scores by number of the node.
+/// Keeps the `k` nodes with the highest scores, best first; ties by node number.
 ///
 /// ```
 /// let mut scores = vec![(4, 0.1), (2, 0.3), (1, 0.1), (0, 0.05)];

@@ -1,5 +1,5 @@
-//! Writes a study of invented runs, to look at the report of:
-//! `cargo run -p batchlab-report --example invented_study -- DIR && batchlab report DIR --html page.html`
+//! Writes an invented study to preview its report: `cargo run -p batchlab-report --example
+//! invented_study -- DIR && batchlab report DIR --html page.html`
 
 #[path = "../tests/it/study.rs"]
 mod study;
@@ -11,7 +11,7 @@ use study::{Study, write};
 
 fn main() -> ExitCode {
     let Some(dir) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        // The usage stands above.
+        // See the usage above.
         return ExitCode::from(2);
     };
     for batch_size in [16, 32] {

@@ -1,4 +1,4 @@
--- Accuracy on the validation set, and the seconds of preparation and training until then.
+-- Validation accuracy, and the seconds of preparation and training up to then.
 select setting, model, dataset, batch_size, strategy, run_id, step, accuracy,
        (coalesce(prepare_ns, 0) + evals.train_ns) / 1e9 as seconds
 from evals join runs using (run_id)

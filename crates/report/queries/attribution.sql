@@ -1,6 +1,6 @@
--- What each strategy (s) saves per output over every other one as the reference (r), in us. Without the
--- grouping measured without padding, padded_work_us and graphs_per_step_us are null, and their sum is in
--- grouping_us (one rule of padding for both) or both_us.
+-- Time that each strategy (s) saves per output over every other one as the reference (r), in us. If the
+-- grouping was not measured without padding, padded_work_us and graphs_per_step_us are null, and their sum
+-- is in grouping_us (same padding rule for both) or both_us.
 with unpadded as (
     select setting, batch_size, grouping, any_value(work) as unpadded
     from strategies where padding->>'$' = 'none' group by all

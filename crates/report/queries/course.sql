@@ -1,4 +1,4 @@
--- Mean time of a step over stretches of a fortieth of training, warm-up included.
+-- Mean step time over each fortieth of training, including the warm-up.
 with lengths as (
     select *, coalesce(n_step_planned, n_step) as n, least(40, n) as n_stretch from runs
 ), stretches as (

@@ -1,4 +1,4 @@
--- Errors over the steps: of each setting and batch size the first of test, validation and training set
+-- Errors over the steps: for each setting and batch size on the first of test, validation and training set
 -- that was evaluated twice.
 with points as (
     select setting, model, dataset, batch_size, strategy, subset, step, count(*) as n_run,

@@ -1,4 +1,4 @@
--- Errors on the test set after the last step that was done, one number for each combination of seeds;
+-- Test errors after the last completed step, one number per combination of seeds;
 -- scipy.stats.ttest_ind(a, b, equal_var=False) gives t and p.
 with by_seeds as (
     select setting, model, dataset, batch_size, strategy, seed_split, seed_order, seed_init,

@@ -1,4 +1,4 @@
-# What is compared with what. Times are compared within a setting and never across two.
+# What is compared with what. Times are compared within a setting, never across settings.
 import json
 from hashlib import md5
 

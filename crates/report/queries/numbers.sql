@@ -1,5 +1,5 @@
--- Each strategy in numbers: real outputs (graphs, or nodes of one graph) and edges per second, the time of a
--- step, the share of it for preparing batches or for waiting for them, and the share of padding.
+-- Each strategy in numbers: real outputs (graphs, or nodes of one graph) and edges per second, the step time,
+-- its share for preparing batches or waiting for them, and the share of padding.
 select setting, model, dataset, batch_size, strategy, count(*) as n_run,
        median(outputs_per_s) as outputs_per_s, median(edges_per_s) as edges_per_s,
        avg(batching_mean) / 1e6 as batching_ms, avg(update_mean) / 1e6 as update_ms,

@@ -21,12 +21,12 @@ runs["is_timed"] = (
     & runs["parent"].isna()
     & runs["is_exclusive"].fillna(True)
 )
-# A cell that was trained again with the same seeds is no further replicate: its last runs count.
+# A cell retrained with the same seeds is not another replicate: only its last runs count.
 in_cell = runs[runs["is_timed"] & runs["cell"].notna()]
 is_last = by(in_cell, *SEEDS)["run_id"].transform("max") == in_cell["run_id"]
 runs["is_timed"] &= runs["cell"].isna() | is_last.reindex(runs.index, fill_value=False)
 
-# Steps whose times count: without the warm-up, which in a cell is block 0.
+# Steps whose times count: without the warm-up, which is block 0 in a cell.
 steps = table("steps")
 steps = steps[(steps["block"] > 0).where(steps["block"].notna(), ~steps["is_warmup"])]
 steps = steps.merge(runs.loc[runs["is_timed"], ["run_id", *NAMES, "cell", "is_whole"]], on="run_id")
@@ -37,14 +37,14 @@ per_second = sums[["n_output", "n_edge"]].div(sums["step_ns"] / 1e9, axis=0).add
 throughput = by(per_second).median().reset_index()
 print(throughput)
 
-# padding: share of padding in what is computed, mean over runs
+# padding: share of padding in the computation, mean over runs
 percent = {what: 100 - 100 * sums[f"n_{what}"] / sums[f"n_{what}_padded"] for what in ["node", "edge"]}
 padding = by(pd.DataFrame(percent)).mean().reset_index()
 print(padding)
 
-# verdict: times as long per output as the strategy that took the least time, over the mirrored pairs of
-# blocks that all strategies share and nothing disturbed; where there are none, those with the fewest pairs are
-# left out. From five cells on, cells count the same. Without blocks: by the means of runs.
+# verdict: time per output relative to the fastest strategy, over the undisturbed mirrored pairs of blocks
+# that all strategies share; if there are none, the strategies with the fewest pairs are left out. With five
+# or more cells, cells have equal weight. Without blocks: by the means of runs.
 TOGETHER = ["setting", "batch_size"]
 
 
@@ -85,7 +85,7 @@ verdict["factor"] = np.exp(verdict["ln_ns"] - over(verdict).transform("min"))
 verdict = verdict[over(verdict).transform("count") > 1].drop(columns="ln_ns")
 print(verdict.sort_values([*TOGETHER, "factor"]))
 
-# One evaluation of each state and subset, in the batches in which all strategies are evaluated.
+# One evaluation per state and subset, with the evaluation batcher shared by all strategies.
 evals = table("evals").merge(runs[runs["status"] == "completed"], on="run_id")
 evals = evals[evals["eval_batcher"].isna() | (evals["eval_batcher"] == evals["evaluation_batcher"])]
 evals = evals.drop_duplicates(["run_id", "step", "subset"])

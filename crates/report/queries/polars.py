@@ -9,13 +9,13 @@ runs = pl.read_parquet(f"{TABLES}/runs/*.parquet").with_columns(
     & pl.col("parent").is_null()
     & pl.col("is_exclusive").fill_null(True),
 )
-# A cell that was trained again with the same seeds is no further replicate: its last runs count.
+# A cell retrained with the same seeds is not another replicate: only its last runs count.
 in_cell = pl.col("run_id").filter(pl.col("is_timed") & pl.col("cell").is_not_null())
 is_last = pl.col("cell").is_null() | (pl.col("run_id") == in_cell.max().over(NAMES + SEEDS))
 runs = runs.with_columns(is_timed=pl.col("is_timed") & is_last)
 named = runs.select("run_id", *NAMES, "cell", "is_whole", "is_timed")
 
-# Steps whose times count: without the warm-up, which in a cell is block 0.
+# Steps whose times count: without the warm-up, which is block 0 in a cell.
 counts = pl.when(pl.col("block").is_null()).then(~pl.col("is_warmup")).otherwise(pl.col("block") > 0)
 steps = pl.scan_parquet(f"{TABLES}/steps/*.parquet").filter(counts)
 steps = steps.join(named.lazy().filter("is_timed"), on="run_id")
@@ -30,15 +30,15 @@ throughput = work.group_by(NAMES).agg(pl.len().alias("n_run"), pl.col("n_output_
 throughput = throughput.sort(NAMES).collect()
 print(throughput)
 
-# padding: share of padding in what is computed, mean over runs
+# padding: share of padding in the computation, mean over runs
 percent = {what: 100 - 100 * pl.col(f"n_{what}").sum() / pl.col(f"n_{what}_padded").sum() for what in ["node", "edge"]}
 padding = steps.group_by("run_id", *NAMES).agg(**percent).group_by(NAMES).agg(pl.col("node", "edge").mean())
 padding = padding.sort(NAMES).collect()
 print(padding)
 
-# verdict: times as long per output as the strategy that took the least time, over the mirrored pairs of
-# blocks that all strategies share and nothing disturbed; where there are none, those with the fewest pairs are
-# left out. From five cells on, cells count the same. Without blocks: by the means of runs.
+# verdict: time per output relative to the fastest strategy, over the undisturbed mirrored pairs of blocks
+# that all strategies share; if there are none, the strategies with the fewest pairs are left out. With five
+# or more cells, cells have equal weight. Without blocks: by the means of runs.
 together = ["setting", "batch_size"]
 whole = steps.filter("is_whole")
 disturbed = pl.scan_parquet(f"{TABLES}/events/*.parquet").filter(kind="disturbed").select(
@@ -65,7 +65,7 @@ verdict = pl.concat([in_turns, alone]).filter(pl.len().over(together) > 1).selec
 verdict = verdict.sort(*together, "factor").collect()
 print(verdict)
 
-# One evaluation of each state and subset, in the batches in which all strategies are evaluated.
+# One evaluation per state and subset, with the evaluation batcher shared by all strategies.
 completed = runs.lazy().filter(status="completed")
 evals = (
     pl.scan_parquet(f"{TABLES}/evals/*.parquet")

@@ -1,4 +1,4 @@
--- Distinct padded shapes, each of which an engine that compiles per shape compiles once: means over runs.
+-- Distinct padded shapes (an engine that compiles per shape compiles each once), means over runs.
 select setting, model, dataset, batch_size, strategy, count(*) as n_run, avg(n_shape) as shapes
 from runs where status = 'completed' and n_shape is not null
 group by all order by all;

@@ -20,12 +20,12 @@ runs = (
     .withColumn("is_timed", f.expr("status = 'completed' and coalesce(n_attempt, 1) = 1 and parent is null"
                                    " and coalesce(is_exclusive, true)"))
 )
-# A cell that was trained again with the same seeds is no further replicate: its last runs count.
+# A cell retrained with the same seeds is not another replicate: only its last runs count.
 in_cell = f.when(f.col("is_timed") & f.col("cell").isNotNull(), f.col("run_id"))
 runs = runs.withColumn("last", f.max(in_cell).over(over(*NAMES, *SEEDS)))
 runs = runs.withColumn("is_timed", f.expr("is_timed and (cell is null or run_id = last)")).cache()
 
-# Steps whose times count: without the warm-up, which in a cell is block 0.
+# Steps whose times count: without the warm-up, which is block 0 in a cell.
 steps = spark.read.parquet(f"{TABLES}/steps").where("coalesce(block > 0, not is_warmup)")
 steps = steps.join(runs.where("is_timed").select("run_id", *NAMES, "cell", "is_whole"), "run_id")
 
@@ -39,16 +39,16 @@ throughput = throughput.groupBy(NAMES).agg(
 )
 throughput.sort(NAMES).show()
 
-# padding: share of padding in what is computed, mean over runs
+# padding: share of padding in the computation, mean over runs
 padding = steps.groupBy("run_id", *NAMES).agg(
     *[f.expr(f"100 - 100 * sum(n_{what}) / sum(n_{what}_padded) as {what}") for what in ["node", "edge"]]
 )
 padding = padding.groupBy(NAMES).agg(f.mean("node").alias("node"), f.mean("edge").alias("edge"))
 padding.sort(NAMES).show()
 
-# verdict: times as long per output as the strategy that took the least time, over the mirrored pairs of
-# blocks that all strategies share and nothing disturbed; where there are none, those with the fewest pairs are
-# left out. From five cells on, cells count the same. Without blocks: by the means of runs.
+# verdict: time per output relative to the fastest strategy, over the undisturbed mirrored pairs of blocks
+# that all strategies share; if there are none, the strategies with the fewest pairs are left out. With five
+# or more cells, cells have equal weight. Without blocks: by the means of runs.
 TOGETHER = ["setting", "batch_size"]
 whole = steps.where("is_whole")
 disturbed = spark.read.parquet(f"{TABLES}/events").where("kind = 'disturbed'")
@@ -83,7 +83,7 @@ verdict = (
 )
 verdict.sort(*TOGETHER, "factor").show()
 
-# One evaluation of each state and subset, in the batches in which all strategies are evaluated.
+# One evaluation per state and subset, with the evaluation batcher shared by all strategies.
 evals = spark.read.parquet(f"{TABLES}/evals")
 evals = evals.join(runs.where("status = 'completed'"), "run_id")
 evals = evals.where("eval_batcher is null or eval_batcher = evaluation_batcher")

@@ -1,4 +1,4 @@
--- Seconds of training until the least error that every strategy of a setting and batch size reaches in
+-- Seconds of training until the lowest error that every strategy of a setting and batch size reaches in
 -- the median of its runs.
 with validations as (
     from evals where subset = 'validation' and rmse is not null

@@ -1,5 +1,5 @@
--- What the first use of a padded shape takes beyond a mean step whose shape had appeared before, the warm-up
--- included. How many shapes a longer training would meet is not in the tables.
+-- Extra time of the first use of a padded shape compared with the mean step whose shape is not new, including
+-- the warm-up. The number of shapes in a longer training is not in the tables.
 with known as (
     select run_id, avg(step_ns) as known_ns, sum(step_ns) / sum(n_output) / 1e3 as known_us
     from steps where not is_new_shape group by run_id

@@ -1,6 +1,6 @@
--- How many times as long as the strategy that took the least time per output, over the mirrored pairs of
--- blocks (1 and 2, 3 and 4, ...) that all strategies share and nothing disturbed; where there are none, those with the fewest
--- pairs are left out. From five cells on, cells count the same. Without blocks: by the means of runs.
+-- Time per output relative to the fastest strategy, over the undisturbed mirrored pairs of blocks (1 and 2,
+-- 3 and 4, ...) that all strategies share; if there are none, the strategies with the fewest pairs are left
+-- out. With five or more cells, cells have equal weight. Without blocks: by the means of runs.
 with pairs as (
     select run_id, pair, avg(ln(ns_per_output)) as ln_ns
     from (select *, (block + 1) // 2 as pair from blocks) anti join disturbed using (run_id, pair)

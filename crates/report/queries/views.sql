@@ -1,6 +1,6 @@
--- What all queries share: which runs, steps and evaluations count, and what is compared with what. Times
--- are compared within a setting and never across two. A strategy is called by its label, and by a mark of
--- its options too where strategies of one label differ in them.
+-- Shared by all queries: which runs, steps and evaluations count, and what is compared with what. Times
+-- are compared within a setting, never across settings. A strategy is named by its label, plus a mark of
+-- its options if strategies with the same label differ in them.
 create or replace view described as
 select * replace (coalesce(is_whole, coalesce(output, 'graph') = 'graph') as is_whole),
        md5(row(study, device, cpu_model, n_thread, host, build_profile, engine, dataset, dataset_hash, model,
@@ -17,7 +17,7 @@ select *, if(count(distinct options::text) over (partition by setting, batcher) 
              batcher || ' ' || md5(options::text)[:8], batcher) as strategy
 from described;
 
--- A cell that was trained again with the same seeds is no further replicate: its last runs count.
+-- A cell retrained with the same seeds is not another replicate: only its last runs count.
 create or replace view runs as
 select * replace (is_timed and (cell is null or run_id = max(run_id) filter (where is_timed and cell is not null)
                   over (partition by setting, batch_size, strategy, seed_split, seed_order, seed_init))
@@ -29,11 +29,11 @@ select steps.*, prefetch_depth, cell, coalesce(plan_ns, 0) + coalesce(collate_ns
 from '{folder}/tables/steps/*.parquet' as steps join runs using (run_id)
 where is_timed;
 
--- Steps whose times count: without the warm-up, which in a cell is block 0.
+-- Steps whose times count: without the warm-up, which is block 0 in a cell.
 create or replace view steps as
 from all_steps where coalesce(block > 0, not is_warmup);
 
--- One evaluation of each state and subset, in the batches in which all strategies are evaluated.
+-- One evaluation per state and subset, with the evaluation batcher shared by all strategies.
 create or replace view evals as
 select distinct on (run_id, step, subset) evals.*
 from '{folder}/tables/evals/*.parquet' as evals join runs using (run_id)
@@ -48,7 +48,7 @@ select run_id, sum(step_ns) / nullif(sum(n_output), 0) as ns_per_output, avg(n_o
        sum(if(prefetch_depth = 0, batching_ns, coalesce(wait_ns, 0))) / sum(step_ns) as data_share
 from steps group by run_id having sum(step_ns) > 0;
 
--- A typical step of each run. With batches prepared ahead, a step contains waiting for them, not their
+-- A typical step of each run. With prefetched batches, a step includes waiting for them, but not their
 -- preparation.
 create or replace view times as
 select run_id, avg(batching_ns) as batching_mean,
@@ -61,13 +61,13 @@ select run_id, block, sum(step_ns) / sum(n_output) as ns_per_output
 from steps where cell is not null and block is not null
 group by all having sum(n_output) > 0 and sum(step_ns) > 0;
 
--- Mirrored pairs of blocks that a sweep found to be disturbed.
+-- Mirrored pairs of blocks that a sweep found disturbed.
 create or replace view disturbed as
 select run_id, (payload::json->>'$.pair')::bigint as pair from '{folder}/tables/events/*.parquet'
 where kind = 'disturbed';
 
--- What the time per output is spent on: of steps whose shape had appeared before, and what the others
--- cost beyond that, unless those are most of them.
+-- Breakdown of the time per output: of steps whose shape is not new, and the extra cost of the others,
+-- unless those are the majority.
 create or replace view parts as
 with marked as (
     select *, 2 * count(*) filter (where not is_new_shape) over (partition by run_id)
@@ -86,7 +86,7 @@ select run_id, any_value(is_known) as is_known, sum(step_ns) / sum(n_output) as 
        sum(optimiser_ns) filter (where is_typical) / n as optimiser
 from marked group by run_id having sum(n_output) > 0;
 
--- The same for each strategy, over its runs in the cells that hold all strategies, if there are such.
+-- The same for each strategy, over its runs in the cells with all strategies, if there are any.
 create or replace view strategies as
 with compared as (
     select parts.*, setting, model, dataset, batch_size, strategy,

@@ -1,6 +1,7 @@
-//! Splits the difference in time per real graph between two strategies into its causes.
+//! Attributes the difference in time per real graph between two strategies to its causes.
 //!
-//! With t the time per real graph and w its part on the device, for a strategy s and the reference r
+//! Let t be the time per real graph and w the device work within it. For a strategy s and the
+//! reference r
 //!
 //! ```text
 //! t_r - t_s = planning + collation + waiting + new shapes     (differences of measured parts)
@@ -8,11 +9,12 @@
 //!           + (u_r - u_s)                                     real graphs per step
 //! ```
 //!
-//! where `u` is the `w` of the strategy with the same grouping and without padding. Strategies of one
-//! grouping share their `u`, so it need not be measured for them. The terms add up to the difference by
-//! construction. A term d is the factor exp(d / L) of the speed-up, where L is the logarithmic mean of
-//! `t_r` and `t_s`: the factors multiply to `t_r / t_s` (Ang, Energy Policy 32, 2004: the additive and the
-//! multiplicative form of the logarithmic mean Divisia decomposition).
+//! where `u` is the `w` of the strategy with the same grouping and no padding. Strategies with the
+//! same grouping share their `u`, so it need not be measured for them. The terms add up to the
+//! difference by construction. A term d contributes the factor exp(d / L) to the speed-up, where L
+//! is the logarithmic mean of `t_r` and `t_s`; the factors multiply to `t_r / t_s` (Ang, Energy
+//! Policy 32, 2004: the additive and the multiplicative form of the logarithmic mean Divisia
+//! decomposition).
 
 use batchlab_stats::mean;
 use serde::Serialize;
@@ -27,25 +29,25 @@ use crate::verdict::shared_cells;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// Deciding what is in a batch.
+    /// Deciding which samples go into a batch.
     Planning,
     /// Copying and padding.
     Collation,
-    /// Waiting for batches that another thread prepares.
+    /// Waiting for batches prepared by another thread.
     Waiting,
     /// First uses of shapes.
     NewShapes,
     PaddedWork,
-    /// Work on real graphs, which costs less per graph if a step holds more of them.
+    /// Work on real graphs, which costs less per graph when a step holds more of them.
     GraphsPerStep,
-    /// Padded work and graphs per step together, between two groupings with the same padding rule.
+    /// Padded work and graphs per step combined, between two groupings with the same padding rule.
     Grouping,
-    /// The same between groupings with different padding rules.
+    /// Padded work and graphs per step combined, between groupings with different padding rules.
     Work,
 }
 
 impl Cause {
-    /// In the order in which they are shown.
+    /// All causes, in display order.
     pub const ALL: [Self; 8] = [
         Self::Planning,
         Self::Collation,
@@ -75,7 +77,7 @@ impl Cause {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Term {
     pub cause: Cause,
-    /// Nanoseconds saved per real graph; negative for additional costs.
+    /// Nanoseconds saved per real graph; negative if it costs more.
     pub ns: f64,
     /// The same as a factor of the speed-up.
     pub factor: f64,
@@ -84,13 +86,13 @@ pub struct Term {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Share {
     pub batcher: String,
-    /// Its parts, means over its runs.
+    /// Parts of its time, averaged over its runs.
     pub parts: Parts,
-    /// How many times as fast as the reference it is, in time per real graph.
+    /// Speed-up over the reference, by time per real graph.
     pub speed_up: f64,
-    /// The `ns` add up to the difference, the factors multiply to the speed-up.
+    /// Terms whose `ns` add up to the difference and whose factors multiply to the speed-up.
     pub terms: Vec<Term>,
-    /// Measurements that a finer split would need.
+    /// Measurements that a finer split would require.
     pub missing: Option<String>,
 }
 
@@ -98,14 +100,14 @@ pub struct Share {
 pub struct Attribution {
     pub setting: usize,
     pub batch_size: Option<i64>,
-    /// The strategy that the others are compared with.
+    /// The strategy against which the others are compared.
     pub reference: String,
-    /// All strategies, the reference among them, slowest first.
+    /// All strategies including the reference, slowest first.
     pub shares: Vec<Share>,
 }
 
-/// Splits the speed-ups over `reference`, by default the slowest strategy. Batch sizes without it, or
-/// with nothing else, are omitted.
+/// Attributes the speed-ups over `reference`, by default the slowest strategy. Batch sizes at which
+/// the reference is missing or alone are omitted.
 #[must_use]
 pub fn attributions(settings: &[Setting], reference: Option<&str>) -> Vec<Attribution> {
     let of_setting = |(index, setting): (usize, &Setting)| {
@@ -171,7 +173,7 @@ fn of_size(
     })
 }
 
-/// Means over runs. They add up as the parts of every run do.
+/// Means over runs. They add up just as the parts of each run do.
 fn means(runs: &[&Run]) -> Option<Parts> {
     let parts: Vec<Parts> = runs.iter().filter_map(|run| run.steps.parts).collect();
     let of = |part: fn(&Parts) -> f64| mean(&parts.iter().map(part).collect::<Vec<_>>());
@@ -189,7 +191,7 @@ fn means(runs: &[&Run]) -> Option<Parts> {
     };
     let is_known = parts.iter().all(|parts| parts.new_shapes.is_some());
     let new_shapes = of(|parts| parts.new_shapes.unwrap_or(0.0))?;
-    // If it is unknown for some runs, it is counted as work, as in those runs.
+    // If unknown for some runs, it counts as work, as it does in those runs.
     let unknown = if is_known { 0.0 } else { new_shapes };
     Some(Parts {
         total: of(|parts| parts.total)?,
@@ -257,7 +259,7 @@ fn share(one: &Measured<'_>, reference: &Measured<'_>, all: &[Measured<'_>]) -> 
     }
 }
 
-/// (a - b) / ln(a / b); the number itself where both are equal.
+/// (a - b) / ln(a / b), or a if both are equal.
 fn logarithmic_mean(a: f64, b: f64) -> f64 {
     let ratio = (a / b).ln();
     if ratio.abs() < 1e-12 { a } else { (a - b) / ratio }

@@ -1,11 +1,11 @@
-//! Two runs, or two folders of results, side by side: differences in configuration, conditions and
+//! Compares two runs or two results directories: differences in configuration, conditions and
 //! results.
 //!
-//! - [`Side`] is what is compared: the summaries of runs.
-//! - [`compare`] compares runs of equal model, data, strategy and batch size. Two single runs are always
-//!   compared.
-//! - An interval needs replicates: at least three mirrored pairs of blocks that two runs of one cell
-//!   share, or runs of at least three seeds on either side, as in a report. **Steps are never
+//! - A [`Side`] holds the summaries of the runs to compare.
+//! - [`compare`] compares runs with equal model, data, strategy and batch size. Two single runs are
+//!   always compared.
+//! - An interval needs replicates: at least three mirrored pairs of blocks shared by two runs of
+//!   one cell, or runs with at least three seeds on either side, as in a report. **Steps are never
 //!   replicates**, and neither are times of a run that was resumed or shared its device.
 
 mod differ;
@@ -24,7 +24,7 @@ pub use side::Side;
 pub use text::text;
 
 const LEVEL: f64 = 0.05;
-/// Mirrored pairs of blocks, or seeds on either side, that an interval needs.
+/// Minimum number of mirrored pairs of blocks, or of seeds on either side, for an interval.
 const FEWEST: usize = 3;
 
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +50,7 @@ pub enum CompareError {
 pub struct Comparison {
     pub a: String,
     pub b: String,
-    /// Each model, data set, strategy and batch size that both sides have.
+    /// One entry per model, data set, strategy and batch size present on both sides.
     pub pairs: Vec<Pair>,
     pub only_a: Vec<String>,
     pub only_b: Vec<String>,
@@ -62,14 +62,16 @@ pub struct Pair {
     pub runs_a: Vec<String>,
     pub runs_b: Vec<String>,
     pub configuration: Vec<Difference>,
-    /// Machine, program and data, where they differ.
+    /// Differences in machine, program and data.
     pub conditions: Vec<Difference>,
     pub measures: Vec<Measure>,
-    /// Keys other than seeds in which runs of one side differ, so that they are not repeats.
+    /// Keys other than seeds that differ between the runs of one side, so that they are not
+    /// repeats.
     pub mixed: Vec<String>,
-    /// Whether runs kept the state of their best evaluation; the errors are those after the last step.
+    /// Whether runs kept the state of their best evaluation. The errors are still those after the
+    /// last step.
     pub keeps_best: bool,
-    /// Why the times have no interval although there are enough blocks or runs.
+    /// Reasons for the times having no interval despite enough blocks or runs.
     pub untimed: Vec<String>,
     pub replicates: Replicates,
 }
@@ -77,25 +79,25 @@ pub struct Pair {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replicates {
-    /// Number of mirrored pairs of blocks in which two runs were trained in turns.
+    /// Number of mirrored pairs of blocks in which two interleaved runs were trained.
     Pairs(usize),
-    /// Number of different seeds on either side.
+    /// Number of distinct seeds on each side.
     Runs(usize, usize),
-    /// Too few replicates: number of different seeds on either side.
+    /// Too few replicates: number of distinct seeds on each side.
     TooFew(usize, usize),
 }
 
-/// One number of both sides: of several runs, the geometric mean over seeds; a time of two runs that
-/// share mirrored pairs of blocks, the geometric mean over these.
+/// One quantity on both sides. For several runs it is the geometric mean over seeds; for a time of
+/// two runs that share mirrored pairs of blocks, the geometric mean over those pairs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measure {
-    /// With its unit.
+    /// Name with unit.
     pub name: String,
     pub a: Option<f64>,
     pub b: Option<f64>,
-    /// Second over first.
+    /// Second side over first.
     pub ratio: Option<f64>,
-    /// 95 % interval of this ratio.
+    /// 95 % interval of the ratio.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -104,7 +106,7 @@ type Key = (String, String, String, Option<i64>);
 /// Compares two sides.
 ///
 /// # Errors
-/// Two folders that have nothing in common.
+/// If the two sides have nothing in common.
 pub fn compare(a: &Side, b: &Side) -> Result<Comparison, CompareError> {
     let (groups_a, groups_b) = (groups(&a.runs), groups(&b.runs));
     let comparison = |pairs, only_a, only_b| Comparison {
@@ -115,7 +117,7 @@ pub fn compare(a: &Side, b: &Side) -> Result<Comparison, CompareError> {
         only_b,
     };
     if let ([_], [_]) = (&groups_a[..], &groups_b[..]) {
-        // One kind of run on either side: these are compared even if they are different kinds.
+        // A single kind of run on each side: compare them even if the kinds differ.
         let title = |groups: &[(Key, Vec<&RunSummary>)]| title(&groups[0].0);
         let (title_a, title_b) = (title(&groups_a), title(&groups_b));
         let title =
@@ -147,7 +149,7 @@ pub fn compare(a: &Side, b: &Side) -> Result<Comparison, CompareError> {
     Ok(comparison(pairs, only_a, only_b))
 }
 
-/// Runs of equal model, data, strategy and batch size.
+/// Groups runs by model, data, strategy and batch size.
 fn groups(runs: &[RunSummary]) -> Vec<(Key, Vec<&RunSummary>)> {
     let mut groups: BTreeMap<Key, Vec<&RunSummary>> = BTreeMap::new();
     for summary in runs {
@@ -176,7 +178,7 @@ fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
     } else {
         Replicates::TooFew(n_a, n_b)
     };
-    // Seeds of repeats differ intentionally.
+    // Repeats differ in their seeds on purpose.
     let is_repeat = a.len() > 1 || b.len() > 1;
     let mut configuration = differ::of_configurations(&a[0].config, &b[0].config);
     configuration.retain(|d| !(is_repeat && d.key.starts_with("training.seeds.")));
@@ -199,7 +201,7 @@ fn pair(title: String, a: &[&RunSummary], b: &[&RunSummary]) -> Pair {
     errors.dedup();
     for name in errors {
         let of_run = |run: &RunSummary| side::errors(run).get(&name).copied();
-        // Errors have no blocks: two runs end with one error each.
+        // Errors have no blocks: each of the two runs ends with a single error.
         let is_over_runs = matches!(replicates, Replicates::Runs(..));
         let interval = if is_over_runs { over_runs(a, b, of_run) } else { None };
         measures.extend(measure(name.clone(), a, b, of_run, interval));
@@ -239,8 +241,8 @@ fn untimed(a: &[&RunSummary], b: &[&RunSummary]) -> Vec<String> {
     found
 }
 
-/// Keys in which runs of one side differ, apart from those that do not affect training or are meant to
-/// differ.
+/// Keys that differ between the runs of one side, except those that do not affect training or are
+/// meant to differ.
 fn mixed(a: &[&RunSummary], b: &[&RunSummary]) -> Vec<String> {
     const HARMLESS: [&str; 5] =
         ["training.seeds.", "training.checkpoint", "sink", "study", "n_attempt"];
@@ -282,7 +284,7 @@ const COUNTS: &[(&str, OfRun)] = &[
     ("distinct shapes", |run| run.run.n_shape.map(|n| n as f64)),
 ];
 
-/// The mirrored pairs of blocks that two runs of one cell were both trained in.
+/// The mirrored pairs of blocks in which both runs of a cell were trained.
 fn shared_pairs<'a>(a: &[&'a RunSummary], b: &[&'a RunSummary]) -> Vec<[Mirrored<'a>; 2]> {
     match (a, b) {
         ([a], [b]) if a.run.run_id != b.run.run_id => {
@@ -296,7 +298,7 @@ fn shared_pairs<'a>(a: &[&'a RunSummary], b: &[&'a RunSummary]) -> Vec<[Mirrored
     }
 }
 
-/// A time of two runs that were trained in turns, pair by pair as in a report.
+/// A time of two interleaved runs, compared pair by pair as in a report.
 fn over_pairs(name: &str, pairs: &[[Mirrored<'_>; 2]], of_block: OfBlock) -> Measure {
     let rows: Vec<Vec<f64>> =
         pairs.iter().map(|pair| pair.iter().map(|own| log(own, of_block)).collect()).collect();
@@ -341,7 +343,7 @@ fn over_runs(
     difference(&of_b, &of_a, LEVEL).ok().map(exp)
 }
 
-/// The geometric mean; the arithmetic one where there are numbers that have no logarithm.
+/// The geometric mean, or the arithmetic mean if some values have no logarithm.
 fn centre(sample: &[(Seeds, f64)]) -> Option<f64> {
     let values = || sample.iter().map(|(_, value)| *value);
     let first = values().next()?;
@@ -356,8 +358,7 @@ fn centre(sample: &[(Seeds, f64)]) -> Option<f64> {
 
 type Seeds = [Option<i64>; 3];
 
-/// One number for all runs of equal seeds, their median: repeating the same training is not a
-/// replicate.
+/// One value per seed, the median over its runs: repeating the same training is not a replicate.
 fn by_seed(runs: &[&RunSummary], of_run: impl Fn(&RunSummary) -> Option<f64>) -> Vec<(Seeds, f64)> {
     let mut of_seeds: BTreeMap<Seeds, Vec<f64>> = BTreeMap::new();
     for run in runs {

@@ -1,4 +1,4 @@
-//! Figures as SVG. A panel fits on a phone; pages and pictures show panels side by side.
+//! Renders figures as SVG. A panel fits on a phone; pages and pictures place panels side by side.
 
 mod curves;
 mod forest;
@@ -16,10 +16,10 @@ use crate::wrapped::wrapped;
 /// Width of a panel in pixels.
 pub(crate) const WIDTH: f64 = 340.0;
 
-/// Characters of a setting's name over a panel.
+/// Maximum characters per line of a setting's name above a panel.
 const LINE: usize = 44;
 
-/// Pixels of most text, on a page and in a picture.
+/// Default font size in pixels, on a page and in a picture.
 pub(crate) const TEXT: f64 = 11.0;
 
 fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
@@ -33,19 +33,19 @@ fn panel(panel: &Panel, figure: &Figure) -> (Svg, f64) {
     }
 }
 
-/// The number of the colour of a strategy, which is the same in all pictures, or of a part of bars.
+/// Colour index of a strategy (the same in all pictures) or of a part of stacked bars.
 fn place_of(figure: &Figure, name: &str) -> usize {
     let names: Vec<&str> = figure.strategies.iter().map(String::as_str).collect();
     let Some(at) = names.iter().position(|known| *known == name) else { return 0 };
     if has_parts(figure) { at } else { places(&names)[at] }
 }
 
-/// Whether colours are those of parts of bars.
+/// Whether colours denote parts of stacked bars.
 fn has_parts(figure: &Figure) -> bool {
     figure.panels.iter().any(|panel| matches!(panel.plot, Plot::Stacks(_)))
 }
 
-/// A panel for a page, whose style sheet defines the classes.
+/// Renders a panel for a page whose style sheet defines the classes.
 pub(crate) fn inline(one: &Panel, figure: &Figure) -> String {
     let (svg, height) = panel(one, figure);
     let label = escaped(&format!("{}: {}", one.setting, one.title));
@@ -63,7 +63,7 @@ fn shown(figure: &Figure) -> Vec<(usize, &str)> {
                 Plot::Stacks(stacks) => stacks.parts.iter().zip(0..).any(|(part, i)| {
                     part == name && stacks.bars.iter().any(|bar| bar.parts[i] != 0.0)
                 }),
-                // Strategies are named beside their lines.
+                // Strategies are labelled beside their lines.
                 Plot::Heat(_) | Plot::Forest(_) => false,
             })
         };
@@ -71,7 +71,7 @@ fn shown(figure: &Figure) -> Vec<(usize, &str)> {
     names.filter(|(_, name)| mentions(name)).collect()
 }
 
-/// Strategies have different markers, parts of bars have swatches.
+/// Strategies get distinct markers, parts of bars get swatches.
 fn mark(svg: &mut Svg, x: f64, y: f64, i: usize, figure: &Figure) {
     if has_parts(figure) {
         svg.swatch(x, y, i);
@@ -95,7 +95,7 @@ pub(crate) fn legend(figure: &Figure) -> String {
     html
 }
 
-/// A figure as a self-contained SVG with light colours; `None` for a figure without panels.
+/// Renders a figure as a self-contained SVG with light colours; `None` for a figure without panels.
 #[must_use]
 pub fn picture(figure: &Figure) -> Option<String> {
     const GAP: f64 = 20.0;
@@ -151,7 +151,8 @@ pub fn picture(figure: &Figure) -> Option<String> {
     Some(page.into_picture(width, y + GAP, TEXT))
 }
 
-/// Panels side by side: as many as a setting has, but at most four. `None` without panels.
+/// Panels per row: as many as a setting has if two to four, otherwise at most three. `None` without
+/// panels.
 fn columns(figure: &Figure) -> Option<usize> {
     let most = figure.by_setting().map(<[Panel]>::len).max()?;
     Some(match most {

@@ -1,4 +1,4 @@
-//! Errors of reading results.
+//! Errors while reading results.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The figures, as data.
+//! The figures as data.
 
 mod accuracy;
 mod attribution;
@@ -29,17 +29,17 @@ pub struct Figure {
     /// Used in file names and links.
     pub id: &'static str,
     pub title: &'static str,
-    /// How to read it.
+    /// How to read the figure.
     pub note: String,
-    /// What gives its numbers in `DuckDB`, after the views of the report.
+    /// The query that computes its numbers in `DuckDB`, given the views of the report.
     pub query: String,
-    /// What has a colour: all strategies of the report, or the parts of stacked bars.
+    /// Names that are assigned colours: all strategies of the report, or the parts of stacked bars.
     pub strategies: Vec<String>,
     pub panels: Vec<Panel>,
 }
 
 impl Figure {
-    /// A figure in which the strategies of the report have colours.
+    /// A figure whose colours denote the strategies of the report.
     fn new(
         id: &'static str,
         title: &'static str,
@@ -54,7 +54,7 @@ impl Figure {
         self.panels.chunk_by(|a, b| a.setting == b.setting)
     }
 
-    /// Whether each setting has one panel. Then settings stand side by side.
+    /// Whether each setting has one panel, so that settings are placed side by side.
     pub(crate) fn is_flat(&self) -> bool {
         self.by_setting().all(|panels| panels.len() == 1)
     }
@@ -71,17 +71,17 @@ pub struct Panel {
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Plot {
     Curves(Curves),
-    /// A coloured table: pairs of strategies by batch size.
+    /// A coloured table: pairs of strategies against batch size.
     Heat(Heat),
     Stacks(Stacks),
     Forest(Forest),
 }
 
-/// A factor, or a time, with its interval for each strategy, on a line each.
+/// A forest plot: one line per strategy with a factor or a time and its interval.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Forest {
     pub unit: String,
-    /// Factors up to 1 and this are called equal; `None`: the values are times.
+    /// Factors from 1 up to one plus this count as equal; `None` if the values are times.
     pub margin: Option<f64>,
     pub rows: Vec<ForestRow>,
 }
@@ -94,7 +94,7 @@ pub struct ForestRow {
     pub may_be_fastest: bool,
 }
 
-/// Bars of several parts, one below the other.
+/// Stacked horizontal bars.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Stacks {
     pub unit: String,
@@ -106,16 +106,16 @@ pub struct Stacks {
 pub struct Stack {
     pub batcher: String,
     pub label: String,
-    /// Negative parts are drawn to the left of 0.
+    /// Negative parts extend to the left of 0.
     pub parts: Vec<f64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Point {
     pub value: f64,
-    /// Least value of a run.
+    /// Minimum over the runs.
     pub low: f64,
-    /// Greatest value of a run.
+    /// Maximum over the runs.
     pub high: f64,
 }
 
@@ -124,7 +124,7 @@ pub struct Point {
 pub struct Curves {
     pub unit: String,
     pub x: &'static str,
-    /// Whether the axis of the values begins at 0 and is not logarithmic.
+    /// Whether the value axis is linear and starts at 0, instead of logarithmic.
     pub is_linear: bool,
     /// Whether the horizontal axis is logarithmic.
     pub is_log_x: bool,
@@ -142,23 +142,23 @@ pub struct Heat {
     pub scale: Scale,
     pub columns: Vec<String>,
     pub rows: Vec<String>,
-    /// Row by row.
+    /// Row-major.
     pub cells: Vec<Vec<Option<Cell>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// A statistic: one colour below 0, another above.
+    /// A statistic, with one colour below 0 and another above.
     Signed,
-    /// A probability: the smaller, the stronger.
+    /// A probability, shaded more strongly the smaller it is.
     Probability,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Cell {
     pub value: f64,
-    /// Whether the difference remains after correction for the number of tests.
+    /// Whether the difference is significant after correcting for multiple tests.
     pub is_marked: bool,
 }
 
@@ -194,7 +194,7 @@ pub(crate) fn all(
     figures
 }
 
-/// Of strategies without a batch size the setting says all.
+/// Strategies without a batch size need no title beyond the setting's.
 fn size_title(size: Option<i64>) -> String {
     size.map_or_else(String::new, |size| format!("B = {size}"))
 }
@@ -228,7 +228,7 @@ fn curve_panels(
     settings.iter().flat_map(of_setting).collect()
 }
 
-/// Medians of the values at each place; `None` with fewer than two places.
+/// Median value at each position; `None` with fewer than two positions.
 fn curve(group: &Group, values: impl Iterator<Item = (i64, f64)>) -> Option<Curve> {
     let mut samples: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
     for (place, value) in values {

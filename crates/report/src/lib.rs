@@ -1,15 +1,15 @@
-//! Verdicts, figures and one page from results.
+//! Verdicts, figures and a one-file page from results.
 //!
 //! ```text
 //! tables/** -> RunSummary -> Results -> Settings -> Verdicts, Figures -> page, pictures, JSON
 //! ```
 //!
-//! - [`Results`] are runs, each reduced to a few numbers: **the unit of replication is the run, or the
-//!   block of a run** that was trained in turns with others, never the step.
-//! - A [`Setting`] is what must be equal for times to be compared: engine, hardware, data, model,
-//!   length of training, way of timing. Within it strategies and batch sizes differ.
-//! - A [`Figure`] is data, with the query that gives the same numbers from the Parquet files; it is
-//!   drawn as SVG, and written as JSON.
+//! - [`Results`] holds runs, each reduced to a few numbers. **The unit of replication is the run,
+//!   or a block of a run** interleaved with others, never the step.
+//! - A [`Setting`] holds what must be equal for times to be comparable: engine, hardware, data,
+//!   model, length of training, timing mode. Strategies and batch sizes vary within it.
+//! - A [`Figure`] is data, along with the query that computes the same numbers from the Parquet
+//!   files. It can be rendered as SVG or written as JSON.
 
 mod attribution;
 pub mod compare;
@@ -60,22 +60,23 @@ use serde::Serialize;
 pub struct Report {
     pub settings: Vec<Setting>,
     pub verdicts: Vec<Verdict>,
-    /// Times to an accuracy, where runs have one.
+    /// Times to an accuracy, for runs that record one.
     pub reaches: Vec<Reach>,
     pub attributions: Vec<Attribution>,
-    /// What the length of training changes, as first uses of padded shapes cost time.
+    /// How the result depends on the length of training, since first uses of padded shapes cost
+    /// time.
     pub total_times: Vec<TotalTime>,
-    /// The views that the queries of all figures use.
+    /// The views used by the queries of all figures.
     pub views: String,
     pub figures: Vec<Figure>,
     pub numbers: Numbers,
-    /// Runs that are in no figure, or whose times are in none, and why.
+    /// Runs that are excluded from all figures, or whose times are, with the reason.
     pub left_out: Vec<LeftOut>,
-    /// Runs without checksums, which are used.
+    /// Number of runs used without checksums.
     pub n_unverified: usize,
 }
 
-/// Runs that are in no figure, or whose times are in none.
+/// Runs that are excluded from all figures, or whose times are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     pub why: String,
@@ -84,17 +85,17 @@ pub struct LeftOut {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Questions {
-    /// The strategy that all others are held against, named before looking at the results. `None`: the
-    /// fastest, whichever that is, and in the attribution of speed-ups the slowest.
+    /// The strategy to compare all others with, named before looking at the results. `None`: the
+    /// fastest, or the slowest for the attribution of speed-ups.
     pub reference: Option<String>,
-    /// Differences up to this share are called equal.
+    /// Differences up to this share count as equal.
     pub margin: f64,
-    /// Seconds that the first use of a padded shape is assumed to cost, of batchlab's own engine.
+    /// Assumed cost in seconds of the first use of a padded shape, for batchlab's own engine.
     pub compile_cost: Option<f64>,
-    /// A length of training, in steps, at which strategies are compared.
+    /// Length of training, in steps, at which to compare strategies.
     pub n_step: Option<u64>,
-    /// The accuracy to which times are compared, from 0 to 1. `None`: the greatest that every strategy
-    /// reaches in more than half of its runs.
+    /// Accuracy, from 0 to 1, for comparing times. `None`: the highest that every strategy reaches
+    /// in more than half of its runs.
     pub accuracy: Option<f64>,
 }
 
@@ -111,7 +112,7 @@ impl Report {
         Self::answering(results, &Questions::default())
     }
 
-    /// A report in which shapes are known from the steps of the runs alone.
+    /// A report that knows only the shapes recorded in the steps of the runs.
     #[must_use]
     pub fn answering(results: &Results, questions: &Questions) -> Self {
         Self::planning(results, questions, &|_| None)
@@ -146,7 +147,7 @@ fn left_out(results: &Results) -> Vec<LeftOut> {
     let why = |run: &Run| {
         let no_times = run.untimed.unwrap_or("all of its steps were warm-up, so it has no times");
         match &run.run.error {
-            // The text after the colon differs from run to run.
+            // The text after the colon varies between runs.
             Some(error) => error.split(':').next().unwrap_or_default().to_owned(),
             None if run.is_usable() => format!("{no_times}; only its errors are shown"),
             None if run.run.status == "completed" => no_times.to_owned(),

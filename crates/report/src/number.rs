@@ -1,4 +1,4 @@
-//! Numbers as text.
+//! Number formatting.
 
 use batchlab_core::number::grouped;
 

@@ -1,4 +1,4 @@
-//! Each strategy in numbers: what it works through, what a step costs, and how much is padding.
+//! Each strategy in numbers: throughput, step time and padding.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::setting::{Group, Setting};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Numbers {
-    /// What gives them in `DuckDB`, after the views of the report.
+    /// The query that computes them in `DuckDB`, given the views of the report.
     pub query: String,
-    /// A row for each strategy and batch size of which a run has times.
+    /// One row per strategy and batch size with at least one timed run.
     pub rows: Vec<Row>,
 }
 
@@ -22,16 +22,16 @@ pub struct Row {
     pub setting: usize,
     pub batch_size: Option<i64>,
     pub batcher: String,
-    /// By the names of `COLUMNS`.
+    /// Keyed by the names in `COLUMNS`.
     pub values: BTreeMap<&'static str, Option<f64>>,
 }
 
 pub(crate) struct Column {
     pub(crate) name: &'static str,
-    /// As in the table of the page.
+    /// Column title in the page's table.
     pub(crate) title: &'static str,
     of_run: fn(&Run) -> Option<f64>,
-    /// Over runs.
+    /// Aggregates over runs.
     centre: fn(&[f64]) -> Option<f64>,
 }
 

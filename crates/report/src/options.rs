@@ -1,4 +1,4 @@
-//! The options in the configuration of a run, beyond the names of its components.
+//! Options in the configuration of a run, besides the names of its components.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,12 +6,11 @@ use serde_json::Value;
 
 pub type Options = BTreeMap<String, String>;
 
-/// Keys of `training` that differ between runs which may be compared, or that have columns of their
-/// own.
+/// Keys of `training` that may differ between comparable runs, or that have columns of their own.
 const NOT_OF_A_SETTING: [&str; 5] = ["seeds", "checkpoint", "steps", "timing", "prefetch"];
 
-/// The part of a configuration that must be equal for times and errors to be compared: model, split
-/// and training.
+/// The part of a configuration that must be equal for times and errors to be comparable: model,
+/// split and training.
 pub(crate) fn of_setting(config: &Value) -> Options {
     let mut options = Options::new();
     flatten("model", &config["model"], &mut options);
@@ -24,7 +23,7 @@ pub(crate) fn of_setting(config: &Value) -> Options {
     options
 }
 
-/// The options of the data set, beyond its name.
+/// The options of the data set, without its name.
 pub(crate) fn of_dataset(config: &Value) -> Options {
     let mut options = Options::new();
     flatten("dataset", &config["dataset"], &mut options);
@@ -32,7 +31,7 @@ pub(crate) fn of_dataset(config: &Value) -> Options {
     options
 }
 
-/// The options of a strategy. The batch size is not one of them.
+/// The options of a strategy, without the batch size.
 pub(crate) fn of_strategy(config: &Value) -> Options {
     let mut options = Options::new();
     for (key, value) in config["batcher"].as_object().into_iter().flatten() {
@@ -56,8 +55,8 @@ fn flatten(key: &str, value: &Value, into: &mut Options) {
     }
 }
 
-/// The options that differ from the others, as text: at most three. Those that it does not have are named
-/// only as far as the others do not tell it apart.
+/// Up to three options that distinguish `own` from the others, as text. Options that `own` lacks
+/// are named only as far as needed to tell it apart.
 pub(crate) fn difference(own: &Options, others: &[&Options]) -> String {
     let is_other = |other: &&Options, key: &String| other.get(key) != own.get(key);
     let all = own.keys().chain(others.iter().flat_map(|other| other.keys()));
@@ -83,7 +82,7 @@ pub(crate) fn difference(own: &Options, others: &[&Options]) -> String {
     words.join(", ")
 }
 
-/// Of a path the last part, where that tells it from the others.
+/// Only the last component of a path, if that is enough to tell it apart.
 fn short<'a>(key: &str, value: &'a str, others: &[&Options]) -> &'a str {
     let last = |path: &'a str| path.rsplit(['/', '\\']).next().unwrap_or(path);
     let is_told = |other: &&Options| {

@@ -1,4 +1,4 @@
-//! The page: one file without network access and scripts.
+//! The page: a single file that needs no network access and no scripts.
 
 mod tables;
 
@@ -15,7 +15,7 @@ use crate::number::short;
 use crate::verdict::{Verdict, caveats, percent, sentence};
 use crate::{Report, Results};
 
-/// How every page begins; no other program's does.
+/// The beginning of every page, by which a page of this program is recognised.
 pub const PAGE_BEGIN: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
     <meta name=\"generator\" content=\"batchlab\">";
 
@@ -81,7 +81,7 @@ fn contents(html: &mut String, report: &Report) {
     html.push_str("<a href=\"#environment\">Environment</a></nav>");
 }
 
-/// Studies, days and machines.
+/// Studies, dates and machines.
 fn origin(report: &Report, results: &Results) -> String {
     let listed = |values: &mut Vec<String>| {
         values.sort_unstable();
@@ -113,7 +113,7 @@ fn origin(report: &Report, results: &Results) -> String {
 
 /// `2026-11-22`.
 fn day(time: Timestamp) -> String {
-    /// The end of the year 9999; times after it cannot be written like others.
+    /// The end of the year 9999; later times do not fit the format.
     const LAST: u64 = 253_402_300_799_000_000;
     let since = Duration::from_micros(time.0.try_into().unwrap_or(0).min(LAST));
     let text = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + since).to_string();
@@ -128,7 +128,7 @@ fn verdict_section(html: &mut String, report: &Report) {
             "<p>No setting has two strategies at one batch size; there is nothing to compare.</p></section>"
         } else {
             "<p>No setting has two strategies whose batches hold all that their outputs depend on. For the \
-             others a fast step says nothing by itself: they are compared by the <a href=\"#reach\">time to \
+             others a fast step alone is no advantage: they are compared by the <a href=\"#reach\">time to \
              an accuracy</a>.</p></section>"
         });
         return;
@@ -176,7 +176,7 @@ fn query(html: &mut String, query: &str) {
     );
 }
 
-/// How often which strategy is the fastest, and the greatest factor.
+/// How often each strategy is the fastest, and the largest factor.
 fn summary(report: &Report) -> String {
     let verdicts = &report.verdicts;
     let fastest = verdicts.iter().filter_map(|verdict| Some(verdict.fastest()?.batcher.as_str()));
@@ -200,7 +200,7 @@ fn summary(report: &Report) -> String {
     let margin = percent(verdicts.first().map_or(0.0, |verdict| verdict.margin));
     for (n, what) in [
         (n_tie, format!("the fastest are equal within {margin}")),
-        (n_open, "the fastest are not told apart".to_owned()),
+        (n_open, "the fastest cannot be told apart".to_owned()),
         (n_few, "there are too few pairs or runs to say".to_owned()),
     ] {
         if n > 0 {
@@ -249,7 +249,7 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
         }
     }
     match figure.id {
-        // Its table has the comparisons without a panel too.
+        // Its table also includes the comparisons without a panel.
         "total-time" => tables::total_times(html, report),
         _ if figure.panels.is_empty() => html.push_str(
             "<p class=\"nothing\">None of these results has the numbers for this figure.</p>",

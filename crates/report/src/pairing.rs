@@ -1,5 +1,5 @@
-//! Mirrored pairs of blocks, over which strategies that were trained in turns are compared: of two blocks
-//! the second has the order of the first backwards, so that a drift of the machine cancels.
+//! Mirrored pairs of blocks, the basis for comparing interleaved strategies. The second block of a
+//! pair runs the strategies in reverse order, so that a drift of the machine cancels.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use batchlab_results::{Block, RunSummary};
 
 pub(crate) type Pair<'a> = [&'a Block; 2];
 
-/// The pairs of a strategy that nothing disturbed, by cell and number.
+/// The undisturbed pairs of a strategy, by cell and number.
 pub(crate) type Pairs<'a> = BTreeMap<(&'a str, i64), Pair<'a>>;
 
 pub(crate) fn pairs<'a>(runs: impl IntoIterator<Item = &'a RunSummary>) -> Pairs<'a> {
@@ -19,13 +19,13 @@ pub(crate) fn pairs<'a>(runs: impl IntoIterator<Item = &'a RunSummary>) -> Pairs
     in_cells.flat_map(of_run).collect()
 }
 
-/// The mean logarithm of something of both blocks.
+/// The mean of the logarithms of a quantity over both blocks.
 pub(crate) fn log(pair: &Pair<'_>, of_block: fn(&Block) -> f64) -> f64 {
     pair.iter().map(|block| of_block(block).ln()).sum::<f64>() / 2.0
 }
 
-/// The logarithms of the times of both blocks, by the number of the pair, of each of these runs of one cell;
-/// pairs that all of them have, disturbed ones too.
+/// Log times of both blocks of each of these runs of one cell, by pair number. Only pairs that all
+/// runs have; includes disturbed pairs.
 pub(crate) fn all_pairs<'a>(
     runs: impl IntoIterator<Item = &'a RunSummary>,
 ) -> Vec<(i64, Vec<[f64; 2]>)> {

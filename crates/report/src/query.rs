@@ -1,5 +1,5 @@
-//! The queries that reproduce the figures from the Parquet files: the files in `queries/`, with the folder
-//! of results filled in.
+//! The queries that reproduce the figures from the Parquet files: the files in `queries/` with the
+//! results directory filled in.
 
 const VIEWS: &str = include_str!("../queries/views.sql");
 const NAMES: &str = include_str!("../queries/names.py");
@@ -8,7 +8,7 @@ macro_rules! queries {
     ($($id:literal),*) => { &[$(($id, include_str!(concat!("../queries/", $id, ".sql")))),*] };
 }
 
-/// By name, which is that of a figure for all but the first and the last.
+/// By name. All but the first and the last are named after a figure.
 const QUERIES: &[(&str, &str)] = queries!(
     "settings",
     "verdict",
@@ -24,7 +24,7 @@ const QUERIES: &[(&str, &str)] = queries!(
     "numbers"
 );
 
-/// A program that answers queries on results.
+/// A program that runs queries on results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
     Duckdb,
@@ -33,8 +33,8 @@ pub enum Tool {
     Spark,
 }
 
-/// All queries for a program, ready to run, on the results in a folder. The folder stands between
-/// quotation marks as it is.
+/// All queries for a program, ready to run on the results in a directory. The directory is inserted
+/// verbatim between quotation marks.
 #[must_use]
 pub fn queries(tool: Tool, folder: &str) -> String {
     let text = match tool {
@@ -49,14 +49,14 @@ pub fn queries(tool: Tool, folder: &str) -> String {
     text.replace("{folder}", folder)
 }
 
-/// The views that the queries of all figures use, for the folder of the results.
+/// The views used by the queries of all figures, for the results directory.
 pub(crate) fn views() -> String {
     VIEWS.replace("{folder}", ".")
 }
 
-/// The query of a figure.
+/// The query for a figure.
 pub(crate) fn of_figure(id: &str) -> String {
-    // The times to an accuracy are made of its course.
+    // The times to an accuracy derive from the accuracy curve.
     let name = if id == "reach" { "accuracy" } else { id };
     QUERIES.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| *text).to_owned()
 }

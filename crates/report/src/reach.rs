@@ -1,9 +1,9 @@
-//! How long strategies take to an accuracy, preparation included.
+//! Compares strategies by the time they take to reach an accuracy, including preparation.
 //!
-//! Strategies that choose among nodes or edges compute different functions, so that a fast step says
-//! nothing by itself. The unit of replication is the run, that is the seed. One that never reaches the
-//! accuracy, because it ended before or diverged, is later than all that do: it counts in medians,
-//! intervals and tests, which look at the order alone.
+//! Strategies that sample nodes or edges compute different functions, so a fast step alone is no
+//! advantage. The unit of replication is the run, that is, the seed. A run that never reaches the
+//! accuracy, because it ended early or diverged, ranks after all that do. It counts in medians,
+//! intervals and tests, which depend on the order alone.
 
 use std::fmt::Write;
 
@@ -14,43 +14,44 @@ use crate::Questions;
 use crate::read::{Results, Run};
 use crate::setting::{Group, Setting, is_in};
 
-/// Probability that anything that one comparison says is wrong.
+/// Probability that any statement of one comparison is wrong.
 const LEVEL: f64 = 0.05;
 const CONFIDENCE: f64 = 0.95;
-/// The subset whose accuracy counts.
+/// The subset on which accuracy is measured.
 pub(crate) const SUBSET: &str = "validation";
 
-/// The strategies of a setting at one batch size, soonest first.
+/// The strategies of a setting at one batch size, fastest to the accuracy first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reach {
     pub setting: usize,
     pub batch_size: Option<i64>,
     /// The accuracy on the validation set.
     pub accuracy: f64,
-    /// Whether it was stated, or is the greatest that every strategy reaches in more than half of its runs.
+    /// Whether the accuracy was given, rather than chosen as the highest that every strategy
+    /// reaches in more than half of its runs.
     pub is_stated: bool,
     pub level: f64,
-    /// Where there are too few runs to tell any two strategies apart, however different they are: how many
-    /// of each could.
+    /// If there are too few runs to tell any two strategies apart, however different they are: the
+    /// number of runs per strategy that could.
     pub n_run_needed: Option<usize>,
     pub strategies: Vec<Reaching>,
 }
 
-/// One strategy; times are in seconds.
+/// One strategy. Times are in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Reaching {
     pub batcher: String,
     pub n_run: usize,
     pub n_reached: usize,
-    /// Median time; `None` if half of the runs, or more, never reach the accuracy.
+    /// Median time; `None` if half of the runs or more never reach the accuracy.
     pub median: Option<f64>,
-    /// Interval of the median, whose end is `None` if it lies beyond all that was trained, and the
-    /// probability that it holds the median.
+    /// Interval of the median and its coverage probability. The upper end is `None` if it lies
+    /// beyond the end of training.
     pub interval: Option<(Option<f64>, Option<f64>, f64)>,
-    /// Whether no other strategy is sooner, as far as the runs can tell.
+    /// Whether no other strategy is known to reach the accuracy sooner.
     pub may_be_soonest: bool,
-    /// Medians over runs: preparation, epochs per second of training, the greatest accuracy on the
-    /// validation set, the accuracy on the test set of that state, and the most memory in bytes.
+    /// Medians over runs: preparation time, epochs per second of training, highest validation
+    /// accuracy, test accuracy of that state, and peak memory in bytes.
     pub prepare: Option<f64>,
     pub epochs_per_s: Option<f64>,
     pub best: Option<f64>,
@@ -59,7 +60,8 @@ pub struct Reaching {
 }
 
 impl Run {
-    /// Seconds of preparation and training, and the accuracy then, in the order of the steps.
+    /// For each evaluation, in the order of steps: step, seconds of preparation and training so
+    /// far, accuracy.
     pub(crate) fn accuracies(&self, subset: &str) -> Vec<(i64, f64, f64)> {
         let prepare = self.run.prepare_ns.unwrap_or(0);
         let of = |eval: &batchlab_core::record::EvalRecord| {
@@ -69,16 +71,16 @@ impl Run {
         self.evals.iter().filter(|eval| eval.subset == subset).filter_map(of).collect()
     }
 
-    /// Seconds to an accuracy; infinite if it is never reached.
+    /// Seconds until the accuracy is reached; infinite if never.
     fn seconds_to(&self, accuracy: f64) -> f64 {
         let found = self.accuracies(SUBSET).into_iter().find(|(_, _, got)| *got >= accuracy);
         found.map_or(f64::INFINITY, |(_, seconds, _)| seconds)
     }
 
-    /// The step and the accuracy of the best evaluation of the validation set.
+    /// Step and accuracy of the best validation.
     fn best(&self) -> Option<(i64, f64)> {
         let all = self.accuracies(SUBSET);
-        // The first of equal ones, as early stopping has it.
+        // The first of equally good ones, as in early stopping.
         let best = all.into_iter().rev().max_by(|a, b| a.2.total_cmp(&b.2))?;
         Some((best.0, best.2))
     }
@@ -94,7 +96,7 @@ impl Run {
     }
 }
 
-/// All settings whose runs have accuracies of the validation set, at least two of each.
+/// All comparisons, for settings with at least two validation accuracies per run.
 #[must_use]
 pub fn reaches(settings: &[Setting], results: &Results, questions: &Questions) -> Vec<Reach> {
     let of_setting = |(index, setting): (usize, &Setting)| {
@@ -158,14 +160,14 @@ fn best_of(run: &Run) -> Option<f64> {
     run.best().map(|(_, accuracy)| accuracy)
 }
 
-/// The runs of a strategy that count, and those that diverged: they never reach anything further.
+/// The runs of a strategy that count, including diverged ones, which make no further progress.
 fn counting<'a>(group: &'a Group, results: &'a Results) -> impl Iterator<Item = &'a Run> {
     let timed = group.runs.iter().filter(|run| run.untimed.is_none());
     let is_diverged = move |run: &&Run| run.run.status == "nan" && is_in(run, group);
     timed.chain(results.runs.iter().filter(is_diverged))
 }
 
-/// The greatest accuracy that more than half of the runs reach, so that the median time to it is finite.
+/// The highest accuracy that more than half of the runs reach, so that the median time is finite.
 fn reachable(group: &Group, results: &Results) -> f64 {
     let best = |run: &Run| best_of(run).unwrap_or(0.0);
     let mut all: Vec<f64> = counting(group, results).map(best).collect();
@@ -177,8 +179,8 @@ fn times(group: &Group, results: &Results, accuracy: f64) -> Vec<f64> {
     counting(group, results).map(|run| run.seconds_to(accuracy)).collect()
 }
 
-/// The median of numbers some of which are infinite: of an even number the greater of the two in the
-/// middle, so that it is reached by more than half only if it is finite.
+/// Median of times that may be infinite. For an even number it is the larger of the two middle
+/// values, so it is finite only if more than half of the runs reach the accuracy.
 fn middle(times: &[f64]) -> Option<f64> {
     let mut sorted = times.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -187,7 +189,8 @@ fn middle(times: &[f64]) -> Option<f64> {
     Some(if high.is_finite() { f64::midpoint(low, high) } else { high })
 }
 
-/// Which strategies are later than another one: rank-sum tests of all pairs, corrected after Holm.
+/// Which strategies are significantly slower than another: pairwise rank-sum tests with Holm
+/// correction.
 fn later(times: &[Vec<f64>]) -> Vec<bool> {
     let k = times.len();
     let pairs: Vec<(usize, usize)> = (0..k).flat_map(|i| (0..i).map(move |j| (j, i))).collect();
@@ -196,7 +199,7 @@ fn later(times: &[Vec<f64>]) -> Vec<bool> {
     let mut later = vec![false; k];
     for (&(i, j), p) in pairs.iter().zip(holm(&p)) {
         if p <= LEVEL {
-            // Which of the two has the greater ranks.
+            // Which of the two has the higher ranks.
             let n_less = |a: &[f64], b: &[f64]| -> usize {
                 a.iter().map(|x| b.iter().filter(|y| x < *y).count()).sum()
             };
@@ -207,11 +210,11 @@ fn later(times: &[Vec<f64>]) -> Vec<bool> {
     later
 }
 
-/// How many runs of each strategy could tell two of them apart, where these never can: the least p-value of
-/// the test, of samples that do not overlap, grows with the number of pairs.
+/// The number of runs per strategy needed to tell two of them apart, if the current number never
+/// can. The minimum p-value, for samples that do not overlap, grows with the number of pairs.
 fn n_run_needed(times: &[Vec<f64>]) -> Option<usize> {
     let n_pair = (times.len() * times.len().saturating_sub(1) / 2) as f64;
-    // Two of all divisions of the runs are as far from the middle as can be.
+    // Only two of all divisions of the runs are the most extreme.
     let can = |a: usize, b: usize| {
         let n_division: f64 = (1..=a).map(|i| (b + i) as f64 / i as f64).product();
         2.0 / n_division * n_pair <= LEVEL
@@ -224,7 +227,7 @@ fn n_run_needed(times: &[Vec<f64>]) -> Option<usize> {
     }
 }
 
-/// One comparison for a terminal: a line for each strategy, then what that means.
+/// Formats one comparison for a terminal: a line per strategy, then the interpretation.
 #[must_use]
 pub fn reach_text(reach: &Reach) -> String {
     let mut text = format!(
@@ -259,7 +262,7 @@ pub fn reach_text(reach: &Reach) -> String {
 }
 
 impl Reach {
-    /// What is said of a strategy, for a row of a table.
+    /// The label of a strategy for a row of a table.
     #[must_use]
     pub fn place_of(&self, strategy: &Reaching) -> &'static str {
         let is_alone = self.strategies.iter().filter(|s| s.may_be_soonest).count() == 1;
@@ -272,7 +275,7 @@ impl Reach {
         }
     }
 
-    /// That there are too few runs to tell strategies apart, in words.
+    /// Explains that there are too few runs to tell strategies apart.
     pub(crate) fn too_few(&self) -> Option<String> {
         let n_strategy = self.strategies.len();
         self.n_run_needed.map(|n| {
@@ -306,7 +309,7 @@ mod tests {
         let mixed = vec![2.0, 3.5, 12.0, 5.5, 1.5, NEVER];
         let never = vec![NEVER; 6];
         assert_eq!(later(&[early.clone(), late, mixed, never]), [false, true, false, true]);
-        // Two runs of each can never be told apart.
+        // Two runs each can never be told apart.
         assert_eq!(later(&[early[..2].to_vec(), vec![NEVER; 2]]), [false, false]);
     }
 

@@ -1,4 +1,4 @@
-//! Reads folders of results into the runs that a report compares.
+//! Reads results directories into the runs that a report compares.
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -13,25 +13,25 @@ use crate::ReportError;
 use crate::options::{self, Options};
 use crate::setting::key;
 
-/// A run, with what the report derives of its row.
+/// A run, with values derived from its record.
 #[derive(Debug, Clone)]
 pub struct Run {
     pub summary: RunSummary,
-    /// Folder of the results that it is among.
+    /// The results directory that contains it.
     pub dir: PathBuf,
-    /// Why its times are left out although there are some.
+    /// Reason for excluding its recorded times.
     pub untimed: Option<&'static str>,
-    /// How often its cell was trained with the same seeds before; the last time counts.
+    /// How often its cell was previously trained with the same seeds; only the last time counts.
     pub n_earlier: usize,
-    /// Whether all that its cell was to measure is measured.
+    /// Whether its cell has completed all its measurements.
     pub is_cell_done: bool,
-    /// The program that trained, with its version.
+    /// The program that did the training, with its version.
     pub engine: String,
-    /// Device, processor, threads and machine, as far as they are known.
+    /// Device, processor, threads and machine, as far as known.
     pub hardware: String,
     /// Options of model, split and training.
     pub options: Options,
-    /// Options of the data set, which differ where the data differ.
+    /// Options that tell data sets apart.
     pub data: Options,
     /// Options of the batcher, without the batch size.
     pub strategy: Options,
@@ -46,37 +46,37 @@ impl Deref for Run {
 }
 
 impl Run {
-    /// Whether it is used in figures: it completed all steps, and has times, or at least errors.
+    /// Whether figures use the run: it completed all steps and has times, or at least errors.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.run.status == "completed" && (self.steps.times.is_some() || !self.evals.is_empty())
     }
 
-    /// Steps asked for, or done where epochs were asked for.
+    /// Number of steps requested, or done if epochs were requested.
     #[must_use]
     pub fn n_step_planned(&self) -> i64 {
         self.run.n_step_planned.or(self.run.n_step).unwrap_or(0)
     }
 
-    /// Steps done, as planned or until it was stopped early.
+    /// Number of steps done, as planned or until early stopping.
     #[must_use]
     pub fn n_step(&self) -> i64 {
         self.run.n_step.or(self.run.n_step_planned).unwrap_or(0)
     }
 
-    /// Whether outputs are graphs, or nodes of one graph.
+    /// Whether outputs are per graph, or per node of one graph.
     #[must_use]
     pub fn level(&self) -> Level {
         Level::of_output(self.run.output.as_deref())
     }
 
-    /// Whether a batch holds all that its outputs depend on.
+    /// Whether a batch contains everything its outputs depend on.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.run.is_whole.unwrap_or(self.level() == Level::Graphs)
     }
 
-    /// Most memory on the device, or on the host.
+    /// Peak memory on the device, or on the host.
     #[must_use]
     pub fn peak_bytes(&self) -> Option<i64> {
         self.run.peak_device_bytes.or(self.run.peak_host_bytes)
@@ -88,7 +88,7 @@ impl Run {
         [self.run.seed_split, self.run.seed_order, self.run.seed_init]
     }
 
-    /// Leaves out its times, and all that is made of them.
+    /// Discards its times and everything derived from them.
     fn clear_times(&mut self) {
         let RunSummary { steps, conditions, .. } = &mut self.summary;
         (steps.times, steps.work, steps.parts) = (None, None, None);
@@ -108,17 +108,17 @@ impl Run {
 #[derive(Debug, Default)]
 pub struct Results {
     pub runs: Vec<Run>,
-    /// Runs whose files are not as they were published; they are left out.
+    /// Runs whose files have changed since they were published; they are excluded.
     pub damaged: Vec<DamagedRun>,
-    /// Runs without checksums, which are used.
+    /// Number of runs used without checksums.
     pub n_unverified: usize,
 }
 
 impl Results {
-    /// Reads `tables/**` of every folder.
+    /// Reads `tables/**` of every directory.
     ///
     /// # Errors
-    /// A folder without tables, a run that is in two places.
+    /// If a directory has no tables, or a run appears in two places.
     pub fn read(dirs: &[PathBuf]) -> Result<Self, ReportError> {
         let mut runs: BTreeMap<String, (PathBuf, Run)> = BTreeMap::new();
         let mut results = Self::default();
@@ -150,8 +150,8 @@ impl Results {
         Ok(results)
     }
 
-    /// Of equal runs in cells, seeds included, only the last one counts: a cell that is trained again is not
-    /// another replicate.
+    /// Keeps only the last of equal runs of cells (including seeds): retraining a cell does not
+    /// create another replicate.
     fn leave_out_earlier(&mut self) {
         let is_timed = |run: &&Run| {
             run.run.cell.is_some() && run.run.status == "completed" && run.untimed.is_none()
@@ -198,10 +198,10 @@ impl Run {
     }
 }
 
-/// What describes a machine ends in this where the program was built without optimisations.
+/// Suffix of a machine description if the program was built without optimisations.
 pub(crate) const DEBUG: &str = "debug build";
 
-/// The machine of a run, as far as its row describes it.
+/// The machine of a run, as far as its record describes it.
 fn hardware(run: &RunRecord) -> String {
     let threads = |n| if n == 1 { "1 thread".to_owned() } else { format!("{n} threads") };
     let mut parts = vec![run.device.clone()];

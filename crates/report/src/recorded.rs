@@ -1,4 +1,4 @@
-//! Verdicts about times that another program has recorded, by the procedure of all verdicts.
+//! Verdicts on times recorded by other programs, by the same procedure as all verdicts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,31 +11,31 @@ use crate::pairing::all_pairs;
 use crate::verdict::{Unit, Verdict, verdicts};
 use crate::{Questions, Results, Run, settings};
 
-/// The time of one strategy in one block, or in a run of its own.
+/// The time of one strategy in one block, or in a separate run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedTime {
-    /// Where it stands, for messages.
+    /// Line number in the input, for messages.
     pub line: u64,
     pub strategy: String,
     pub seconds: f64,
-    /// Graphs (or other outputs) that were trained in this time.
+    /// Number of graphs (or other outputs) trained in this time.
     pub n_output: f64,
     pub replicate: Replicate,
 }
 
-/// What makes a time independent of others.
+/// The unit of replication to which a time belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replicate {
-    /// The strategies of a cell took turns in blocks, numbered from 1; in blocks 2, 4, ... in the order of the
-    /// block before backwards. Block 0 is the warm-up.
+    /// The strategies of a cell were interleaved in blocks numbered from 1; blocks 2, 4, ... run
+    /// them in the reverse order of the block before. Block 0 is the warm-up.
     Block { cell: String, number: i64 },
-    /// A process of its own. Times of one run are added up.
+    /// A separate process. Times of one run are added up.
     Run(String),
 }
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RecordedError {
-    #[error("line {line}: {column} is {value}, and has to be more than 0")]
+    #[error("line {line}: {column} is {value}, but must be more than 0")]
     NotPositive { line: u64, column: &'static str, value: f64 },
     #[error("line {line}: there is a time of \"{strategy}\" in {place} already, in line {earlier}")]
     Twice { line: u64, earlier: u64, strategy: String, place: String },
@@ -50,10 +50,10 @@ pub enum RecordedError {
     NoPairs,
 }
 
-/// Judges recorded times: those in blocks pair by pair, those of runs apart.
+/// Judges recorded times: by pairs if they are in blocks, by run otherwise.
 ///
 /// # Errors
-/// [`RecordedError`].
+/// See [`RecordedError`].
 pub fn verdict_of_times(
     times: &[RecordedTime],
     questions: &Questions,
@@ -71,11 +71,11 @@ pub fn verdict_of_times(
     if has_blocks && matches!(verdict.unit, Unit::Runs { .. } | Unit::Seeds { .. }) {
         return Err(RecordedError::NoPairs);
     }
-    // Nothing of this program's would train more pairs.
+    // This program cannot train more pairs of them.
     Ok(Verdict { pair_s: None, ..verdict })
 }
 
-/// One run for each strategy and cell, or for each strategy and run.
+/// One run per strategy and cell, or per strategy and run.
 fn runs(times: &[RecordedTime]) -> Result<Vec<Run>, RecordedError> {
     let mut by_run: BTreeMap<(&str, &str), Vec<&RecordedTime>> = BTreeMap::new();
     for time in times {
@@ -95,7 +95,7 @@ fn runs(times: &[RecordedTime]) -> Result<Vec<Run>, RecordedError> {
     Ok(runs)
 }
 
-/// By the rule of a sweep, cell by cell.
+/// By the same rule as a sweep, cell by cell.
 fn mark_disturbed(runs: &mut [Run]) {
     let cells: BTreeSet<String> = runs.iter().filter_map(|run| run.run.cell.clone()).collect();
     for cell in cells {
@@ -153,7 +153,7 @@ fn run(times: &[&RecordedTime]) -> Result<Run, RecordedError> {
         ..StepSummary::default()
     };
     let record = RunRecord {
-        // Cells count in the order in which they stand.
+        // Cells are ordered as they appear in the input.
         run_id: format!("{:012}", first.line),
         status: "completed".into(),
         batcher: first.strategy.clone(),

@@ -1,4 +1,4 @@
-//! Groups runs whose times may be compared.
+//! Groups runs whose times are comparable.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,8 @@ use crate::number;
 use crate::options::{self, Options};
 use crate::read::{DEBUG, Results, Run};
 
-/// Runs whose times may be compared: equal in everything but strategy, batch size and seeds, options
-/// included.
-/// Campaigns and machines are never pooled.
+/// Runs whose times are comparable: equal in everything, options included, except strategy, batch
+/// size and seeds. Campaigns and machines are never pooled.
 #[derive(Debug, Clone, Serialize)]
 pub struct Setting {
     /// Model, data, device and length of training.
@@ -33,9 +32,9 @@ pub struct Setting {
     /// `combined` or `stages`.
     pub timing: String,
     pub prefetch_depth: i64,
-    /// The runs of each strategy at each batch size, ordered by batch size.
+    /// The runs of each strategy at each batch size, sorted by batch size.
     pub groups: Vec<Group>,
-    /// Batch size and repetition of all runs that have ended, also of those that failed.
+    /// Batch sizes and repetitions of all finished runs, including failed ones.
     #[serde(skip)]
     pub tried: BTreeSet<(Option<i64>, i64)>,
 }
@@ -43,7 +42,7 @@ pub struct Setting {
 #[derive(Debug, Clone, Serialize)]
 pub struct Group {
     pub batch_size: Option<i64>,
-    /// Strategy, with its options if several have the same name.
+    /// Strategy, with its options if several share the name.
     pub batcher: String,
     pub n_run: usize,
     #[serde(skip)]
@@ -58,13 +57,13 @@ impl Group {
 }
 
 impl Setting {
-    /// Whether the program that trained was built without optimisations.
+    /// Whether the training program was built without optimisations.
     #[must_use]
     pub fn is_debug(&self) -> bool {
         self.hardware.ends_with(DEBUG)
     }
 
-    /// Whether outputs are graphs, or nodes of one graph.
+    /// Whether outputs are per graph, or per node of one graph.
     #[must_use]
     pub fn level(&self) -> Level {
         let mut runs = self.groups.iter().flat_map(|group| &group.runs);
@@ -77,7 +76,7 @@ impl Setting {
         options
     }
 
-    /// The batch sizes, ascending; `None` stands for strategies without a batch size.
+    /// The batch sizes, ascending; `None` for strategies without one.
     #[must_use]
     pub fn batch_sizes(&self) -> Vec<Option<i64>> {
         let mut sizes: Vec<_> = self.groups.iter().map(|group| group.batch_size).collect();
@@ -113,7 +112,7 @@ pub(crate) type Key<'a> = (
     &'a Options,
 );
 
-/// What must be equal for runs to be in one setting.
+/// The key that runs of one setting share.
 pub(crate) fn key(run: &Run) -> Key<'_> {
     (
         (
@@ -131,7 +130,7 @@ pub(crate) fn key(run: &Run) -> Key<'_> {
     )
 }
 
-/// Whether a run, which may have failed, belongs to a strategy of a setting.
+/// Whether a run, possibly failed, belongs to a strategy of a setting.
 pub(crate) fn is_in(run: &Run, group: &Group) -> bool {
     let own = &group.runs[0];
     key(run) == key(own)
@@ -139,7 +138,7 @@ pub(crate) fn is_in(run: &Run, group: &Group) -> bool {
             == (&own.run.batcher, &own.strategy, own.run.batch_size)
 }
 
-/// Epochs, or else steps: how many steps an epoch has is up to the strategy.
+/// Epochs if given, else steps: the number of steps in an epoch depends on the strategy.
 fn length(run: &Run) -> (Option<i64>, i64) {
     (
         run.run.n_epoch_planned,
@@ -216,18 +215,18 @@ fn setting(runs: &[&Run]) -> Setting {
     }
 }
 
-/// Names an engine that is not this program.
+/// Names the engine if it is not this program.
 fn other_engine(engine: &str) -> String {
     if is_own_engine(engine) { String::new() } else { format!(" ({engine})") }
 }
 
-/// Whether an engine is this program, of whatever version.
+/// Whether the engine is this program, in any version.
 pub(crate) fn is_own_engine(engine: &str) -> bool {
     engine.starts_with("batchlab ")
 }
 
-/// Counts the runs, and adds to equal names the options that differ at any batch size, so that a line
-/// over batch sizes is one strategy.
+/// Counts the runs, and appends to equal names the options that differ at any batch size, so that a
+/// line over batch sizes is one strategy.
 fn make_names_unique(groups: &mut [Group]) {
     let names: Vec<String> = (0..groups.len())
         .map(|i| {
@@ -246,7 +245,8 @@ fn make_names_unique(groups: &mut [Group]) {
     }
 }
 
-/// Adds to equal titles what differs between them: the file of the data, conditions, then options, then the data themselves.
+/// Appends to equal titles what differs between them: the data file, conditions, then options, then
+/// the data themselves.
 fn make_titles_unique(settings: &mut [Setting]) {
     let conditions: [fn(&Setting) -> String; 5] = [
         data_file,
@@ -274,13 +274,13 @@ fn make_titles_unique(settings: &mut [Setting]) {
     });
 }
 
-/// The file's name without its folder; empty for data without one.
+/// The data file's name without its directory; empty for data that have none.
 fn data_file(setting: &Setting) -> String {
     let path = setting.data.get("dataset.path").map_or("", String::as_str);
     path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// Adds a text to titles that are equal where the text differs.
+/// Appends a text to equal titles for which the text differs.
 fn add_to_titles(settings: &mut [Setting], of: fn(&Setting) -> String) {
     let titles: Vec<String> = settings.iter().map(|s| s.title.clone()).collect();
     let values: Vec<String> = settings.iter().map(of).collect();
@@ -292,7 +292,7 @@ fn add_to_titles(settings: &mut [Setting], of: fn(&Setting) -> String) {
     }
 }
 
-/// All strategies: those of the study first, others by name.
+/// All strategies: well-known ones in a fixed order, then the others by name.
 #[must_use]
 pub fn batchers(settings: &[Setting]) -> Vec<String> {
     let mut names: Vec<String> =

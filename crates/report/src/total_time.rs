@@ -1,17 +1,17 @@
-//! Total time against the length of training, where first uses of padded shapes cost time.
+//! Total time as a function of the length of training, when first uses of padded shapes cost time.
 //!
-//! XLA compiles for every padded shape, so a strategy with fast steps and many shapes loses a short training
-//! and wins a long one. After N steps of each strategy, training has taken per real graph
+//! XLA compiles once per padded shape, so a strategy with fast steps and many shapes loses short
+//! trainings and wins long ones. After N steps of each strategy, training has taken per real graph
 //!
 //! ```text
 //! c(N) = k + C S(N) / (g N)
 //! ```
 //!
-//! with k the time per real graph of steps whose shape had appeared before, C what the first use of a shape
-//! costs beyond such a step, S(N) the distinct shapes of the first N steps, and g the real graphs per step.
-//! Everything that is said holds for all N at once with the level of the verdict, 95 % at first: of the error 3/5
-//! are for the ratios of k (the procedure of the verdict), 1/5 for C and 1/5 for k itself, each divided among
-//! the strategies.
+//! with k the time per real graph of steps whose shape is not new, C the extra cost of the first
+//! use of a shape, S(N) the number of distinct shapes in the first N steps, and g the real graphs
+//! per step. All statements hold simultaneously for all N at the level of the verdict, 95 % at
+//! first. The error probability is divided into 3/5 for the ratios of k (the procedure of the
+//! verdict), 1/5 for C and 1/5 for k itself, each divided among the strategies.
 
 mod words;
 
@@ -28,16 +28,17 @@ use crate::verdict::{History, Measure, Table};
 pub use words::text as total_time_text;
 pub(crate) use words::{cost, span_text};
 
-/// What share of the error the ratios of known steps have, the costs of a shape, and the times of known steps.
+/// Shares of the error probability for the ratios of known steps, the costs of a shape, and the
+/// times of known steps.
 const SHARES: [f64; 3] = [0.6, 0.2, 0.2];
-/// Lengths of training that are looked at, in steps.
+/// Range of training lengths considered, in steps.
 const LENGTHS: (f64, f64) = (1e2, 1e7);
-/// Of these in a factor of ten.
+/// Number of lengths per decade.
 const PER_DECADE: i32 = 20;
-/// New shapes matter where they take more than this share of the time of a strategy.
+/// New shapes matter if they take more than this share of a strategy's time.
 const WORTH_MENTIONING: f64 = 0.01;
 
-/// When the strategy of a run meets new shapes in a longer training, as far as that can be planned.
+/// Plans when the strategy of a run meets new shapes in a longer training, if that is possible.
 pub type PlanShapes<'a> = dyn Fn(&Run) -> Option<ShapeCurve> + 'a;
 
 /// A number with its interval.
@@ -53,17 +54,18 @@ pub struct Interval {
 pub struct TotalTime {
     pub setting: usize,
     pub batch_size: Option<i64>,
-    /// Whether the cost of a shape was assumed (`--compile-cost`), and not measured.
+    /// Whether the cost of a shape was assumed (`--compile-cost`) instead of measured.
     pub is_assumed: bool,
-    /// Whether the length of training may decide, or was asked about, so that this belongs beside the verdict.
+    /// Whether to show this beside the verdict, because the length of training may be decisive or
+    /// was asked about.
     pub matters: bool,
     pub strategies: Vec<StrategyTime>,
-    /// Strategies that may be the fastest, by the length of training; together they cover all lengths
-    /// from 100 steps to 10 million.
+    /// Strategies that may be the fastest, by length of training; together the spans cover 100
+    /// steps to 10 million.
     pub spans: Vec<Span>,
-    /// The length that was asked for.
+    /// Results at the requested length.
     pub asked: Option<AtLength>,
-    /// Strategies that are left out, as most of their steps have a new shape.
+    /// Strategies left out because most of their steps have a new shape.
     pub apart: Vec<String>,
 }
 
@@ -71,21 +73,21 @@ pub struct TotalTime {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StrategyTime {
     pub batcher: String,
-    /// Nanoseconds per real graph of steps whose shape had appeared before.
+    /// Nanoseconds per real graph for steps whose shape is not new.
     pub known_ns: Interval,
-    /// Seconds that the first use of a shape costs beyond such a step.
+    /// Extra seconds for the first use of a shape.
     pub shape_s: Interval,
-    /// Distinct shapes that a run met.
+    /// Number of distinct shapes in a run.
     pub n_shape: f64,
-    /// Share of first uses in the time of the runs.
+    /// Share of first uses in the total time of the runs.
     pub share: f64,
-    /// Steps up to which shapes are counted; from there on their number is extrapolated.
+    /// Steps up to which shapes are counted; beyond that their number is extrapolated.
     pub n_step_counted: u64,
-    /// Length of training in steps, shapes until then, and nanoseconds per real graph.
+    /// Points (length of training in steps, distinct shapes so far, nanoseconds per real graph).
     pub course: Vec<(f64, f64, Interval)>,
 }
 
-/// A range of lengths of training in which the same strategies may be the fastest.
+/// A range of training lengths in which the same strategies may be the fastest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Span {
     /// First length, in steps.
@@ -99,13 +101,13 @@ pub struct Span {
 pub struct AtLength {
     pub n_step: u64,
     pub may_be_fastest: Vec<usize>,
-    /// Of each strategy, how many times as long it takes per real graph as the fastest.
+    /// Time per real graph relative to the fastest strategy, for each strategy.
     pub over_fastest: Vec<Interval>,
-    /// Seconds that so many steps take.
+    /// Seconds for this many steps, for each strategy.
     pub total_s: Vec<Interval>,
 }
 
-/// All settings and batch sizes in which at least two strategies can be compared.
+/// All settings and batch sizes with at least two comparable strategies.
 #[must_use]
 pub fn total_times(
     settings: &[Setting],
@@ -134,7 +136,8 @@ fn total_time(
     let (groups, apart): (Vec<&Group>, Vec<&Group>) =
         setting.at(batch_size).filter(timed).partition(repeats_shapes);
     let table = Table::of(&groups, Measure::KnownTimePerGraph)?;
-    // This engine compiles nothing; the times of others contain what they compile.
+    // batchlab's own engine does not compile; the times of other engines already include
+    // compilation.
     let assumed = questions.compile_cost.filter(|_| is_own_engine(&setting.engine));
     let history = History::of(setting, batch_size, &table);
     if history.unfinished.is_some() {
@@ -160,16 +163,16 @@ fn total_time(
     })
 }
 
-/// What is known of the strategies, from which every length of training follows.
+/// Per-strategy values from which the results for every length of training follow.
 struct Model {
     strategies: Vec<Costs>,
-    /// Intervals of the ratios of known times, `[i][j]` that of strategy i to strategy j.
+    /// Intervals of the ratios of known times; `[i][j]` is strategy i over strategy j.
     ratios: Vec<Vec<(f64, f64)>>,
 }
 
 struct Costs {
     batcher: String,
-    /// Nanoseconds per real graph of steps whose shape is known.
+    /// Nanoseconds per real graph for steps whose shape is not new.
     per_output: Interval,
     /// Nanoseconds that a new shape costs.
     shape: Interval,
@@ -214,7 +217,8 @@ impl Model {
         Some(Self { strategies: strategies.collect::<Option<_>>()?, ratios })
     }
 
-    /// Bounds of how many times as long strategy i takes per real graph as strategy j after `n_step` steps.
+    /// Bounds on the ratio of the time per real graph of strategy i to that of strategy j after
+    /// `n_step` steps.
     fn ratio(&self, i: usize, j: usize, n_step: f64) -> (f64, f64) {
         let (over, under) = (&self.strategies[i], &self.strategies[j]);
         let (low, high) = self.ratios[i][j];
@@ -260,7 +264,7 @@ impl Model {
         }
     }
 
-    /// Where the set of those that may be the fastest changes.
+    /// The ranges between which the set of possibly fastest strategies changes.
     fn spans(&self) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         let mut before = 0;
@@ -317,7 +321,7 @@ impl Costs {
         }
     }
 
-    /// Share of first uses in the time of a run.
+    /// Share of first uses in the total time of a run.
     fn share(&self) -> f64 {
         let first_uses = self.shape.value * self.n_shape;
         first_uses / (first_uses + self.per_output.value * self.outputs_per_step * self.n_step)
@@ -363,7 +367,8 @@ fn ratios(table: &Table<'_>, level: f64) -> Option<Vec<Vec<(f64, f64)>>> {
     };
     let over = |j: usize| {
         if table.is_paired() {
-            // Every strategy against j, k - 1 comparisons: with this level, a share for each of all pairs.
+            // Every strategy against j is k - 1 comparisons; at this level, each pair gets an equal
+            // share.
             return compare_with(j, &table.rows, level * 2.0 / k as f64).ok();
         }
         (0..k).map(|i| of_pair(i, j)).collect()
@@ -373,8 +378,8 @@ fn ratios(table: &Table<'_>, level: f64) -> Option<Vec<Vec<(f64, f64)>>> {
     Some((0..k).map(row).collect())
 }
 
-/// What first uses of shapes cost each strategy, in nanoseconds; the spread is that of all strategies
-/// together, as one of them may have a single shape.
+/// Nanoseconds that a first use of a shape costs each strategy. The spread is pooled over all
+/// strategies, since one of them may have a single shape.
 fn costs(groups: &[&Group], level: f64) -> Option<Vec<Interval>> {
     let of_group = |group: &&Group| {
         let shapes = group.runs.iter().map(|run| &run.steps.new_shapes).filter(|new| new.n > 0);
@@ -387,7 +392,7 @@ fn costs(groups: &[&Group], level: f64) -> Option<Vec<Interval>> {
     let samples: Vec<(f64, f64, f64)> = groups.iter().map(of_group).collect();
     let intervals = pooled_intervals(&samples, level).ok()?;
     let interval = |(low, value, high): (f64, f64, f64)| {
-        // A first use that took less than others did not cost less than nothing.
+        // A first use faster than the others did not have a negative cost.
         let [value, low, high] = [value, low, high].map(|ns| ns.max(0.0));
         Interval { value, low, high }
     };
@@ -398,7 +403,7 @@ fn excess(new: &NewShapes) -> f64 {
     new.n as f64 * new.excess_ns
 }
 
-/// The shapes that a run itself has met.
+/// The shapes met by the run itself.
 fn met(run: &Run) -> ShapeCurve {
     let new = &run.steps.new_shapes;
     ShapeCurve {

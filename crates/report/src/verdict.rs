@@ -1,4 +1,5 @@
-//! Which strategies may be the fastest, by what factor the others are slower, and how sure that is.
+//! Which strategies may be the fastest, by what factor the others are slower, and with what
+//! confidence.
 
 mod disturbed;
 mod errors;
@@ -31,20 +32,20 @@ pub use terminal::text;
 pub(crate) use words::percent;
 pub use words::{caveats, fastest, sentence};
 
-/// Neighbouring pairs that are more alike than this are mentioned, from ten pairs on.
+/// Autocorrelation of neighbouring pairs above which it is mentioned, from ten pairs on.
 const ALIKE: f64 = 0.3;
 const ENOUGH_TO_BE_ALIKE: usize = 10;
-/// Of two strategies of which one is so many times as noisy as the other, this is mentioned.
+/// Ratio of the noise of two strategies above which it is mentioned.
 const NOISIER: f64 = 2.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Measure {
-    /// Time of training per real graph: fair to strategies that put different numbers of graphs
-    /// into a step.
+    /// Training time per real graph: fair to strategies that put different numbers of graphs into a
+    /// step.
     TimePerGraph,
-    /// The same of steps whose shape had appeared before.
+    /// Training time per real graph, for steps whose shape is not new.
     KnownTimePerGraph,
-    /// Mean time of a step, where the number of graphs in a step is not known.
+    /// Mean step time, if the number of graphs in a step is unknown.
     TimePerStep,
 }
 
@@ -68,7 +69,7 @@ impl Measure {
         }
     }
 
-    /// The same of a block; `None` where blocks do not have it.
+    /// The same quantity for a block; `None` if blocks do not have it.
     fn of_block(self) -> Option<fn(&Block) -> f64> {
         match self {
             Self::TimePerGraph => Some(Block::ns_per_output),
@@ -82,14 +83,14 @@ impl Measure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Unit {
-    /// Mirrored pairs of blocks of cells in which all strategies were trained in turns. The conclusion
-    /// holds for these cells, that is for their seeds.
+    /// Mirrored pairs of blocks of cells in which all strategies were interleaved. The conclusion
+    /// holds for these cells, that is, for their seeds.
     Pairs { n_pair: usize, n_cell: usize },
     /// Cells, each with its own seeds and process.
     Cells { n_cell: usize, n_pair: usize },
-    /// Seeds with which every strategy was trained, each in a process of its own.
+    /// Seeds with which every strategy was trained, each in a separate process.
     Seeds { n_seed: usize },
-    /// Runs that do not belong together.
+    /// Unpaired runs.
     Runs { least: usize, most: usize },
 }
 
@@ -106,13 +107,13 @@ impl Unit {
     }
 }
 
-/// What a comparison says of one strategy.
+/// What a comparison concludes about one strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Place {
     MayBeFastest,
     Slower,
-    /// There are too few replicates to say.
+    /// Too few replicates for a conclusion.
     Unknown,
 }
 
@@ -120,20 +121,20 @@ pub enum Place {
 pub struct Strategy {
     pub batcher: String,
     pub n_run: usize,
-    /// How many times as long it takes as the one that took the least time: `exp` of the mean
-    /// difference of logarithms.
+    /// Time relative to the strategy with the lowest time: `exp` of the mean difference of
+    /// logarithms.
     pub factor: f64,
-    /// The same as the ratio of total times.
+    /// The same factor, as the ratio of total times.
     pub factor_of_totals: f64,
-    /// Interval of how many times as long it takes as the fastest, whichever that is. It begins at 1 for
-    /// every strategy that may be the fastest.
+    /// Interval of the time relative to the fastest, whichever that is. It begins at 1 for every
+    /// strategy that may be the fastest.
     pub interval: Option<(f64, f64)>,
     pub place: Place,
-    /// Whether it takes at most the margin longer than the fastest.
+    /// Whether it is within the margin of the fastest.
     pub is_within_margin: bool,
-    /// Median over its runs of the error (or accuracy) after the last step.
+    /// Error (or accuracy) after the last step, median over its runs.
     pub error: Option<f64>,
-    /// Factor and interval against the reference that was named beforehand, if any.
+    /// Factor and interval against the reference named beforehand, if any.
     pub over_reference: Option<(f64, (f64, f64))>,
 }
 
@@ -144,17 +145,17 @@ pub struct Apart {
     pub why: &'static str,
 }
 
-/// What more pairs would show.
+/// How many more pairs a clearer result needs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Outlook {
-    /// Pairs that show a difference of the margin with 80 % power: an estimate, and a number that is
-    /// enough in 8 of 10 cases.
+    /// Number of pairs that shows a difference of the margin with 80 % power: an estimate, and a
+    /// number that suffices in 8 of 10 cases.
     pub n_plain: u64,
     pub n_safe: u64,
 }
 
-/// The strategies of a setting at one batch size. All that it says holds together with probability
-/// `1 - level`.
+/// The strategies of a setting at one batch size. All statements hold simultaneously with
+/// probability `1 - level`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
     pub setting: usize,
@@ -162,32 +163,33 @@ pub struct Verdict {
     pub measure: Measure,
     pub unit: Unit,
     pub level: f64,
-    /// Differences up to this share are called equal.
+    /// Differences up to this share count as equal.
     pub margin: f64,
-    /// All that were compared, fastest first.
+    /// All compared strategies, fastest first.
     pub strategies: Vec<Strategy>,
     pub apart: Vec<Apart>,
     pub reference: Option<String>,
-    /// Standard deviation of what neither unit nor strategy explains, of logarithms.
+    /// Residual standard deviation of the logarithms, after unit and strategy effects.
     pub sd: Option<f64>,
-    /// Correlation of neighbouring pairs, where it is great enough to be mentioned.
+    /// Autocorrelation of neighbouring pairs, if large enough to be mentioned.
     pub memory: Option<f64>,
-    /// Of two strategies, how many times as noisy the noisier one is, where that is mentioned.
+    /// Largest ratio of the noise of two strategies, if large enough to be mentioned.
     pub noise_ratio: Option<f64>,
     pub outlook: Option<Outlook>,
-    /// Mean seconds of training of a mirrored pair of blocks, over all strategies together.
+    /// Mean training time in seconds of a mirrored pair of blocks, all strategies together.
     pub pair_s: Option<f64>,
-    /// What the errors of the strategies are, with their unit.
+    /// Name and unit of the strategies' errors.
     pub error: Option<String>,
-    /// Looks at which a cell might have stopped; they share the level.
+    /// Number of interim looks at which a cell might have stopped; they share the level.
     pub n_look: i64,
-    /// Which verdict about these strategies this is, from 1: later ones have less of the level.
+    /// Number of this verdict about these strategies, from 1. Later verdicts get a smaller part of
+    /// the level.
     pub n_verdict: usize,
-    /// Where cells wait, nothing is said yet.
+    /// Set while cells are pending; no conclusion is drawn yet.
     pub unfinished: Option<Unfinished>,
-    /// Pairs that are not compared.
+    /// Pairs excluded from the comparison.
     pub left_out: Vec<LeftOutPair>,
-    /// What was not the same for all strategies.
+    /// Conditions that were not the same for all strategies.
     pub disturbances: Vec<Disturbance>,
 }
 
@@ -196,7 +198,7 @@ impl Verdict {
         self.strategies.iter().filter(|strategy| strategy.place == Place::MayBeFastest)
     }
 
-    /// The strategy that is faster than all others.
+    /// The strategy that is faster than all others, if one is.
     #[must_use]
     pub fn fastest(&self) -> Option<&Strategy> {
         let mut set = self.may_be_fastest();
@@ -209,7 +211,7 @@ impl Verdict {
         self.may_be_fastest().count() > 1 && self.may_be_fastest().all(|s| s.is_within_margin)
     }
 
-    /// Whether there are enough replicates to say anything.
+    /// Whether there are enough replicates for a conclusion.
     #[must_use]
     pub fn has_intervals(&self) -> bool {
         self.strategies.iter().all(|strategy| strategy.interval.is_some())
@@ -221,7 +223,7 @@ impl Verdict {
     }
 }
 
-/// Compares the strategies of every setting at every batch size where there are at least two.
+/// Compares the strategies of every setting at every batch size with at least two of them.
 #[must_use]
 pub fn verdicts(settings: &[Setting], questions: &Questions) -> Vec<Verdict> {
     let of_setting = |(index, setting): (usize, &Setting)| {
@@ -238,7 +240,7 @@ fn verdict(
     questions: &Questions,
 ) -> Option<Verdict> {
     let timed = |group: &&Group| group.runs.iter().any(|run| run.steps.times.is_some());
-    // Others compute another function: a fast step of theirs says nothing by itself.
+    // The others compute a different function, so a fast step alone is no advantage.
     let is_whole = |group: &&Group| group.runs.iter().all(Run::is_whole);
     let (groups, choosing): (Vec<&Group>, Vec<&Group>) =
         setting.at(batch_size).filter(timed).partition(is_whole);
@@ -291,7 +293,7 @@ fn verdict(
     let spread = found.as_ref().and_then(|found| found.spread);
     let outlook = spread.and_then(|spread| {
         let margin = (1.0 + questions.margin).ln();
-        // What more would say is the next verdict.
+        // More pairs lead to the next verdict, at its level.
         let (n_plain, n_safe) = pairs_needed(k, n, spread.sd, margin, history.next_level())?;
         Some(Outlook { n_plain, n_safe })
     });
@@ -326,10 +328,10 @@ fn place_of_least(numbers: &[f64]) -> usize {
     places.min_by(|&i, &j| numbers[i].total_cmp(&numbers[j])).unwrap_or_default()
 }
 
-/// What the statistics say.
+/// The statistical results.
 struct Found {
     standings: Vec<Standing>,
-    /// Known where strategies were measured side by side.
+    /// Known if strategies were measured side by side.
     spread: Option<Spread>,
 }
 
@@ -352,7 +354,7 @@ impl Found {
 }
 
 impl Table<'_> {
-    /// Intervals of the logarithms of the ratios to a strategy that was named beforehand.
+    /// Intervals of the log ratios to a strategy named beforehand.
     fn over(&self, reference: usize, level: f64) -> Option<Vec<(f64, f64)>> {
         self.is_paired().then(|| compare_with(reference, &self.rows, level).ok())?
     }

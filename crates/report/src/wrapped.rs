@@ -1,6 +1,6 @@
-//! Text in lines.
+//! Wraps text into lines.
 
-/// Lines of at most `width` characters, if no word is longer; at least one.
+/// Lines of at most `width` characters, unless a word is longer; at least one line.
 pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

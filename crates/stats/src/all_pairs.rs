@@ -1,13 +1,13 @@
-//! From intervals of all differences to statements about the best.
+//! Derives statements about the best from intervals of all pairwise differences.
 
-/// One strategy beside the best one, which it may be itself.
+/// A strategy compared with the best one, which may be the strategy itself.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Standing {
-    /// Mean of its logarithms.
+    /// Mean of the logarithms.
     pub mean: f64,
-    /// Simultaneous interval of the logarithm of its ratio to the best; it begins at 0 or above.
+    /// Lower end of the simultaneous interval of its log ratio to the best; at least 0.
     pub log_low: f64,
-    /// The end of that interval.
+    /// Upper end of that interval.
     pub log_high: f64,
     /// Whether no other strategy is known to be better.
     pub may_be_best: bool,
@@ -27,8 +27,8 @@ impl Standing {
     }
 }
 
-/// The statements that hold together if every difference of two means lies within its half width:
-/// who may have the least mean, and how far each is above the least (after Edwards and Hsu,
+/// Simultaneous statements that hold if every difference of two means is within its half width:
+/// which may have the smallest mean, and how far each is above the smallest (after Edwards and Hsu,
 /// J. Am. Stat. Assoc. 78, 965 (1983)).
 pub(crate) fn standings(means: &[f64], half_width: impl Fn(usize, usize) -> f64) -> Vec<Standing> {
     let k = means.len();

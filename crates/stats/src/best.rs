@@ -1,55 +1,55 @@
-//! Strategies that were measured side by side: which of them may be the best.
+//! Compares strategies measured side by side: which of them may be the best.
 
 use crate::all_pairs::{Standing, standings};
 use crate::error::check;
 use crate::quantile::bonferroni;
 use crate::{StatsError, mean};
 
-/// With fewer rows there is no interval.
+/// Minimum number of rows for an interval.
 const FEWEST: usize = 3;
-/// Intervals of fewer rows than this are wide, and are to be marked as those of few pairs.
+/// Intervals from fewer rows than this are wide and should be flagged as based on few pairs.
 pub const FEW_PAIRS: usize = 5;
 
-/// A comparison of strategies over rows in which each of them was measured.
+/// A comparison of strategies over rows in each of which all of them were measured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Best {
-    /// One for each column.
+    /// One per column.
     pub strategies: Vec<Standing>,
-    /// Standard deviation of a number once the effects of its row and its strategy are taken off.
+    /// Residual standard deviation, after removing row and strategy effects.
     pub sd: f64,
     /// Degrees of freedom of `sd`.
     pub freedom: f64,
-    /// Correlation of neighbouring rows, of what is left of a number in `sd`.
+    /// Autocorrelation of the residuals of neighbouring rows.
     pub memory: f64,
-    /// By what factor all intervals are wider because of it.
+    /// Factor by which this autocorrelation widens all intervals.
     pub widening: f64,
 }
 
 impl Best {
-    /// The strategies of which none is known to be slower than another.
+    /// The strategies that may be the best: none is known to be slower than another.
     pub fn set(&self) -> impl Iterator<Item = usize> {
         let strategies = self.strategies.iter().enumerate();
         strategies.filter(|(_, standing)| standing.may_be_best).map(|(i, _)| i)
     }
 }
 
-/// Compares all strategies with the best, which is not known either.
+/// Compares all strategies with the best, which is itself unknown.
 ///
-/// A row holds one number for every strategy, measured close together in time: the mean of the logarithms
-/// of a mirrored pair of blocks, say. Rows come in the order of time. The statements hold together with
-/// probability `1 - level`: every strategy that is not in the set is slower than the best, and each
-/// interval holds the ratio to the best.
+/// A row holds one number for every strategy, measured close together in time, for example the mean
+/// of the logarithms of a mirrored pair of blocks. Rows are in chronological order. The statements
+/// hold simultaneously with probability `1 - level`: every strategy outside the set is slower than
+/// the best, and each interval covers the ratio to the best.
 ///
-/// All pairs of strategies are compared with the t quantile of Bonferroni and the larger of two standard
-/// errors, that of the differences of the two and that of all strategies together; both are wider where
-/// neighbouring rows are alike. The best of a sample is therefore never the reference of its own test.
-/// At a level of 5 % the error is up to 13 % where strategies differ in noise that is skewed (two strategies, 40
-/// rows), and 17 % where each drifts on its own (eight strategies, five rows): the worst of all cases that
-/// `tests/it/simulation.rs` simulates.
+/// All pairs of strategies are compared with the Bonferroni-corrected t quantile and the larger of
+/// two standard errors, that of the differences of the pair and the pooled one; both are inflated
+/// for autocorrelation between neighbouring rows. The best of the sample is therefore never the
+/// reference of its own test. At a level of 5 % the error is up to 13 % if strategies have skewed
+/// noise of different size (two strategies, 40 rows), and 17 % if each drifts independently (eight
+/// strategies, five rows): the worst of all cases simulated in `tests/it/simulation.rs`.
 ///
 /// # Errors
-/// Fewer than two strategies or three rows, rows of different lengths, a number that is not finite, no
-/// spread at all (the clock is too coarse), a level outside of (0, 1).
+/// If there are fewer than two strategies or three rows, rows of different lengths, a non-finite
+/// number, no spread at all (the clock is too coarse), or a level outside of (0, 1).
 pub fn compare_with_best(rows: &[Vec<f64>], level: f64) -> Result<Best, StatsError> {
     let scatter = Scatter::of(rows)?;
     let k = scatter.means.len();
@@ -64,11 +64,11 @@ pub fn compare_with_best(rows: &[Vec<f64>], level: f64) -> Result<Best, StatsErr
     })
 }
 
-/// Simultaneous intervals of the logarithms of the ratios to one strategy that was named before anything
-/// was measured; `(0, 0)` for that strategy itself. Otherwise as [`compare_with_best`].
+/// Simultaneous intervals of the log ratios to a reference strategy named before any measurement;
+/// `(0, 0)` for the reference itself. Otherwise like [`compare_with_best`].
 ///
 /// # Errors
-/// As [`compare_with_best`], and a `reference` that is no column.
+/// As for [`compare_with_best`], or if `reference` is not a column.
 pub fn compare_with(
     reference: usize,
     rows: &[Vec<f64>],
@@ -86,7 +86,7 @@ pub fn compare_with(
     Ok((0..means.len()).map(interval).collect())
 }
 
-/// What is common to all comparisons of one table.
+/// Quantities shared by all comparisons of one table.
 struct Scatter {
     means: Vec<f64>,
     sd: f64,
@@ -113,7 +113,7 @@ impl Scatter {
         let means: Vec<f64> = (0..k).map(|i| column_mean(rows, i)).collect();
         let residuals = residuals(rows, &means);
         let squares: f64 = residuals.iter().flatten().map(|e| e * e).sum();
-        // Rounding leaves something of numbers that differ by their strategy alone.
+        // Rounding leaves residuals even if the numbers differ by strategy alone.
         let largest = rows.iter().flatten().fold(0.0, |largest: f64, y| largest.max(y.abs()));
         if squares.sqrt() <= 1e-13 * largest {
             return Err(StatsError::NoSpread);
@@ -122,7 +122,7 @@ impl Scatter {
         let freedom = (rows - 1.0) * (strategies - 1.0);
         let neighbours = residuals.windows(2).map(|pair| dot(&pair[0], &pair[1]));
         let memory = neighbours.sum::<f64>() / squares;
-        // 1 / n takes off what the estimate is too small by, as the means are those of the same rows.
+        // 1 / n corrects the bias of the estimate, as the means come from the same rows.
         let likeness = (memory + 1.0 / rows).clamp(0.0, 0.9);
         Ok(Self {
             means,
@@ -144,7 +144,7 @@ impl Scatter {
     }
 }
 
-/// What is left of every number without the effects of its row and its strategy.
+/// Residuals of all numbers after removing row and strategy effects.
 fn residuals(rows: &[Vec<f64>], means: &[f64]) -> Vec<Vec<f64>> {
     let grand = mean(means).unwrap_or_default();
     let of_row = |row: &Vec<f64>| {

@@ -1,6 +1,6 @@
-//! Centre and spread.
+//! Location and spread.
 
-/// Arithmetic mean; none without numbers.
+/// Arithmetic mean; `None` for an empty sample.
 ///
 /// ```
 /// assert_eq!(batchlab_stats::mean(&[1.0, 2.0, 6.0]), Some(3.0));
@@ -11,14 +11,14 @@ pub fn mean(sample: &[f64]) -> Option<f64> {
     (!sample.is_empty()).then(|| sample.iter().sum::<f64>() / sample.len() as f64)
 }
 
-/// Variance with n - 1 in the denominator; none with fewer than two numbers.
+/// Sample variance (n - 1 in the denominator); `None` for fewer than two numbers.
 pub(crate) fn variance(sample: &[f64]) -> Option<f64> {
     let centre = mean(sample)?;
     let squares: f64 = sample.iter().map(|x| (x - centre).powi(2)).sum();
     (sample.len() > 1).then(|| squares / (sample.len() - 1) as f64)
 }
 
-/// The middle number, or the mean of the two in the middle; none without numbers.
+/// Median; `None` for an empty sample.
 ///
 /// ```
 /// assert_eq!(batchlab_stats::median(&[9.0, 1.0, 2.0, 4.0]), Some(3.0));
@@ -30,8 +30,8 @@ pub fn median(sample: &[f64]) -> Option<f64> {
     quantile_of_sorted(&sorted, 0.5)
 }
 
-/// The `p`-quantile of numbers in ascending order, linear between them: definition 7 of Hyndman and
-/// Fan (The American Statistician 50, 1996), which `NumPy` and R use by default. None without numbers.
+/// The `p`-quantile of sorted numbers, with linear interpolation: definition 7 of Hyndman and Fan
+/// (The American Statistician 50, 1996), the default of `NumPy` and R. `None` for an empty sample.
 pub(crate) fn quantile_of_sorted(sorted: &[f64], p: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let place = p.clamp(0.0, 1.0) * last as f64;

@@ -1,36 +1,37 @@
-//! Mirrored pairs of blocks in which something disturbed one strategy and not the others.
+//! Finds mirrored pairs of blocks in which one strategy was disturbed but the others were not.
 
-/// A block is disturbed if it took so many times as long as usual, or as short, ...
+/// A block is disturbed if its time is off by at least this factor, up or down, ...
 const FACTOR: f64 = 1.5;
-/// ... and lies so many standard deviations from what is usual.
+/// ... and deviates by this many standard deviations.
 const DEVIATIONS: f64 = 8.0;
-/// The standard deviation of normal numbers over their median distance from the median.
+/// Ratio of the standard deviation of a normal distribution to its median absolute deviation.
 const NORMAL: f64 = 1.4826;
-/// So many pairs are left in any case.
+/// Minimum number of pairs to keep.
 const LEFT: usize = 3;
 
-/// The block of a mirrored pair that lies farthest from what is usual.
+/// The most unusual block of a mirrored pair.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Unusual {
-    /// Place of the pair.
+    /// Index of the pair.
     pub pair: usize,
     /// Column of the strategy.
     pub strategy: usize,
-    /// By how much the logarithm of its time differs from what is usual for the strategy, and for the others in
-    /// this pair.
+    /// Deviation of its log time from the median of the strategy, relative to the other strategies
+    /// in this pair.
     pub log: f64,
 }
 
-/// The pairs of a cell that no comparison should use, in their order. `pairs` are in the order of time, with
-/// the logarithms of the times of both blocks for each strategy.
+/// The pairs of a cell to exclude from all comparisons, in order. `pairs` are in chronological
+/// order, with the log times of both blocks for each strategy.
 ///
-/// The rule does not look at which strategy it is. From each number the median of its strategy and then
-/// the median of its pair are taken off, since what slows a whole pair cancels in it. A pair is disturbed if
-/// what is left of one of its numbers is more than 8 standard deviations (by the median over all numbers of
-/// the cell) and more than a factor of 1.5. At most a third of the pairs is left out, the most unusual ones,
-/// and three at least stay: what happens more often is no disturbance. So of fewer than four pairs none is.
+/// The rule is blind to which strategy is affected. The median of its strategy and then the median
+/// of its pair are subtracted from each number, since a slowdown of a whole pair cancels. A pair is
+/// disturbed if one of its residuals exceeds 8 standard deviations (estimated by the median over
+/// all numbers of the cell) and a factor of 1.5. At most a third of the pairs are excluded, the
+/// most unusual ones, and at least three are kept: anything more frequent is not a disturbance.
+/// With fewer than four pairs, none is excluded.
 ///
-/// Numbers that are not finite make nothing disturbed.
+/// If there are non-finite numbers, no pair is disturbed.
 #[must_use]
 pub fn disturbed(pairs: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
     let most = (pairs.len() / 3).min(pairs.len().saturating_sub(LEFT));
@@ -86,7 +87,7 @@ fn median(numbers: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Two strategies whose times scatter by some percent, the second 1.3 times as slow.
+    /// Two strategies with times that scatter by a few percent; the second is 1.3 times slower.
     fn pairs(n: usize) -> Vec<Vec<[f64; 2]>> {
         let scatter = |i: usize| 0.01 * ((i * 7 % 11) as f64 - 5.0);
         let pair = |i: usize| {
@@ -108,7 +109,7 @@ mod tests {
         let mut busy = pairs(10);
         busy[6].iter_mut().flatten().for_each(|log| *log += 3.0_f64.ln());
         assert_eq!(disturbed(&busy), []);
-        // Some percent more are nothing, however quiet the machine.
+        // A few percent more are never a disturbance, however quiet the machine.
         let quiet: Vec<Vec<[f64; 2]>> =
             (0..10).map(|i| vec![[f64::from(i / 9) * 0.2, 0.0]; 2]).collect();
         assert_eq!(disturbed(&quiet), []);

@@ -5,7 +5,7 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StatsError {
     #[error(
-        "{needed} numbers are needed at least, but there are {got}; measure more pairs of blocks or seeds"
+        "{needed} numbers are the minimum, but there are {got}; measure more pairs of blocks or seeds"
     )]
     TooFew { needed: usize, got: usize },
     #[error("there are not two strategies to compare")]
@@ -18,7 +18,7 @@ pub enum StatsError {
     NoSuchStrategy,
     #[error("number {index} of a sample is not finite; leave out runs that diverged before")]
     NotFinite {
-        /// Its place, from 0.
+        /// Index, from 0.
         index: usize,
     },
     #[error("all numbers are equal, so that there is no spread to compare with")]
@@ -27,7 +27,7 @@ pub enum StatsError {
     Level,
 }
 
-/// Refuses samples of fewer than `needed` numbers and numbers that are not finite.
+/// Rejects samples of fewer than `needed` numbers, and non-finite numbers.
 pub(crate) fn check(sample: &[f64], needed: usize) -> Result<(), StatsError> {
     if let Some(index) = sample.iter().position(|x| !x.is_finite()) {
         return Err(StatsError::NotFinite { index });

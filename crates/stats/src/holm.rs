@@ -1,8 +1,8 @@
-//! Many tests at once.
+//! Multiple testing.
 
-/// p-values corrected for their number after Holm (Scandinavian Journal of Statistics 6, 1979), in
-/// the order given. Rejecting those below a level keeps the probability of any false rejection below
-/// it, whatever the tests' dependence.
+/// Holm-corrected p-values (Scandinavian Journal of Statistics 6, 1979), in the order given.
+/// Rejecting those below a level keeps the probability of any false rejection below it, whatever
+/// the tests' dependence.
 ///
 /// ```
 /// assert_eq!(batchlab_stats::holm(&[0.01, 0.04, 0.03]), [0.03, 0.06, 0.06]);

@@ -1,4 +1,4 @@
-//! Strategies that were measured each on its own.
+//! Compares strategies measured independently.
 
 use crate::all_pairs::{Standing, standings};
 use crate::describe::variance;
@@ -8,13 +8,13 @@ use crate::{StatsError, mean};
 
 const FEWEST: usize = 3;
 
-/// As [`compare_with_best`](crate::compare_with_best), of samples that do not belong together row by
-/// row: one for each strategy, of the logarithms of its runs. The half width of a pair is the larger of
-/// Welch's and that of all samples together.
+/// Like [`compare_with_best`](crate::compare_with_best), for unpaired samples: one per strategy,
+/// with the logarithms of its runs. The half width for a pair is the larger of Welch's and the
+/// pooled one.
 ///
 /// # Errors
-/// Fewer than two samples, fewer than three numbers in one, a number that is not finite, no spread at
-/// all, a level outside of (0, 1).
+/// If there are fewer than two samples, fewer than three numbers in one, a non-finite number, no
+/// spread at all, or a level outside of (0, 1).
 pub fn compare_independent(samples: &[Vec<f64>], level: f64) -> Result<Vec<Standing>, StatsError> {
     if samples.len() < 2 {
         return Err(StatsError::NothingToCompare);
@@ -39,10 +39,10 @@ pub fn compare_independent(samples: &[Vec<f64>], level: f64) -> Result<Vec<Stand
     Ok(standings(&means, half_width))
 }
 
-/// Interval of the difference of the means of two samples, the first less the second (Welch).
+/// Confidence interval of the difference of two means, first minus second (Welch).
 ///
 /// # Errors
-/// As [`compare_independent`].
+/// As for [`compare_independent`].
 pub fn difference(a: &[f64], b: &[f64], level: f64) -> Result<(f64, f64), StatsError> {
     let [a, b] = [Moments::of(a, FEWEST)?, Moments::of(b, FEWEST)?];
     let (squared_error, freedom) = a.welch(&b);
@@ -54,7 +54,7 @@ pub fn difference(a: &[f64], b: &[f64], level: f64) -> Result<(f64, f64), StatsE
     Ok((centre - half_width, centre + half_width))
 }
 
-/// What a comparison needs of a sample.
+/// Summary statistics of a sample.
 pub(crate) struct Moments {
     pub(crate) n: f64,
     pub(crate) mean: f64,
@@ -71,8 +71,8 @@ impl Moments {
         Ok(Self { n: sample.len() as f64, mean, variance })
     }
 
-    /// Squared standard error of the difference of two means of unequal variances, and its degrees of
-    /// freedom (Welch, Biometrika 34, 28 (1947)); not a number where neither has a spread.
+    /// Squared standard error of the difference of two means with unequal variances, and its
+    /// degrees of freedom (Welch, Biometrika 34, 28 (1947)); NaN if neither sample has any spread.
     pub(crate) fn welch(&self, other: &Self) -> (f64, f64) {
         let [a, b] = [self, other].map(|m| m.variance / m.n);
         let freedom = (a + b).powi(2) / (a * a / (self.n - 1.0) + b * b / (other.n - 1.0));

@@ -1,24 +1,25 @@
-//! Intervals of means.
+//! Confidence intervals of means.
 
 use crate::StatsError;
 use crate::independent::Moments;
 use crate::quantile::bonferroni;
 
-/// Lower end, mean and upper end of the interval of a mean (Student's t).
+/// Lower end, mean and upper end of the confidence interval of a mean (Student's t).
 ///
 /// # Errors
-/// Fewer than two numbers, a number that is not finite, a level outside of (0, 1).
+/// If there are fewer than two numbers, a non-finite number, or a level outside of (0, 1).
 pub fn mean_interval(sample: &[f64], level: f64) -> Result<(f64, f64, f64), StatsError> {
     let Moments { n, mean, variance } = Moments::of(sample, 2)?;
     let half_width = bonferroni(level, 1, n - 1.0)? * (variance / n).sqrt();
     Ok((mean - half_width, mean, mean + half_width))
 }
 
-/// Intervals of the means of several samples of one spread, which hold together: one of them may hold a
-/// single number. Of each sample: how many numbers, their mean, and the sum of squared deviations from it.
+/// Simultaneous confidence intervals of the means of several samples with a common spread; a sample
+/// may hold a single number. Input per sample: count, mean, and sum of squared deviations from it.
 ///
 /// # Errors
-/// An empty sample, fewer than two numbers beyond one for each sample, a level outside of (0, 1).
+/// If a sample is empty, there are fewer than two numbers beyond one per sample, or the level is
+/// outside of (0, 1).
 pub fn pooled_intervals(
     samples: &[(f64, f64, f64)],
     level: f64,

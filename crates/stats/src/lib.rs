@@ -1,17 +1,18 @@
-//! Statistics of repeated measurements: which strategies may be the best, and how sure that is.
+//! Statistics of repeated measurements: which strategies may be the best, and with what confidence.
 //!
-//! Pure functions on slices of numbers. They know nothing of runs or batchers; the caller decides
-//! what one number is. **For times of batching strategies one number is one mirrored pair of blocks,
-//! one cell or one seed, never one step**: steps follow one another on the same warm machine and are
-//! not independent, so that a test on steps finds differences where there are none.
+//! Pure functions on slices of numbers. They know nothing about runs or batchers; the caller
+//! decides what a number stands for. **For times of batching strategies, a number is a mirrored
+//! pair of blocks, a cell or a seed, never a step**: consecutive steps on the same warm machine are
+//! not independent, so a test on steps finds differences where there are none.
 //!
-//! - [`compare_with_best`]: strategies that were measured side by side;
-//! - [`compare_independent`]: strategies that were measured each on its own;
-//! - [`disturbed`]: pairs that are left out, by a rule that does not look at strategies;
-//! - [`rows_of_groups`]: what is one row; [`level_of_verdict`]: verdicts that follow one another;
-//! - [`compare_with`]: all against one that was named beforehand; [`difference`]: two samples;
-//! - [`pairs_needed`], [`detectable`]: how much has to be measured to see a difference;
-//! - [`rank_sum`] and [`median_interval`]: times of which some were never reached, by their order alone;
+//! - [`compare_with_best`]: strategies measured side by side;
+//! - [`compare_independent`]: strategies measured independently;
+//! - [`disturbed`]: pairs to exclude, by a rule that is blind to strategies;
+//! - [`rows_of_groups`]: what counts as a row; [`level_of_verdict`]: levels of successive verdicts;
+//! - [`compare_with`]: all strategies against one named beforehand; [`difference`]: two samples;
+//! - [`pairs_needed`], [`detectable`]: how many measurements it takes to see a difference;
+//! - [`rank_sum`] and [`median_interval`]: rank-based, for times of which some are infinite (never
+//!   reached);
 //! - [`mean_interval`], [`pooled_intervals`]: means and their uncertainty;
 //! - [`welch_t_test`] and [`holm`]: differences of errors.
 //!

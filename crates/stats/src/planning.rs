@@ -1,16 +1,16 @@
-//! How much has to be measured.
+//! Sample size planning.
 
 use crate::quantile::{bonferroni, chi_squared, student};
 
-/// Probability that a difference is seen.
+/// Statistical power: probability of detecting a difference.
 const POWER: f64 = 0.8;
-/// More pairs than this are as good as never.
+/// More pairs than this are out of reach.
 const MOST: u64 = 100_000;
 
-/// How many rows [`compare_with_best`](crate::compare_with_best) needs to see a difference of logarithms
-/// between two of `k` strategies with 80 % power, given the standard deviation of `n` rows: a plain
-/// estimate, and one that is enough in 8 of 10 cases although `sd` itself is not known well. `None` where
-/// that is more than anyone measures, or there is nothing to estimate from.
+/// Number of rows that [`compare_with_best`](crate::compare_with_best) needs to detect a difference
+/// of logarithms between two of `k` strategies with 80 % power, given the standard deviation of `n`
+/// rows: a plain estimate, and one that suffices in 8 of 10 cases even though `sd` is itself
+/// uncertain. `None` if that is out of reach, or there is no basis for an estimate.
 #[must_use]
 pub fn pairs_needed(
     k: usize,
@@ -25,8 +25,8 @@ pub fn pairs_needed(
     Some((enough(sd)?, enough(safe)?))
 }
 
-/// The difference of logarithms that `n` rows of `k` strategies show with 80 % power. `None` with fewer
-/// than two rows or strategies.
+/// The difference of logarithms that `n` rows of `k` strategies detect with 80 % power. `None` for
+/// fewer than two rows or strategies.
 #[must_use]
 pub fn detectable(k: usize, n: u64, sd: f64, level: f64) -> Option<f64> {
     if k < 2 || n < 2 {
@@ -43,7 +43,7 @@ fn degrees(k: usize, n: f64) -> f64 {
     (n - 1.0) * (k as f64 - 1.0)
 }
 
-/// The least number from 2 on that is enough, if all greater ones are.
+/// The smallest number from 2 that suffices, if all larger ones do.
 fn least(is_enough: impl Fn(u64) -> bool) -> Option<u64> {
     let (mut below, mut above) = (1, 2);
     while !is_enough(above) {

@@ -10,7 +10,7 @@ pub(crate) fn student(p: f64, freedom: f64) -> Result<f64, StatsError> {
     Ok(distribution.inverse_cdf(p))
 }
 
-/// The quantile that all two-sided comparisons of `n_comparison` pairs keep together, after Bonferroni.
+/// The Bonferroni-corrected quantile for `n_comparison` simultaneous two-sided comparisons.
 pub(crate) fn bonferroni(level: f64, n_comparison: usize, freedom: f64) -> Result<f64, StatsError> {
     if !(level > 0.0 && level < 1.0) {
         return Err(StatsError::Level);
@@ -18,7 +18,7 @@ pub(crate) fn bonferroni(level: f64, n_comparison: usize, freedom: f64) -> Resul
     student(1.0 - level / (2 * n_comparison.max(1)) as f64, freedom)
 }
 
-/// The `p`-quantile of chi squared.
+/// The `p`-quantile of the chi-squared distribution.
 pub(crate) fn chi_squared(p: f64, freedom: f64) -> Option<f64> {
     Some(ChiSquared::new(freedom).ok()?.inverse_cdf(p))
 }

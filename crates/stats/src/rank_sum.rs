@@ -1,13 +1,14 @@
-//! Comparisons by order alone, which infinite values do not harm: times that were never reached.
+//! Rank-based comparisons, for times that may be infinite (never reached).
 
 use crate::StatsError;
 
-/// Two-sided p-value of the rank-sum test (Wilcoxon, Biometrics Bulletin 1, 80 (1945)), exact also with
-/// ties, which share their mean rank: the share of all divisions of the numbers into samples of these
-/// sizes whose sum of ranks is as far from its mean. A number may be infinite: later than all others.
+/// Two-sided p-value of the rank-sum test (Wilcoxon, Biometrics Bulletin 1, 80 (1945)), exact even
+/// with ties, which share their mean rank: the share of all divisions of the numbers into samples
+/// of these sizes whose rank sum is at least as far from its mean. A number may be infinite, which
+/// ranks after all others.
 ///
 /// # Errors
-/// An empty sample, or a number that is not one.
+/// If a sample is empty or contains NaN.
 ///
 /// ```
 /// let never = f64::INFINITY;
@@ -24,7 +25,8 @@ pub fn rank_sum(a: &[f64], b: &[f64]) -> Result<f64, StatsError> {
     if let Some(index) = all.iter().position(|value| value.is_nan()) {
         return Err(StatsError::NotFinite { index });
     }
-    // Twice the mean rank is a whole number: how many are less, and how many are not greater.
+    // Twice the mean rank is an integer: the numbers that are smaller plus those that are not
+    // greater.
     let rank = |value: f64| {
         let n_less = all.iter().filter(|other| **other < value).count();
         let n_not_greater = all.iter().filter(|other| **other <= value).count();
@@ -33,7 +35,7 @@ pub fn rank_sum(a: &[f64], b: &[f64]) -> Result<f64, StatsError> {
     let ranks: Vec<usize> = all.iter().map(|&value| rank(value)).collect();
     let observed: usize = ranks[..a.len()].iter().sum();
     let most: usize = ranks.iter().sum();
-    // Divisions by the size of the first sample and its sum of ranks.
+    // Number of divisions by size and rank sum of the first sample.
     let mut divisions = vec![vec![0.0_f64; most + 1]; a.len() + 1];
     divisions[0][0] = 1.0;
     for &rank in &ranks {
@@ -54,10 +56,10 @@ pub fn rank_sum(a: &[f64], b: &[f64]) -> Result<f64, StatsError> {
     Ok((n_far / of_size.iter().sum::<f64>()).min(1.0))
 }
 
-/// An interval of the median of what a sample was drawn from, whatever its distribution: from one of the
-/// sample's numbers to another, the same number of places from either end, with the probability that
-/// it holds the median. It is the narrowest with at least `confidence`, or else the widest. `None` for
-/// fewer than two numbers. Numbers may be infinite.
+/// A distribution-free confidence interval of the population median: between two order statistics
+/// at the same distance from either end, with its coverage probability. It is the narrowest with at
+/// least `confidence`, or else the widest. `None` for fewer than two numbers. Numbers may be
+/// infinite.
 ///
 /// ```
 /// let sample = [3.0, 1.0, f64::INFINITY, 2.0, 4.0];
@@ -93,7 +95,7 @@ pub fn median_interval(sample: &[f64], confidence: f64) -> Option<(f64, f64, f64
 mod tests {
     use super::*;
 
-    /// Checked with `scipy.stats.mannwhitneyu(a, b, method="exact")` where there are no ties.
+    /// Verified with `scipy.stats.mannwhitneyu(a, b, method="exact")` where there are no ties.
     #[test]
     fn ranks_give_known_probabilities() {
         let p = rank_sum(&[1.1, 3.4, 2.2], &[4.0, 5.0, 3.0, 6.0]).unwrap();
@@ -106,8 +108,8 @@ mod tests {
         assert!(rank_sum(&[], &[1.0]).is_err() && rank_sum(&[f64::NAN], &[1.0]).is_err());
     }
 
-    /// The probability of a wrong statement, over all samples of a simulation with equal distributions and
-    /// a third of the numbers infinite.
+    /// The false-positive rate over all samples of a simulation with equal distributions in which a
+    /// third of the numbers are infinite.
     #[test]
     fn equal_samples_are_rarely_told_apart() {
         let mut state = 1_u64;
@@ -125,7 +127,7 @@ mod tests {
                 rank_sum(&a, &b).unwrap() <= 0.05
             })
             .count();
-        // 5 % and four standard errors.
+        // 5 % plus four standard errors.
         assert!(wrong as f64 <= 0.064 * f64::from(n), "{wrong} of {n}");
         assert!(wrong > 40, "the test never says anything: {wrong} of {n}");
     }

@@ -1,19 +1,19 @@
-//! One verdict after another about the same strategies.
+//! Successive verdicts about the same strategies.
 
 use crate::mean;
 
-/// Probability that anything that the first verdict says is wrong.
+/// Error probability of the first verdict.
 const FIRST: f64 = 0.05;
-/// The same of all later ones together.
+/// Total error probability of all later verdicts.
 const LATER: f64 = 0.01;
 
-/// From so many groups of rows on, a group is one row.
+/// From this many groups of rows, each group counts as one row.
 pub const GROUPS: usize = 5;
 
-/// The level of the `n`-th verdict about the same strategies, from 1. Whoever goes on measuring until a
-/// verdict says something errs more often than a single verdict does. The first, of as much as was planned
-/// beforehand, has 5 %; the later ones have a half, a sixth, a twelfth, ... of 1 %, so that all of them
-/// together err in at most 6 %, however many there are.
+/// The level of the `n`-th verdict about the same strategies, from 1. Measuring until a verdict is
+/// conclusive has a higher error rate than a single verdict. The first verdict, at the planned
+/// sample size, gets 5 %; later ones get a half, a sixth, a twelfth, ... of 1 %, so that all of
+/// them together err in at most 6 %, however many there are.
 ///
 /// ```
 /// # use batchlab_stats::level_of_verdict;
@@ -26,9 +26,9 @@ pub fn level_of_verdict(n: usize) -> f64 {
     if n < 2 { FIRST } else { LATER / (n as f64 * (n as f64 - 1.0)) }
 }
 
-/// The rows that a comparison is made of, from rows in groups: those of one process, say, have something in
-/// common that the next process does not have. From five groups on a group is one row, the mean of its
-/// rows; else all rows count, and the comparison is about these groups alone.
+/// The rows for a comparison, from grouped rows: rows of one process, for example, share effects
+/// that the next process does not have. With five or more groups, each group becomes one row, the
+/// mean of its rows; otherwise all rows count, and the conclusion is limited to these groups.
 #[must_use]
 pub fn rows_of_groups(groups: Vec<Vec<Vec<f64>>>) -> Vec<Vec<f64>> {
     if groups.len() < GROUPS {

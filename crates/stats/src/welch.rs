@@ -1,4 +1,4 @@
-//! A test of a difference between means.
+//! A test for a difference of means.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -8,16 +8,17 @@ use crate::independent::Moments;
 /// Result of a two-sided test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
-    /// The test's statistic; positive if the first sample is larger.
+    /// The test statistic; positive if the first sample is larger.
     pub statistic: f64,
-    /// Probability of a statistic as far from 0, or farther, if there is no difference.
+    /// Probability of a statistic at least this far from 0 if there is no difference.
     pub p_value: f64,
 }
 
-/// Welch's test for independent samples, whose variances may differ (Biometrika 34, 28 (1947)).
+/// Welch's t-test for independent samples with possibly different variances (Biometrika 34, 28
+/// (1947)).
 ///
 /// # Errors
-/// Fewer than two numbers on either side, a number that is not finite, no spread.
+/// If there are fewer than two numbers on either side, a non-finite number, or no spread.
 ///
 /// ```
 /// let outcome = batchlab_stats::welch_t_test(&[1.0, 2.0, 3.0], &[2.0, 3.0, 4.0])?;

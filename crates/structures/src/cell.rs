@@ -1,14 +1,14 @@
-//! Cells as crystallographers state them.
+//! Unit cells in crystallographic notation.
 
 use crate::error::Problem;
 
 /// A vector in angstrom.
 type Vector = [f64; 3];
 
-/// The vectors of a cell as rows. Along a row of zeros the structure does not repeat.
+/// The vectors of a cell as rows. A row of zeros marks a direction without periodicity.
 pub type Cell = [Vector; 3];
 
-/// The cell of a structure that repeats along some of these vectors; `None` if it repeats along none.
+/// The cell of a structure that is periodic along some of these vectors; `None` if along none.
 pub(crate) fn repeating(vectors: &Cell, periodic: [bool; 3]) -> Result<Option<Cell>, Problem> {
     let mut cell = [[0.0; 3]; 3];
     for direction in 0..3 {
@@ -24,14 +24,13 @@ pub(crate) fn repeating(vectors: &Cell, periodic: [bool; 3]) -> Result<Option<Ce
 }
 
 /// The vectors of a cell, as rows, from its lengths in angstrom and its angles in degrees (alpha
-/// between b and c, beta between a and c, gamma between a and b): a along x, b in the plane of x
-/// and y.
+/// between b and c, beta between a and c, gamma between a and b): a along x, b in the xy plane.
 ///
 /// # Errors
-/// Lengths or angles of no cell.
+/// If lengths and angles do not form a cell.
 pub fn vectors(lengths: [f64; 3], angles: [f64; 3]) -> Result<[Vector; 3], Problem> {
     let [a, b, c] = lengths;
-    // As the sine of what is left to 90 degrees, it is exactly 0 there.
+    // Computed as the sine of the complement, to be exactly 0 at 90 degrees.
     let [alpha, beta, gamma] = angles.map(|degrees| (90.0 - degrees).to_radians().sin());
     let square = 1.0 - alpha * alpha - beta * beta - gamma * gamma + 2.0 * alpha * beta * gamma;
     let is_cell = lengths.iter().all(|&x| x > 0.0 && x.is_finite())
@@ -45,7 +44,7 @@ pub fn vectors(lengths: [f64; 3], angles: [f64; 3]) -> Result<[Vector; 3], Probl
     Ok([[a, 0.0, 0.0], [b * gamma, b * sine, 0.0], [c * beta, c * upper, c * square.sqrt() / sine]])
 }
 
-/// A position in angstrom from its coordinates along the vectors of a cell.
+/// A position in angstrom from its fractional coordinates.
 #[must_use]
 pub fn cartesian(fractional: Vector, cell: &[Vector; 3]) -> Vector {
     [0, 1, 2].map(|axis| (0..3).map(|k| fractional[k] * cell[k][axis]).sum())

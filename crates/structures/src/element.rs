@@ -1,6 +1,6 @@
 //! Chemical elements.
 
-/// Symbols by proton number, hydrogen first.
+/// Symbols by atomic number, hydrogen first.
 #[rustfmt::skip]
 const ELEMENTS: [&str; 118] = [
     "H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl",
@@ -13,26 +13,27 @@ const ELEMENTS: [&str; 118] = [
     "Nh", "Fl", "Mc", "Lv", "Ts", "Og",
 ];
 
-/// The proton number of a symbol in its usual spelling, such as `Fe`.
+/// The atomic number of a symbol in standard spelling, such as `Fe`.
 #[must_use]
 pub fn atomic_number(symbol: &str) -> Option<u8> {
     ELEMENTS.iter().position(|&known| known == symbol).map(|at| at as u8 + 1)
 }
 
-/// The proton number of a symbol in any case, such as `CL` or `fe`; `D` and `T` are isotopes of hydrogen.
+/// The atomic number of a symbol in any case, such as `CL` or `fe`; `D` and `T` are isotopes of
+/// hydrogen.
 pub(crate) fn any_case(symbol: &str) -> Option<u8> {
     let is_same = |known: &&str| known.eq_ignore_ascii_case(symbol);
     let found = ELEMENTS.iter().position(is_same).map(|at| at as u8 + 1);
     found.or_else(|| matches!(symbol, "D" | "T").then_some(1))
 }
 
-/// The symbol of the element with that many protons.
+/// The symbol of the element with this atomic number.
 #[must_use]
 pub fn symbol(atomic_number: u8) -> Option<&'static str> {
     ELEMENTS.get(usize::from(atomic_number.checked_sub(1)?)).copied()
 }
 
-/// The symbol of an element, or the number of protons where there is no such element.
+/// The symbol of an element, or the number itself if there is no such element.
 #[must_use]
 pub fn element_name(atomic_number: u8) -> String {
     symbol(atomic_number).map_or_else(|| atomic_number.to_string(), str::to_owned)

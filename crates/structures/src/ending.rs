@@ -1,8 +1,8 @@
-//! How an archive ends.
+//! The end of an archive.
 
 use std::io::{self, Read};
 
-/// A tar archive ends with blocks of zeros, of which some programs write one and most write two.
+/// A tar archive ends with blocks of zeros; most programs write two, some only one.
 pub(crate) const END_MARK: u64 = 512;
 
 pub(crate) struct Ending<R> {
@@ -15,7 +15,7 @@ impl<R: Read> Ending<R> {
         Self { stream, n_zero: 0 }
     }
 
-    /// Reads on after the last entry. The checksum of a packed stream is at its very end.
+    /// Reads the stream to its end. The checksum of a compressed stream is at its very end.
     pub(crate) fn drain(mut self) -> io::Result<()> {
         let before = self.n_zero;
         let n_byte = io::copy(&mut self, &mut io::sink())?;

@@ -1,4 +1,4 @@
-//! Errors of reading structures: the place, the problem and the remedy.
+//! Errors while reading structures: location, problem and remedy.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ pub(crate) use batchlab_core::error::shown;
 
 use crate::limits::{MAX_DEPTH, MAX_ENTRY, MAX_KEY};
 
-/// Why structures could not be read. The first fault ends the reading.
+/// Why structures could not be read. The first error ends the reading.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
@@ -21,13 +21,13 @@ pub enum ReadError {
     #[error("{} is empty; copy or write it again", shown_path(path))]
     Empty { path: PathBuf },
     #[error(
-        "{} holds no file of a format that is known here, {n_other} were passed over; use extended XYZ, POSCAR, CIF, \
+        "{} holds no file in a known format, {n_other} were skipped; use extended XYZ, POSCAR, CIF, \
          CSV, an ASE database, or entries of AFLOW",
         shown_path(path)
     )]
     NoneKnown {
         path: PathBuf,
-        /// Files, or streams of the archive, of other formats.
+        /// Number of files, or archive entries, in other formats.
         n_other: u64,
     },
     #[error("{} is {found}; {remedy}", shown_path(path))]
@@ -46,9 +46,9 @@ pub enum ReadError {
     TooDeep { path: PathBuf },
     #[error("{}:{line}: {problem}", shown_path(path))]
     Line {
-        /// The file; within an archive, the archive's path and the name inside.
+        /// The file; for an archive entry, the archive's path and the name inside.
         path: PathBuf,
-        /// 1-based: a line of the unpacked text, or the row of a database.
+        /// 1-based: a line of the uncompressed text, or the row of a database.
         line: usize,
         problem: Problem,
     },
@@ -81,7 +81,7 @@ pub enum Problem {
     Columns { expected: usize, found: usize, value: String },
     #[error("more than {MAX_KEY} keys of one structure; the file is damaged or of another format")]
     TooManyKeys,
-    #[error("the key `{value}` stands twice, with different values; remove one of them")]
+    #[error("the key `{value}` occurs twice, with different values; remove one of them")]
     RepeatedKey { value: String },
     #[error("expected {expected}, found `{value}`; correct it")]
     Expected { expected: &'static str, value: String },
@@ -131,13 +131,13 @@ pub enum Problem {
     Disordered { key: &'static str, value: String },
     #[error("{}; {}", .0, .0.remedy())]
     Memory(#[from] batchlab_core::memory::OverBudget),
-    /// What a parser of JSON, CSV or a database says.
+    /// The message of a JSON, CSV or database parser.
     #[error("{message}; correct it or write the file again")]
     Syntax { message: String },
 }
 
-/// A path as messages show it: control characters are written out, because a terminal would take some
-/// for commands.
+/// A path for use in messages: control characters are escaped, because a terminal would interpret
+/// some of them.
 #[must_use]
 pub fn shown_path(path: &Path) -> String {
     excerpt(&path.to_string_lossy(), usize::MAX)

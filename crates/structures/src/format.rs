@@ -1,4 +1,4 @@
-//! The formats, and how they are recognised from the first bytes of a file.
+//! The formats, and their detection from the first bytes of a file.
 
 pub(crate) mod aflow;
 #[cfg(feature = "ase")]
@@ -15,7 +15,7 @@ use std::path::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// One `aflowlib.json`, or a reply of AFLUX.
+    /// An `aflowlib.json`, or an AFLUX response.
     Json,
     /// `aflowlib.out`.
     AflowOut,
@@ -29,8 +29,8 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What a reader makes of each byte of an entry at most, in bytes: a value of JSON or an item of a map for two or
-    /// a few, an atom for eight.
+    /// Upper bound on the memory needed per byte of an entry: two or a few bytes of text can become
+    /// a JSON value or a map item, eight an atom.
     pub(crate) fn bytes_per_byte(self) -> u64 {
         match self {
             Self::Json => 128,
@@ -40,7 +40,7 @@ impl Format {
     }
 }
 
-/// The format of a file that begins with `head` and is called `path`.
+/// The format of a file at `path` that begins with `head`.
 pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     if head.starts_with(b"SQLite format 3\0") {
         return Some(Format::Ase);
@@ -53,10 +53,10 @@ pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     let first = text.lines().next()?;
     let is_poscar = ["poscar", "contcar"].iter().any(|start| name.starts_with(start))
         || ["vasp", "poscar"].into_iter().any(has_end);
-    // `POSCAR_1.cif` was made of one.
+    // `POSCAR_1.cif` was converted from one.
     let is_other =
         name.split('.').skip(1).any(|end| ["json", "cif", "xyz", "extxyz", "csv"].contains(&end));
-    // The comment of a POSCAR may be any text, so that what follows it counts more.
+    // The comment of a POSCAR may be any text, so the lines after it count more.
     if looks_like_poscar(text) || (is_poscar && !is_other) {
         return Some(Format::Poscar);
     }
@@ -78,7 +78,8 @@ pub(crate) fn recognise(head: &[u8], path: &Path) -> Option<Format> {
     None
 }
 
-/// Whether a scale and three vectors follow the first line. The lines of atoms in XYZ have more than three words.
+/// Whether a scale and three vectors follow the first line. Atom lines in XYZ have more than three
+/// words.
 fn looks_like_poscar(text: &str) -> bool {
     let is_number = |word: &str| crate::number::finite(word, "").is_ok();
     let numbers = |line: Option<&str>| {

@@ -1,15 +1,15 @@
-//! From files to molecules and crystals.
+//! Reads molecules and crystals from files.
 //!
-//! [`read`] goes through a file, a folder or an archive and hands over one [`Entry`] after the
-//! other: a [`Structure`], where the file states one, and its properties. Formats are told by
-//! content: AFLOW's entries and replies, tables (CSV) with AFLOW's columns or with CIF text,
-//! POSCAR and CONTCAR of VASP, extended and plain XYZ and QM9's own, CIF, and ASE's `SQLite`
-//! database. Text may be packed with xz, gzip or bzip2; archives are tar, packed or not, and
-//! zip.
+//! [`read`] goes through a file, a directory or an archive and passes on one [`Entry`] after the
+//! other: a [`Structure`], if the file has one, and its properties. Formats are detected by
+//! content: AFLOW's entries and responses, tables (CSV) with AFLOW's columns or with CIF text,
+//! POSCAR and CONTCAR of VASP, extended and plain XYZ and QM9's own variant, CIF, and ASE's
+//! `SQLite` database. Text may be compressed with xz, gzip or bzip2; archives are tar, compressed
+//! or not, and zip.
 //!
-//! Nothing here knows what is learned from a structure: targets, filters and edges belong to the
-//! data sets. Archives are streamed, their names never become paths, and no input makes a reader
-//! panic or take memory beyond [`limits`].
+//! This crate does not know what is learned from a structure: targets, filters and edges belong to
+//! the data sets. Archives are streamed, names in them never become paths, and no input makes a
+//! reader panic or use memory beyond [`limits`].
 
 pub mod cell;
 mod element;

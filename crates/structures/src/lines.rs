@@ -1,4 +1,4 @@
-//! Numbered lines, and streams that limit the size of each entry.
+//! Numbered lines, and streams with a size limit per entry.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
@@ -26,7 +26,7 @@ pub(crate) struct Lines<R> {
     stream: R,
     buffer: Vec<u8>,
     number: usize,
-    /// The line in `buffer` comes once more.
+    /// Whether the line in `buffer` is to be returned again.
     is_put_back: bool,
 }
 
@@ -35,18 +35,18 @@ impl<R: BufRead> Lines<R> {
         Self { stream, buffer: Vec::new(), number: 0, is_put_back: false }
     }
 
-    /// Makes the line that was read last the next one.
+    /// Returns the last line again on the next call.
     pub(crate) fn put_back(&mut self) {
         self.number -= 1;
         self.is_put_back = true;
     }
 
-    /// 1-based number of the line that was asked for last.
+    /// 1-based number of the last requested line.
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// The next line without its end, or `None` at the end of the stream.
+    /// The next line without its terminator, or `None` at the end of the stream.
     pub(crate) fn next(&mut self) -> Result<Option<&str>, Fault> {
         self.number += 1;
         if !std::mem::take(&mut self.is_put_back) {
@@ -72,7 +72,7 @@ impl<R: BufRead> Lines<R> {
     }
 }
 
-/// Bytes that the current entry may still take.
+/// Bytes that the current entry may still consume.
 #[derive(Clone)]
 pub(crate) struct Allowance(Rc<Cell<u64>>);
 
@@ -82,7 +82,7 @@ impl Allowance {
         self.0.set(MAX_ENTRY);
     }
 
-    /// Allows any number of bytes.
+    /// Removes the limit.
     pub(crate) fn lift(&self) {
         self.0.set(u64::MAX);
     }
@@ -92,7 +92,7 @@ impl Allowance {
     }
 }
 
-/// A stream that fails when an entry takes more than [`MAX_ENTRY`] bytes.
+/// A stream that fails when an entry exceeds [`MAX_ENTRY`] bytes.
 pub(crate) struct Counted<R> {
     stream: R,
     left: Allowance,
@@ -114,16 +114,16 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// A text in which every line ends with a line feed alone: readers of CSV count the lines of others wrong.
-/// Carriage returns elsewhere stay.
+/// Normalises line endings to a line feed, since CSV readers miscount other lines. Carriage returns
+/// elsewhere are kept.
 pub struct UnixLines<R> {
     stream: R,
-    /// A carriage return was the last byte read, and it is not known yet what follows.
+    /// Whether the last byte read was a carriage return, whose successor is not yet known.
     is_return: bool,
 }
 
 impl<R: BufRead> UnixLines<R> {
-    /// The same text as `stream`, up to the ends of its lines.
+    /// The same text as `stream`, except for its line endings.
     pub fn new(stream: R) -> Self {
         Self { stream, is_return: false }
     }

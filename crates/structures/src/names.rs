@@ -1,18 +1,18 @@
-//! What the structures of a file, a folder or an archive are called.
+//! Names the structures of a file, a directory or an archive.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::shown_path;
 use crate::structure::{Entry, is_absent};
 
-/// Names structures by their property `id` where they have one, else by their file, with their
-/// number in it where that holds several, as ASE writes it: `frames.extxyz@0` is the first.
+/// Names structures by their property `id` if they have one, otherwise by their file; if it holds
+/// several, an index is appended in the style of ASE: `frames.extxyz@0` is the first.
 #[derive(Debug)]
 pub struct Names {
     root: PathBuf,
-    /// The file that is being read.
+    /// The current file.
     file: PathBuf,
-    /// How many structures each file holds, by what it is called.
+    /// Number of structures in each file, by its display name.
     files: Vec<(String, u64)>,
     kept: Vec<Name>,
 }
@@ -20,19 +20,19 @@ pub struct Names {
 #[derive(Debug)]
 enum Name {
     Own(String),
-    /// The number of a file, and the place in it, from 0.
+    /// The index of a file, and the position in it, from 0.
     Place(usize, u64),
 }
 
 impl Names {
-    /// Files are called by their paths below `root`, what is read.
+    /// Files are named by their paths relative to `root`.
     #[must_use]
     pub fn new(root: &Path) -> Self {
         let (file, files, kept) = (PathBuf::new(), Vec::new(), Vec::new());
         Self { root: root.to_owned(), file, files, kept }
     }
 
-    /// Counts a structure, whether it is kept or not.
+    /// Counts a structure, whether or not it is kept.
     pub fn count(&mut self, entry: &Entry) {
         if self.files.is_empty() || self.file != entry.path {
             self.file.clone_from(&entry.path);
@@ -46,7 +46,7 @@ impl Names {
         }
     }
 
-    /// Keeps the structure that was counted last, under the name that it has elsewhere, if it has one.
+    /// Keeps the structure counted last, under its external name if it has one.
     pub fn keep(&mut self, entry: &Entry, elsewhere: Option<&str>) {
         let id = entry.text("id").map(str::trim).filter(|id| !is_absent(id));
         let n_before = self.files.last().map_or(0, |(_, n)| n.saturating_sub(1));
@@ -56,7 +56,7 @@ impl Names {
         });
     }
 
-    /// The names of those that were kept.
+    /// The names of the kept structures.
     #[must_use]
     pub fn finish(self) -> Vec<String> {
         let files = self.files;

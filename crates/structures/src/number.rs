@@ -1,14 +1,14 @@
-//! Numbers as crystallographic and quantum-chemical programs print them.
+//! Numbers as printed by crystallographic and quantum-chemical programs.
 
 use crate::error::{Problem, shown};
 
-/// A number that is finite also in single precision, in which positions are stored.
+/// A number that is also finite in single precision, in which positions are stored.
 ///
-/// Besides the usual spellings: `1.5(3)` with an uncertainty (CIF), `1.5D+3` (Fortran), `1.5*^3`
+/// Besides the usual notation: `1.5(3)` with an uncertainty (CIF), `1.5D+3` (Fortran), `1.5*^3`
 /// (Mathematica). `what` names the quantity in messages.
 ///
 /// # Errors
-/// A token that is no such number.
+/// If the token is not such a number.
 pub fn finite(token: &str, what: &'static str) -> Result<f64, Problem> {
     let fault = || Problem::Number { what, value: shown(token) };
     let trimmed = token.trim();
@@ -21,7 +21,7 @@ pub fn finite(token: &str, what: &'static str) -> Result<f64, Problem> {
     parsed.ok().filter(|x: &f64| (*x as f32).is_finite()).ok_or_else(fault)
 }
 
-/// Three numbers at the beginning of a line, and the rest of its words.
+/// Three numbers at the beginning of a line, and the remaining words.
 pub(crate) fn three<'a>(
     line: &'a str,
     what: &'static str,

@@ -19,29 +19,28 @@ use crate::lines::Fault;
 use crate::source::{Source, Stream};
 use crate::structure::Entry;
 
-/// Counts of the files that were read and passed over.
+/// Counts of the files read and skipped.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Read {
-    /// Files, or streams of an archive, that were read.
+    /// Files, or archive entries, that were read.
     pub n_file: u64,
-    /// Files of a folder or archive that were passed over: not wanted, or in formats that are not known
-    /// here.
+    /// Skipped files of a directory or archive: not wanted, or in an unknown format.
     pub n_other: u64,
-    /// The first of these.
+    /// The first of the skipped files.
     pub other: Vec<PathBuf>,
-    /// Data blocks of CIF without sites.
+    /// CIF data blocks without sites.
     pub n_block: u64,
-    /// Files whose elements were guessed, or whose symbols and numbers do not match.
+    /// Files whose elements were guessed, or whose symbols and numbers disagree.
     pub n_guessed: u64,
-    /// What was guessed in the first of these.
+    /// What was guessed in the first of these files.
     pub guessed: Vec<String>,
 }
 
-/// At most this many of the files that were passed over are named.
+/// Maximum number of skipped files to name.
 const MAX_NAMED: usize = 3;
 
 impl Read {
-    /// What a user should know: which files were passed over, and what was guessed.
+    /// Notes for the user: which files were skipped, and what was guessed.
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let list = |n: u64, first: &[String], separator: &str| {
@@ -55,7 +54,7 @@ impl Read {
         if self.n_other > 0 {
             let names: Vec<String> = self.other.iter().map(|path| shown_path(path)).collect();
             let names = list(self.n_other, &names, ", ");
-            notes.push(format!("note: passed over, of no known format: {names}"));
+            notes.push(format!("note: skipped files in unknown formats: {names}"));
         }
         if self.n_guessed > 0 {
             notes.push(format!("warning: {}", list(self.n_guessed, &self.guessed, "; ")));
@@ -78,14 +77,14 @@ impl Read {
     }
 }
 
-/// Hands every entry behind a path to `visit`, until that breaks or fails.
+/// Passes every entry behind a path to `visit`, until it breaks or fails.
 ///
-/// The path leads to a file, to a folder (all files in it and in its folders, by name) or to an
-/// archive. In folders and archives, files of other formats are passed over and counted; a file of
-/// a known format that is damaged ends the reading.
+/// The path leads to a file, a directory (read recursively, sorted by name) or an archive. In
+/// directories and archives, files of other formats are skipped and counted; a damaged file of a
+/// known format ends the reading.
 ///
 /// # Errors
-/// What cannot be read, with file, line, value and remedy; what `visit` fails with.
+/// If something cannot be read, with file, line, value and remedy; or any error of `visit`.
 pub fn read<E: From<ReadError>>(
     path: &Path,
     visit: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, E>,
@@ -95,7 +94,7 @@ pub fn read<E: From<ReadError>>(
 }
 
 impl Source<'_> {
-    /// As [`read`].
+    /// See [`read`].
     pub fn read<E: From<ReadError>>(
         &self,
         visit: &mut dyn FnMut(Entry) -> Result<ControlFlow<()>, E>,
@@ -133,15 +132,14 @@ fn stream_of(
     if head.is_empty() && !optional {
         return Err(ReadError::Empty { path: path.to_owned() });
     }
-    // A file that may not be passed over is recognised by its name, even if its first line is
-    // damaged.
+    // A mandatory file is recognised by its name, even if its first line is damaged.
     let by_name = (!optional && is_xyz(path)).then_some(Format::Xyz);
     let Some(format) = recognise(head, path).or(by_name) else {
         if optional {
             counts.pass_over(path);
             return Ok(ControlFlow::Continue(()));
         }
-        let found = "of no format that is known here";
+        let found = "in an unknown format";
         let remedy = "use extended XYZ, POSCAR, CIF, CSV, an ASE database, or entries of AFLOW";
         return Err(ReadError::Format { path: path.to_owned(), found, remedy });
     };
@@ -172,11 +170,11 @@ fn stream_of(
         Format::Xyz => xyz::read(&mut content, source.arrays, &mut each),
         Format::Cif => cif::read(&mut content, take, &mut each).map(|n| counts.n_block += n),
     };
-    // The checksum of a packed stream is at its very end.
+    // The checksum of a compressed stream is at its very end.
     let read = read.and_then(|()| if packed { drain(content.stream) } else { Ok(()) });
     counts.n_file += 1;
     let path = path.to_owned();
-    // What a stream fails with comes back as a failure to read.
+    // Errors of the stream come back as read errors.
     let read = read.map_err(|(line, fault)| match taken.over() {
         Some(over) => (line, Problem::Memory(over).into()),
         None => (line, fault),
@@ -190,19 +188,19 @@ fn stream_of(
     }
 }
 
-/// A stream that asks the budget for what is made of its bytes before it hands them on.
+/// A stream that reserves memory for the data derived from its bytes before it passes them on.
 struct Asked<'a> {
     stream: &'a mut dyn BufRead,
     taken: Rc<Taken>,
     bytes_per_byte: u64,
-    /// Bytes of the buffer that were asked for already.
+    /// Bytes of the buffer for which memory has already been reserved.
     n_ready: usize,
 }
 
-/// Bytes for which the budget is asked at once.
+/// Granularity of reservations, in bytes.
 const ASKED_AT_ONCE: u64 = 16 << 10;
 
-/// What the present entry has taken.
+/// Memory reserved for the current entry.
 struct Taken {
     memory: MemoryBudget,
     n_byte: Cell<u64>,
@@ -235,7 +233,7 @@ impl Taken {
         })
     }
 
-    /// The entry was handed over.
+    /// The entry was passed on.
     fn give_back(&self) {
         self.memory.give_back(self.n_byte.take());
     }
@@ -265,7 +263,7 @@ impl BufRead for Asked<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         let ready = self.stream.fill_buf()?;
         if self.n_ready == 0 {
-            // A small piece of it: what is asked for belongs to the present entry.
+            // A small part of the buffer: the reservation belongs to the current entry.
             let n = (ASKED_AT_ONCE / self.bytes_per_byte).min(ready.len() as u64);
             self.taken.take(n * self.bytes_per_byte)?;
             self.n_ready = n as usize;
@@ -279,7 +277,7 @@ impl BufRead for Asked<'_> {
     }
 }
 
-/// Reads to the end what a reader left, such as velocities after a structure.
+/// Reads to the end of what a reader left, such as velocities after a structure.
 fn drain(stream: &mut dyn BufRead) -> Result<(), (usize, Fault)> {
     let rest = io::copy(&mut stream.take(MAX_ENTRY), &mut io::sink());
     match rest.map_err(|error| (1, Fault::Io(error)))? {

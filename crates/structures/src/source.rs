@@ -1,5 +1,5 @@
-//! From a path, or bytes in memory, to streams: files, folders, packed files, archives. Archives are
-//! streamed, and the names in them are shown in messages but never become paths.
+//! From a path, or bytes in memory, to streams: files, directories, compressed files, archives.
+//! Archives are streamed, and the names in them appear in messages but never become paths.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
@@ -17,41 +17,41 @@ use crate::error::{ReadError, shown};
 use crate::limits::{MAX_DEPTH, MAX_UNPACK_MEMORY};
 use crate::lines::Counted;
 
-/// Leading bytes by which a format is recognised.
+/// Leading bytes used for format detection.
 const HEAD: usize = 4096;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
-    /// A file, a folder or an archive; with `bytes`, a name for messages.
+    /// A file, a directory or an archive; with `bytes`, just a name for messages.
     pub path: &'a Path,
-    /// Content in memory, which is read instead of the path.
+    /// In-memory content to read instead of the path.
     pub bytes: Option<&'a [u8]>,
-    /// Which files of a folder (not of folders within it) or of an archive are read, by name. Those must
-    /// be of a known format then; without it, files of other formats are passed over.
+    /// Selects by name the files of a directory (not recursive) or of an archive to read. Selected
+    /// files must have a known format; without a selection, files of other formats are skipped.
     pub wanted: Option<fn(&str) -> bool>,
-    /// Arrays of the atoms that are read where a file has them, by name: columns of extended XYZ, arrays of ASE's
-    /// databases.
+    /// Names of per-atom arrays to read from files that have them: columns of extended XYZ, arrays
+    /// of ASE databases.
     pub arrays: &'a [String],
-    /// What an entry may take while it is read. What is kept of it is for the caller to count.
+    /// Memory budget for reading an entry. Accounting for what is kept is up to the caller.
     pub memory: &'a MemoryBudget,
 }
 
 pub(crate) struct Stream<'a> {
-    /// Where it comes from; in an archive this is no path that could be opened.
+    /// Origin; for an archive entry, not a path that can be opened.
     pub(crate) path: &'a Path,
     pub(crate) head: &'a [u8],
     pub(crate) content: &'a mut dyn BufRead,
-    /// Whether it was unpacked on the way, or was in memory: it cannot be opened by its path.
+    /// Whether it was decompressed or in memory, so that it cannot be opened by its path.
     pub(crate) packed: bool,
-    /// Whether it may be of another format, and is passed over then.
+    /// Whether it may have another format, in which case it is skipped.
     pub(crate) optional: bool,
 }
 
 type Flow = Result<ControlFlow<()>, ReadError>;
 
 impl Source<'_> {
-    /// Visits every stream; files of a folder by name, folders within folders included, streams of an
-    /// archive in its order.
+    /// Visits every stream: files of a directory recursively and by name, entries of an archive in
+    /// its order.
     pub(crate) fn visit(&self, each: &mut dyn FnMut(Stream) -> Flow) -> Result<(), ReadError> {
         match self.bytes {
             Some(bytes) => self.file(self.path, Cursor::new(bytes), false, each),
@@ -77,7 +77,7 @@ impl Source<'_> {
                 let file = File::open(path).map_err(failed)?;
                 return self.file(path, BufReader::with_capacity(1 << 16, file), optional, each);
             }
-            // Opening a pipe or a socket could wait for ever.
+            // Opening a pipe or a socket could block forever.
             if optional {
                 return pass_over(path, each);
             }
@@ -146,7 +146,7 @@ impl Source<'_> {
         visited.map_err(|fault| fault.into_read_error(damaged))
     }
 
-    /// A file's content: a tar archive, or one stream.
+    /// A file's content: a tar archive, or a single stream.
     fn content(
         &self,
         path: &Path,
@@ -173,9 +173,8 @@ impl Source<'_> {
         stream: impl Read,
         each: &mut dyn FnMut(Stream) -> Flow,
     ) -> Result<ControlFlow<()>, Fault> {
-        // The archive's reader keeps in memory what lies between the entries, such as long names,
-        // so that part is limited here. The entries themselves are limited by the readers of their
-        // formats.
+        // The archive reader buffers what lies between the entries, such as long names, so that
+        // part is limited here. The entries themselves are limited by the readers of their formats.
         let (limited, left) = Counted::new(stream);
         let mut archive = ::tar::Archive::new(Ending::new(limited));
         let mut entries = archive.entries().map_err(Fault::Io)?;
@@ -246,8 +245,7 @@ fn pass_over(path: &Path, each: &mut dyn FnMut(Stream) -> Flow) -> Flow {
     each(Stream { path, head: &[], content: &mut io::empty(), packed: false, optional: true })
 }
 
-/// Whether a tar archive begins like this: with its magic, or with a header whose checksum is
-/// right.
+/// Whether this is the start of a tar archive: its magic, or a header with a correct checksum.
 fn is_tar(head: &[u8]) -> bool {
     let Some(block) = head.first_chunk::<512>() else { return false };
     // The eight bytes of the checksum itself count as spaces.
@@ -257,7 +255,7 @@ fn is_tar(head: &[u8]) -> bool {
     block[257..262] == *b"ustar" || (block[0] != 0 && stated.is_ok_and(|sum| sum == expected))
 }
 
-/// A fault in the content, or a failure to read it.
+/// An error in the content, or a failure to read it.
 enum Fault {
     Read(ReadError),
     Io(io::Error),
@@ -272,7 +270,7 @@ impl Fault {
     }
 }
 
-/// The name of an archive's entry in messages.
+/// The name of an archive entry in messages.
 fn inside(archive: &Path, name: &str) -> PathBuf {
     PathBuf::from(format!("{}/{}", archive.display(), shown(name)))
 }

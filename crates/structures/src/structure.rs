@@ -1,4 +1,4 @@
-//! Structures, and the entries of files that hold them.
+//! Structures, and the file entries that hold them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,25 +11,25 @@ use crate::limits::MAX_ATOM;
 /// A molecule or a crystal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Structure {
-    /// Proton numbers, `[n_atom]`, each of 1 to 118.
+    /// Atomic numbers, `[n_atom]`, each from 1 to 118.
     pub atomic_number: Vec<u8>,
     /// In angstrom, `[n_atom, 3]`, finite; atoms need not lie inside the cell.
     pub position: Vec<[f64; 3]>,
-    /// The vectors along which the structure repeats, as rows in angstrom, finite; a row of zeros where it
-    /// does not (slabs, wires). `None` for an open structure.
+    /// The vectors of periodicity, as rows in angstrom, finite; a row of zeros where there is none
+    /// (slabs, wires). `None` for a non-periodic structure.
     pub cell: Option<Cell>,
-    /// Further arrays of the atoms: those of [`Source::arrays`](crate::Source) that the file has.
+    /// Further per-atom arrays: those of [`Source::arrays`](crate::Source) that the file has.
     pub array: BTreeMap<String, AtomArray>,
-    /// Names of all arrays that could be asked for; only known where some are.
+    /// Names of all available arrays; only filled in if some were requested.
     pub known: Vec<String>,
 }
 
-/// Numbers with a row for each atom, as the file states them.
+/// Numbers with a row per atom, as stated in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AtomArray {
-    /// Numbers in a row; 1 or more.
+    /// Numbers per row; 1 or more.
     pub width: usize,
-    /// Row by row, `[n_atom, width]`.
+    /// Row-major, `[n_atom, width]`.
     pub numbers: Numbers,
 }
 
@@ -43,35 +43,35 @@ pub enum Numbers {
 }
 
 impl Structure {
-    /// Whether the structure repeats along some directions only: a slab or a wire.
+    /// Whether the structure is periodic in some directions only: a slab or a wire.
     #[must_use]
     pub fn is_partly_periodic(&self) -> bool {
         self.cell.is_some_and(|cell| cell.contains(&[0.0; 3]))
     }
 }
 
-/// One entry of a file: a structure, its properties, or both.
+/// An entry of a file: a structure, its properties, or both.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// The file; within an archive, the archive's path and the name inside.
+    /// The file; for an archive entry, the archive's path and the name inside.
     pub path: PathBuf,
-    /// Where the entry begins, 1-based: a line, the row of a database, or the number of the entry in a
+    /// Start of the entry, 1-based: a line, the row of a database, or the number of the entry in a
     /// JSON document.
     pub line: usize,
-    /// Atoms and cell; `None` where the entry states properties only.
+    /// Atoms and cell; `None` if the entry only has properties.
     pub structure: Option<Structure>,
-    /// Everything else that is one value or a short list: keys and values as the file spells them, so
-    /// that `007` stays another name than `7`. Lists are joined by commas; numbers that are stored as
-    /// such (JSON, databases) have their shortest form.
+    /// Everything else that is a single value or a short list: keys and values as spelled in the
+    /// file, so that `007` and `7` are different names. Lists are joined by commas; numbers stored
+    /// as such (JSON, databases) have their shortest form.
     pub property: BTreeMap<String, String>,
 }
 
 impl Entry {
-    /// A property as a number, in the file's unit; `None` where there is no such property, or its
-    /// value stands for a missing one ([`is_absent`]).
+    /// A property as a number, in the file's unit; `None` if it does not exist, or its value stands
+    /// for a missing one ([`is_absent`]).
     ///
     /// # Errors
-    /// A value that is neither absent nor a finite number.
+    /// If the value is neither absent nor a finite number.
     pub fn number(&self, key: &str) -> Result<Option<f64>, Problem> {
         self.property.get(key).map_or(Ok(None), |value| number(key, value))
     }
@@ -81,17 +81,17 @@ impl Entry {
         self.property.get(key).map(String::as_str)
     }
 
-    /// A problem at the place where the entry begins.
+    /// An error located at the start of the entry.
     #[must_use]
     pub fn fault(&self, problem: Problem) -> ReadError {
         ReadError::Line { path: self.path.clone(), line: self.line, problem }
     }
 }
 
-/// The value of a property as a number; `None` where it is absent.
+/// The value of a property as a number; `None` if it is absent.
 ///
 /// # Errors
-/// A value that is neither absent nor a finite number.
+/// If the value is neither absent nor a finite number.
 pub fn number(key: &str, value: &str) -> Result<Option<f64>, Problem> {
     if is_absent(value) {
         return Ok(None);
@@ -104,19 +104,19 @@ pub fn number(key: &str, value: &str) -> Result<Option<f64>, Problem> {
     number.map(Some).ok_or_else(wrong)
 }
 
-/// Whether a value stands for a missing one: nothing, `nan`, `null`, `None`, `NA` and their like,
-/// as pandas reads them.
+/// Whether a value stands for a missing one: an empty text, `nan`, `null`, `None`, `NA` and the
+/// like, as in pandas.
 #[must_use]
 pub fn is_absent(value: &str) -> bool {
     let absent = ["", "None", "nan", "NaN", "NAN", "null", "NULL", "NA", "N/A", "<NA>"];
     absent.contains(&value.trim())
 }
 
-/// The atoms of a formula in which every count is written, such as `Ag2Co2O4`: proton numbers in
+/// The atoms of a formula in which every count is written, such as `Ag2Co2O4`: atomic numbers in
 /// the formula's order, `[n_atom]`. A missing count means 1.
 ///
 /// # Errors
-/// Text that is no formula, an unknown element, a count of 0, too many atoms.
+/// If the text is not a formula, or has an unknown element, a count of 0, or too many atoms.
 pub fn composition(formula: &str) -> Result<Vec<u8>, Problem> {
     let wrong = || Problem::Formula { value: shown(formula) };
     let mut atoms = Vec::new();

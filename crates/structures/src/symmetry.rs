@@ -1,4 +1,4 @@
-//! Space groups: operations as files list them, groups by symbol or number, and the atoms that follow
+//! Space groups: operations as listed in files, groups by symbol or number, and the atoms generated
 //! from the listed sites.
 
 mod hall;
@@ -14,23 +14,25 @@ pub(crate) use setting::Statement;
 
 use crate::cell;
 
-/// Translations are whole multiples of this part of a cell, so that operations can be compared exactly.
+/// Translations are multiples of this fraction of a cell, so that operations can be compared
+/// exactly.
 const PARTS: i32 = 5040;
 
-/// All 230 groups have translations in these parts; decimal numbers such as `0.333` mean one of them.
+/// All 230 groups have translations in these fractions; decimal numbers such as `0.333` are rounded
+/// to them.
 const COMMON_PARTS: i32 = 24;
 
-/// A group with more operations than this is refused. Conventional cells have up to 192.
+/// Groups with more operations than this are rejected. Conventional cells have up to 192.
 const MAX_OPERATION: usize = 1024;
 
-/// Factors of coordinates are this large at most; those of a product of two fit into 32 bits.
+/// Maximum size of coordinate factors; products of two fit into 32 bits.
 const MAX_FACTOR: i32 = 64;
 
-/// `x` becomes `rotation * x + translation`, in coordinates along the vectors of the cell.
+/// Maps `x` to `rotation * x + translation`, in fractional coordinates.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Operation {
     rotation: [[i32; 3]; 3],
-    /// In parts of a cell, each from 0 up to [`PARTS`].
+    /// In parts of a cell, each from 0 to below [`PARTS`].
     translation: [i32; 3],
 }
 
@@ -42,7 +44,8 @@ impl Operation {
         Self { rotation, translation: translation.map(|part| part.rem_euclid(PARTS)) }
     }
 
-    /// Reads `-x, y+1/2, -z`; a fourth component, the reversal of time in magnetic groups, moves no atom.
+    /// Parses `-x, y+1/2, -z`; a fourth component, the time reversal in magnetic groups, moves no
+    /// atom.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let mut parts: Vec<&str> = text.split(',').map(str::trim).collect();
@@ -89,7 +92,7 @@ impl Operation {
         })
     }
 
-    /// Whether lengths and angles of a cell stay as they are, within 1 % of a length.
+    /// Whether lengths and angles of a cell are preserved, within 1 % of a length.
     fn fits(&self, cell: &[[f64; 3]; 3]) -> bool {
         let metric = |vectors: &[[f64; 3]; 3]| {
             [0, 1, 2].map(|i| {
@@ -172,7 +175,7 @@ fn fraction(text: &str) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// All products of some operations, the identity first; `None` if there is no end of them.
+/// All products of some operations, the identity first; `None` if there are infinitely many.
 fn generate(generators: &[Operation]) -> Option<Vec<Operation>> {
     let mut group = vec![Operation::IDENTITY];
     let mut known: HashSet<Operation> = group.iter().copied().collect();
@@ -202,7 +205,7 @@ fn generate(generators: &[Operation]) -> Option<Vec<Operation>> {
     Some(group)
 }
 
-/// Whether a list holds all products of its operations.
+/// Whether a list is closed under composition.
 pub(crate) fn is_group(listed: &[Operation]) -> bool {
     let distinct: HashSet<&Operation> = listed.iter().collect();
     distinct.contains(&Operation::IDENTITY)
@@ -261,7 +264,7 @@ mod tests {
         assert!(is_group(&glide));
         assert!(is_group(&[&glide[..], &glide[..1]].concat()));
         assert!(!is_group(&glide[..3]) && !is_group(&glide[1..]) && !is_group(&[]));
-        // A translation by a part that is not common does not close.
+        // A translation by an uncommon fraction does not close.
         assert!(!is_group(&list(&["x,y,z", "x+0.1234,y,z"])));
     }
 }

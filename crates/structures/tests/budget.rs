@@ -1,5 +1,5 @@
-//! Readers ask for memory before they take it: with an allocator that fails above the budget, whatever is read ends
-//! with entries or with a message.
+//! Readers reserve memory before they allocate it: with an allocator that fails above the budget,
+//! reading anything ends with entries or with a message.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -20,10 +20,10 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 const BUDGET: usize = 16 << 20;
 
-/// What is not counted: buffers, names, messages.
+/// Uncounted memory: buffers, names, messages.
 const UNCOUNTED: usize = 1 << 20;
 
-/// A file's name, how it begins, what comes again and again, and how it ends.
+/// A file's name, its beginning, a repeated part, and its end.
 const FILES: [(&str, &str, &str, &str); 14] = [
     ("a.json", "[{\"a\":[", "[0],", "0]}]"),
     ("a.json", "[{\"a\":[", "{\"\":0},", "0]}]"),

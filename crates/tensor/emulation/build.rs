@@ -1,9 +1,9 @@
-//! Builds the emulated GPU in place of CUDA's libraries.
+//! Builds the emulated GPU in place of the CUDA libraries.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds the emulated libraries and has programs linked with them.
+/// Builds the emulated libraries and links programs with them.
 pub(crate) fn build() {
     println!("cargo::rerun-if-changed=emulation");
     println!("cargo::rerun-if-env-changed=CXX");
@@ -14,7 +14,8 @@ pub(crate) fn build() {
     for folder in [&out, &cache] {
         std::fs::create_dir_all(folder).expect("the build's own folder is writable");
     }
-    // Their names are those that a real program asks for; the link editor wants them without number.
+    // The names are those that a real program loads; the linker wants them without a version
+    // number.
     library(&sources, &out, "driver", "cuda", "libcuda.so.1", &[]);
     let driver = [format!("-L{}", out.display()), "-lcuda".into(), "-Wl,-rpath,$ORIGIN".into()];
     library(&sources, &out, "cublas", "cublas", "libcublas.so.13", &driver);

@@ -1,4 +1,4 @@
-// Stands in for cuBLAS: plain matrix products, column-major as the real one.
+// An emulation of cuBLAS: plain matrix products, column-major like the real one.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +15,7 @@ struct Handle {
 
 enum { ok = 0, invalid_value = 7, not_supported = 15 };
 
-// What a matrix of so many columns takes up, in numbers.
+// Memory size of a matrix, in numbers.
 size_t extent(int n_row, int n_column, int step) {
     return n_row > 0 && n_column > 0 ? (size_t)step * (n_column - 1) + n_row : 0;
 }
@@ -27,7 +27,7 @@ void check(const char* what, const float* p, size_t n) {
     }
 }
 
-// A number whose fraction has been rounded by so many bits.
+// Rounds off this many bits of the fraction.
 float rounded(float x, int n_bit) {
     uint32_t bits;
     memcpy(&bits, &x, 4);
@@ -61,8 +61,9 @@ int cublasGetVersion_v2(void*, int* version) {
     return ok;
 }
 
-// c = alpha a b + beta c, for a [m, k], b [k, n], c [m, n] in single precision, where `ta` and `tb` (1) say that
-// a and b lie turned. Where beta is 0, c is not read. `arithmetic` says what the factors are rounded to.
+// c = alpha a b + beta c, for a [m, k], b [k, n], c [m, n] in single precision, where `ta` and `tb`
+// (1) say that a and b are transposed. If beta is 0, c is not read. `arithmetic` says how factors
+// are rounded.
 int cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* alpha_p, const void* a_p, int a_type,
                  int lda, const void* b_p, int b_type, int ldb, const void* beta_p, void* c_p, int c_type, int ldc,
                  int arithmetic, int) {
@@ -100,7 +101,7 @@ int cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* 
     return ok;
 }
 
-// dfdx names these; nothing of this program calls them.
+// Referenced by dfdx, but never called by this program.
 #define NOT_EMULATED(name) \
     int name() { return not_supported; }
 NOT_EMULATED(cublasSgemm_v2)

@@ -1,5 +1,5 @@
-// Stands in for NVIDIA's driver: device memory is host memory, streams are queues whose work is done
-// by whoever waits for it, or before, as the setting of streams says.
+// An emulation of NVIDIA's driver: device memory is host memory, and streams are queues whose work
+// is done when it is waited for, or earlier, depending on the stream setting.
 #include <algorithm>
 #include <csignal>
 #include <cstdint>
@@ -99,7 +99,7 @@ struct Work {
     uint64_t position;
 };
 
-// Work that is recorded, in its order.
+// Recorded work, in order.
 struct Graph {
     std::vector<std::function<void()>> nodes;
     uint64_t n_kernel = 0, n_fill = 0;
@@ -108,14 +108,14 @@ struct Graph {
 struct Stream {
     std::deque<Work> waiting;
     uint64_t submitted = 0, done = 0;
-    Graph* recorded = nullptr;  // instead of being done
+    Graph* recorded = nullptr;  // instead of being executed
 };
 
 // ---- memory ----
 
 const size_t page = 4096;
 
-// A pool beside the default one. What is freed there is given out again as it is, and stays mapped.
+// A non-default pool. Memory freed there is handed out again with its content, and stays mapped.
 struct Pool {
     std::multimap<size_t, Address> free;
     bool destroyed = false;
@@ -124,20 +124,20 @@ struct Pool {
 struct Memory {
     char* mapped;
     size_t mapped_size, size;
-    bool freed;            // asked for, not yet done
-    const Stream* stream;  // that allocates it
-    uint64_t position;     // how much of that stream is done by then
-    Pool* pool;            // null for the default one
+    bool freed;            // requested, not yet done
+    const Stream* stream;  // on which it is allocated
+    uint64_t position;     // position of that stream when it is allocated
+    Pool* pool;            // null for the default pool
 };
 
-// These live until the very end: threads of the program may still give back what they hold while it
-// exits, when all other variables are gone.
+// These are never destroyed: threads of the program may still free memory during exit, after all
+// other variables are gone.
 std::map<Address, Memory>& device_memory = *new std::map<Address, Memory>;
 std::map<Address, size_t>& pinned_memory = *new std::map<Address, size_t>;
 uint64_t in_use, most_in_use;
-Pool* current_pool;  // null for the default one
+Pool* current_pool;  // null for the default pool
 
-// The array ends right before a page that cannot be touched.
+// The array ends right before an inaccessible page.
 Address allocate(size_t n, const Stream* stream) {
     size_t pages = (n + page - 1) / page * page;
     char* mapped = (char*)mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -180,7 +180,7 @@ void check(const char* what, Address address, size_t n) {
         stop(std::string(what) + " of " + std::to_string(n) + " bytes reaches beyond an array of the device");
 }
 
-// Memory is there when its stream has come to the allocation; others must wait for that.
+// Memory is available once its stream has reached the allocation; other streams must wait for that.
 void check_there(Address address, const Stream* stream) {
     const Memory& m = std::prev(device_memory.upper_bound(address))->second;
     if (m.stream != stream && m.stream->done < m.position)
@@ -218,8 +218,8 @@ void advance(Stream* stream, uint64_t position) {
     }
 }
 
-// When work is done that nobody waits for yet: at once; never; at random; at once on all streams but
-// the default one, where never.
+// When to execute work that nobody waits for yet: immediately; never; at random; immediately on all
+// streams but the default one, where never.
 enum Policy { eager, lazy, at_random, others_first };
 const char* const policies[] = {"eager", "lazy", "random", "others-first"};
 
@@ -285,7 +285,7 @@ struct Function {
     void (*pack)(void**, unsigned char*);
     size_t packed_size;
     unsigned shared_limit;  // dynamic
-    bool has_asked;         // for more than everyone has
+    bool has_asked;         // for more than the default
 };
 
 const Module* running;
@@ -310,8 +310,8 @@ void catch_faults() {
 const unsigned shared_without_asking = 48 * 1024;
 unsigned shared_limit() { return (unsigned)setting("EMULATED_CUDA_SHARED", 163 * 1024); }
 
-// How blocks of a launch take turns: one after the other; some at a time, at random; as many as there
-// can be, at every barrier.
+// How blocks of a launch are interleaved: one after the other; some at a time, at random; as many
+// as possible, at every barrier.
 enum Turns { one, some, barriers };
 Turns turns = [] {
     const char* text = getenv("EMULATED_CUDA_BLOCKS");
@@ -323,7 +323,7 @@ Turns turns = [] {
 
 }  // namespace
 
-// For the emulated cuBLAS: does something in the order of a stream.
+// For the emulated cuBLAS: does something in stream order.
 void emulated_submit(void* stream, std::function<void()> run) {
     Guard guard(mutex);
     counts.products++;
@@ -342,7 +342,7 @@ void emulated_cuda_counts(EmulatedCounts* out) {
     *out = counts;
 }
 
-// Work that waits already is done when somebody waits for it, whatever comes next.
+// Work that is already queued is done when it is waited for, whatever the new setting.
 void emulated_cuda_streams(const char* name) {
     Guard guard(mutex);
     policy = named_policy(name);
@@ -485,7 +485,8 @@ Result cuMemFreeAsync(Address address, void* stream) {
     found->second.freed = true;
     Pool* pool = found->second.pool;
     if (pool && !pool->destroyed) {
-        // Given out again in the order of the stream, which all of this program's memory has in common.
+        // Handed out again in stream order, on the single stream that all of this program's memory
+        // uses.
         if (stream_of(stream) != &default_stream) stop("memory of a pool is freed on another stream");
         check_slack(address, found->second);
         pool->free.emplace(found->second.size, address);
@@ -524,7 +525,7 @@ Result cuMemFreeHost(void* p) {
     NEEDS_CONTEXT
     auto found = pinned_memory.find((Address)p);
     if (found == pinned_memory.end()) stop("pinned memory is freed twice, or was never allocated");
-    // It is not documented to wait for copies under way.
+    // It is not documented to wait for copies in progress.
     munmap(p, found->second);
     pinned_memory.erase(found);
     return ok;
@@ -548,7 +549,7 @@ Result cuMemPoolDestroy(void* handle) {
         release(kept.second);
     }
     pool->free.clear();
-    pool->destroyed = true;  // what it has given out is freed one by one
+    pool->destroyed = true;  // its allocations are freed individually
     return ok;
 }
 Result cuDeviceSetMemPool(int, void* pool) {
@@ -586,7 +587,7 @@ Result cuMemsetD32Async(Address to, unsigned value, size_t n, void* stream) {
     NEEDS_CONTEXT
     if (n == 0) return ok;
     check("filling", to, 4 * n);
-    // Others mark what nobody has written yet.
+    // Other values mark memory that nobody has written yet.
     if (value == 0) count_fill(stream);
     submit(stream, [=] { std::fill_n((unsigned*)to, n, value); });
     return ok;
@@ -607,7 +608,7 @@ Result cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void* stream
             memcpy((void*)to, from, n);
         });
     } else {
-        // The driver takes such memory over before it returns.
+        // The driver copies such memory before it returns.
         auto kept = std::make_shared<std::vector<char>>((const char*)from, (const char*)from + n);
         counts.pageable_copies++;
         submit(stream, [=] { memcpy((void*)to, kept->data(), n); });
@@ -633,7 +634,7 @@ Result cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void* stream) {
         memcpy(to, (void*)from, n);
     });
     if (!pinned) {
-        // Returns when the copy has been made.
+        // Returns when the copy is done.
         counts.pageable_copies++;
         finish(stream_of(stream));
     }
@@ -671,9 +672,9 @@ Result cuStreamDestroy_v2(void* handle) {
     Stream* stream = stream_of(handle);
     finish(stream);
     streams.erase(std::find(streams.begin(), streams.end(), stream));
-    return ok;  // the memory is kept: events may name it
+    return ok;  // the memory is kept: events may refer to it
 }
-// Only what needs no other stream is emulated.
+// Only work that needs no other stream is emulated.
 Result cuStreamBeginCapture_v2(void* handle, int) {
     NEEDS_CONTEXT
     Stream* stream = stream_of(handle);
@@ -702,7 +703,7 @@ Result cuGraphDestroy(void* graph) {
 }
 Result cuGraphExecDestroy(void* graph) {
     NEEDS_CONTEXT
-    delete (std::shared_ptr<Graph>*)graph;  // work that waits holds on to it
+    delete (std::shared_ptr<Graph>*)graph;  // queued work keeps a reference
     return ok;
 }
 Result cuGraphLaunch(void* handle, void* stream) {

@@ -1,4 +1,4 @@
-// What the emulated driver shows to others: the emulated cuBLAS, and tests.
+// The emulated driver's interface for the emulated cuBLAS and for tests.
 #pragma once
 #include <cstddef>
 #include <cstdint>

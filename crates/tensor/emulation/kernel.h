@@ -1,5 +1,6 @@
-// Comes before every CUDA source that the emulated NVRTC compiles as C++. The threads of a block are
-// fibres that switch at barriers; some blocks of a launch run at a time and take turns there, too.
+// Prepended to every CUDA source that the emulated NVRTC compiles as C++. The threads of a block
+// are fibres that switch at barriers; some blocks of a launch run concurrently and also switch
+// there.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -50,15 +51,15 @@ struct Thread {
     void* stack;  // where the fibre stopped
     int fibre;
     State state;
-    unsigned mask;       // of the warp's lanes that are waited for
-    unsigned exchanges;  // how many took place: two sets of slots are used in turn
+    unsigned mask;       // the warp's lanes that are waited for
+    unsigned exchanges;  // number of exchanges so far: two sets of slots are used alternately
     uint3 index;
 };
 
 static const int most_threads = 1024, most_resident = 4, most_shared = 64;
 static const size_t stack_size = 128 * 1024;
 
-// A block that has begun and is not done.
+// A block that has started and is not done.
 struct Block {
     Thread threads[most_threads];
     uint64_t slots[2][most_threads][2];
@@ -66,13 +67,13 @@ struct Block {
     uint3 index;
     bool backwards, fresh;
     bool has[most_shared];    // shared arrays that it has used
-    char* kept[most_shared];  // what they hold while another block runs
+    char* kept[most_shared];  // their content while another block runs
     char* kept_dynamic;
     size_t static_shared;  // bytes
 };
 
 static Block blocks[most_resident];
-static Block* block;  // that runs
+static Block* block;  // the running one
 static Thread* threads;
 static uint64_t (*slots)[most_threads][2];
 static void* scheduler_stack;
@@ -81,7 +82,7 @@ static void (*entry)(const unsigned char*);
 static const unsigned char* packed;
 static const int most_fibres = most_threads * most_resident;
 static char* stacks[most_fibres];
-static void* fibre_stack[most_fibres];  // of fibres that wait for a next thread
+static void* fibre_stack[most_fibres];  // of fibres that wait for another thread
 static int free_fibres[most_fibres], n_free, n_fibre;
 static const char* kernel_name = "none";
 
@@ -94,7 +95,7 @@ static void stop(const char* what) {
 }
 
 #if defined(__x86_64__)
-// Saves the registers that a call must keep on the stack, and goes on with another stack.
+// Saves the callee-saved registers, and continues on another stack.
 extern "C" void emulated_switch(void** from, void* to) asm("emulated_switch_local");
 asm(R"(
     .text
@@ -205,7 +206,7 @@ static void run(Thread* thread) {
     }
 }
 
-// Lets the lanes of a warp go on if all that are waited for have come.
+// Resumes the lanes of a warp if all that are waited for have arrived.
 static bool release_warp(unsigned first, unsigned n) {
     unsigned end = first + 32 < n ? first + 32 : n;
     bool released = false;
@@ -227,7 +228,7 @@ static bool release_warp(unsigned first, unsigned n) {
     return released;
 }
 
-// Runs every thread of the present block up to its next barrier. Whether all are done.
+// Runs every thread of the current block up to its next barrier. Returns whether all are done.
 static bool run_to_barrier(unsigned n) {
     for (unsigned k = 0; k < n; k++) {
         Thread& t = threads[block->backwards ? n - 1 - k : k];
@@ -268,7 +269,7 @@ template <class T> static T exchange(unsigned mask, T value, unsigned lane_of_so
     leave(at_warp);
     unsigned source = first + (lane_of_source & 31);
     if (source != self && (!(mask >> (source - first) & 1) || set[source][1] != current->exchanges)) {
-        // As on a GPU: what a lane that does not take part gives is undefined.
+        // As on a GPU: the value from an inactive lane is undefined.
         T undefined;
         memset(&undefined, 0xff, sizeof(T));
         return undefined;
@@ -278,8 +279,8 @@ template <class T> static T exchange(unsigned mask, T value, unsigned lane_of_so
     return result;
 }
 
-// A product of two small matrices by the tensor cores, which all lanes of a warp compute together: four
-// registers of the left factor, 16 rows, and two of the right one, 8 columns, from each lane.
+// A product of two small matrices by tensor cores, computed jointly by all lanes of a warp: each
+// lane provides four registers of the left factor, 16 rows, and two of the right one, 8 columns.
 template <class PRODUCT> static void multiply(float* sum, const uint32_t* left, const uint32_t* right, int n_inner, PRODUCT product) {
     unsigned self = (unsigned)(current - threads), first = self & ~31u;
     auto* set = block->factors[current->exchanges++ & 1];
@@ -294,7 +295,8 @@ template <class PRODUCT> static void multiply(float* sum, const uint32_t* left, 
     }
 }
 
-// m16n8k8 with TF32: of a lane q of four, register 0 has column q of the inner size, register 1 column q + 4.
+// m16n8k8 with TF32: for lane q of four, register 0 has column q of the inner dimension, register 1
+// column q + 4.
 static float product_tf32(uint32_t (*of)[6], unsigned row, unsigned column, int k) {
     uint32_t a = of[row % 8 * 4 + k % 4][row / 8 + k / 4 * 2], b = of[column * 4 + k % 4][4 + k / 4];
     if ((a | b) & 0x1fff) stop("a factor of a tensor core's product was not rounded to TF32");
@@ -329,13 +331,13 @@ static unsigned ballot(unsigned mask, bool predicate) {
     return result;
 }
 
-// Shared arrays of fixed size, which all blocks have in one place.
+// Shared arrays of fixed size, which are at the same place for all blocks.
 static struct { void* array; size_t n; } shared_arrays[most_shared];
-static size_t shared_dynamic, shared_limit;  // bytes of a block, of the present launch
+static size_t shared_dynamic, shared_limit;  // bytes per block, of the current launch
 alignas(128) static char dynamic_memory[256 * 1024];
 template <class T> static T* dynamic_shared() { return (T*)dynamic_memory; }
 
-// What shared memory holds before a block writes to it. Counts it, too: the limit is for both kinds.
+// Initial content of shared memory. Also counts its size: the limit applies to both kinds.
 static void fill_once_per_block(void* array, size_t n) {
     for (int i = 0; i < most_shared; i++) {
         if (!shared_arrays[i].array) shared_arrays[i] = {array, n};
@@ -355,7 +357,7 @@ static void fill_once_per_block(void* array, size_t n) {
     stop("more than 64 shared arrays");
 }
 
-// Goes on with another block: shared memory is each block's own.
+// Switches to another block, with its own shared memory.
 static void enter(Block* next) {
     if (block == next) return;
     for (int i = 0; i < most_shared; i++) {
@@ -393,7 +395,7 @@ static void begin(Block* next, uint3 index, unsigned n, bool backwards) {
     }
 }
 
-// Where argument `i` lies among those before it, each at a multiple of 16.
+// Offset of argument `i` after the preceding ones, each aligned to 16.
 template <class... A> static constexpr size_t packed_at(size_t i) {
     constexpr size_t sizes[] = {sizeof(A)..., 0};
     size_t at = 0;
@@ -437,12 +439,12 @@ struct EmulatedLaunch {
     const unsigned char* packed;
     unsigned grid[3], block[3];
     unsigned shared, shared_limit;
-    unsigned resident;   // blocks that run at a time; 0: as the seed draws
-    bool every_barrier;  // whether another one goes on at every barrier; else at some
+    unsigned resident;   // blocks that run concurrently; 0: drawn from the seed
+    bool every_barrier;  // whether to switch blocks at every barrier; else at some
     uint64_t seed;
 };
 
-// Runs all blocks of a launch, some at a time, in an order that the seed draws.
+// Runs all blocks of a launch, some concurrently, in an order drawn from the seed.
 extern "C" __attribute__((visibility("default"))) void emulated_launch(const EmulatedLaunch* launch) {
     using namespace emulated;
     kernel_name = launch->name;
@@ -452,7 +454,7 @@ extern "C" __attribute__((visibility("default"))) void emulated_launch(const Emu
     blockDim = {launch->block[0], launch->block[1], launch->block[2]};
     uint64_t n_block = (uint64_t)gridDim.x * gridDim.y * gridDim.z, state = launch->seed;
     unsigned n_thread = blockDim.x * blockDim.y * blockDim.z;
-    // A stride without common factor with the number of blocks visits each of them once.
+    // A stride coprime to the number of blocks visits each of them once.
     uint64_t stride = n_block > 1 ? draw(state) % n_block : 0, at = n_block > 1 ? draw(state) % n_block : 0;
     auto gcd = [](uint64_t a, uint64_t b) { while (b) { uint64_t c = a % b; a = b; b = c; } return a; };
     while (n_block > 1 && gcd(stride, n_block) != 1) stride = stride + 1 == n_block ? 1 : stride + 1;
@@ -484,7 +486,7 @@ extern "C" __attribute__((visibility("default"))) void emulated_launch(const Emu
     kernel_name = "none";
 }
 
-// Where a fault happened, for the driver's message.
+// The location of a fault, for the driver's message.
 extern "C" __attribute__((visibility("default"))) void emulated_place(char* out, size_t n) {
     snprintf(out, n, "kernel %s, block (%u, %u, %u), thread (%u, %u, %u)", emulated::kernel_name,
              blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
@@ -528,18 +530,18 @@ static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float emulated_rsqrtf(float x) { return 1.0f / sqrtf(x); }
 #define rsqrtf emulated_rsqrtf
-// The instructions that messages on tensor cores consist of, see message_cores.cuh.
+// The instructions used by messages on tensor cores, see message_cores.cuh.
 static inline unsigned emulated_tf32(float x) {
     unsigned bits;
     memcpy(&bits, &x, 4);
-    // To the nearest, halves away from 0.
+    // To nearest, ties away from 0.
     return (bits & 0x7f800000u) == 0x7f800000u ? bits & 0xffffe000u : (bits + 0x1000u) & 0xffffe000u;
 }
 static inline unsigned emulated_bf16(float x) {
     unsigned bits;
     memcpy(&bits, &x, 4);
     if (x != x) return 0x7fff;
-    // To the nearest, halves to the even one.
+    // To nearest, ties to even.
     return (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
 }
 static inline void emulated_multiply_tf32(float* sum, const unsigned* a, const unsigned* b) {

@@ -1,5 +1,6 @@
-// Stands in for NVRTC: compiles CUDA C++ as C++ with g++. What it returns as machine code names the shared
-// library that came out. Libraries are kept by the hash of everything that goes into them.
+// An emulation of NVRTC: compiles CUDA C++ as C++ with g++. The returned "machine code" is the name
+// of the resulting shared library. Libraries are cached by the hash of everything that goes into
+// them.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -38,7 +39,7 @@ const char* compiler() {
     return chosen && *chosen ? chosen : "g++";
 }
 
-// Comments out of the way of what follows; lines keep their numbers.
+// Removes comments for the following steps; line numbers are preserved.
 std::string without_comments(const std::string& source) {
     std::string out;
     for (size_t i = 0; i < source.size(); i++) {
@@ -57,8 +58,8 @@ std::string without_comments(const std::string& source) {
     return out;
 }
 
-// Shared memory in the functions that use it. In place of the array whose size a launch decides comes
-// a pointer to where it lies; all others become static arrays, which every block finds filled with NaN.
+// Shared memory in the functions that use it. The dynamic array is replaced by a pointer to its
+// location; all others become static arrays, which are filled with NaN for every block.
 std::string with_shared(const std::string& source) {
     static const std::regex dynamic(
         R"(extern\s+__shared__\s+((?:__align__\s*\(\s*\d+\s*\)\s+)?)([A-Za-z_][\w ]*?)\s+(\w+)\s*\[\s*\]\s*;)");
@@ -98,7 +99,8 @@ int compile(Program& program) {
     std::string flags = " -std=c++17 -O1 -fPIC -shared -fvisibility=hidden -fno-strict-aliasing"
                               " -ffp-contract=off -w -x c++ ";
 #if defined(__x86_64__)
-    // `fmaf` as an instruction, not as a call of the C library: the same bits in a fraction of the time.
+    // `fmaf` as an instruction instead of a call to the C library: the same bits in a fraction of
+    // the time.
     if (__builtin_cpu_supports("fma")) flags += "-mfma ";
 #endif
     char name[64];

@@ -1,6 +1,6 @@
-//! Functions applied to every element after a linear layer.
+//! Elementwise functions applied after a linear layer.
 
-/// A function applied to every element.
+/// An elementwise function.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// x.
@@ -12,14 +12,14 @@ pub enum Activation {
     Silu,
     /// max(x, 0).
     Relu,
-    /// x above 0, else e^x - 1 (Clevert et al. 2016).
+    /// x for x > 0, otherwise e^x - 1 (Clevert et al. 2016).
     Elu,
-    /// x above 0, else x / 5, the slope of GAT's scores (Veličković et al. 2018).
+    /// x for x > 0, otherwise x / 5, the slope used in GAT's scores (Veličković et al. 2018).
     LeakyRelu,
 }
 
 impl Activation {
-    /// Of [`Activation::LeakyRelu`] below 0.
+    /// The slope of [`Activation::LeakyRelu`] below 0.
     pub const LEAKY_SLOPE: f32 = 0.2;
 
     /// Whether the derivative is computed from the input. For the others the output is enough, and

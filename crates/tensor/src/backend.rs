@@ -2,9 +2,9 @@
 //!
 //! Operations ([`crate::ops`]) record what backward needs and are written once; the kernels behind
 //! this trait are written once per device. All matrices are row-major and contiguous. Functions
-//! whose name ends in `_backward` **add** to the gradients that they are given; to one that comes from
-//! [`DeviceMemory::new_gradient`] they write the first part. Only `add_row_backward` and `block_backward` want
-//! numbers that are there.
+//! whose name ends in `_backward` **add** to the gradients passed in; for a gradient that comes
+//! from [`DeviceMemory::new_gradient`], they overwrite it with the first contribution. Only
+//! `add_row_backward` and `block_backward` require initialised gradients.
 
 use batchlab_core::ModelError;
 use batchlab_core::model::Precision;
@@ -19,16 +19,16 @@ use crate::ops::{
 };
 use crate::{Activation, Aggregate, Segments};
 
-/// A dfdx matrix without a tape, `[rows, columns]`, both known at run time only.
+/// A dfdx matrix without a tape, `[rows, columns]`, with both sizes known only at run time.
 pub type Dense<D> = Tensor<(usize, usize), f32, D>;
 
-/// Arrays in an arena begin at multiples of this many words.
+/// Alignment of arrays in an arena, in words.
 pub(crate) const ALIGNMENT: usize = 64;
 
-/// Plain device memory for numbers, as dfdx keeps it for gradients.
+/// Plain device memory for numbers, as used by dfdx for gradients.
 pub type Buffer<D> = <D as Storage<f32>>::Vec;
 
-/// A linear layer with what its gradient needs.
+/// A linear layer, with everything its gradient needs.
 pub struct LinearLayer<'a, D: DeviceMemory> {
     /// `[n_row, n_in]`.
     pub input: &'a Dense<D>,
@@ -38,58 +38,59 @@ pub struct LinearLayer<'a, D: DeviceMemory> {
     pub bias: Option<&'a Dense<D>>,
     /// Applied to the sum.
     pub activation: Activation,
-    /// Of the products with the weight, forward and backward. Processors have single precision alone.
+    /// Precision of the products with the weight, forward and backward. CPUs only support single
+    /// precision.
     pub precision: Precision,
 }
 
-/// The output of a linear layer, and the sum before the activation where it is kept.
+/// The output of a linear layer, and the sum before the activation if it is kept.
 pub type LinearOutput<D> = (Dense<D>, Option<Dense<D>>);
 
-/// What attention along edges is computed from.
+/// The inputs of attention along edges.
 pub struct Attention<'a, D: DeviceMemory> {
     /// `[n_from, n_head * width]`.
     pub x: &'a Dense<D>,
-    /// Of senders `[n_from, n_head]`, of receivers `[n_to, n_head]`.
+    /// Scores of senders `[n_from, n_head]` and of receivers `[n_to, n_head]`.
     pub scores: [&'a Dense<D>; 2],
-    /// Edges by their sender.
+    /// Edges grouped by sender.
     pub from: &'a Segments<D>,
-    /// Edges by their receiver, in whose order they lie.
+    /// Edges grouped by receiver, which is their order in memory.
     pub to: &'a Segments<D>,
-    /// Heads, which lie side by side in `x`.
+    /// Number of heads, which are concatenated in `x`.
     pub n_head: usize,
 }
 
-/// Rows with what is done to each of them.
+/// Rows, and what to apply to each of them.
 pub struct RowsToNormalise<'a, D: DeviceMemory> {
     /// `[n_row, width]`.
     pub x: &'a Dense<D>,
     /// Scale and offset of a layer norm, `[1, width]`.
     pub norm: Option<[&'a Dense<D>; 2]>,
-    /// Applied to each number after the norm.
+    /// Applied elementwise after the norm.
     pub activation: Activation,
     /// Applied after the activation.
     pub dropout: Option<Dropout>,
-    /// Rows are items, their nodes are segments; dropout counts rows by their nodes.
+    /// Maps rows (items) to nodes (segments); dropout then counts rows by node.
     pub node: Option<&'a Segments<D>>,
 }
 
-/// Which values of a message's steps are results.
+/// The steps of a message whose values are results.
 #[derive(Debug, Clone, Copy)]
 pub struct MessageResult {
     /// The step that the nodes receive.
     pub message: usize,
-    /// How they receive it.
+    /// How the nodes aggregate it.
     pub aggregate: Aggregate,
-    /// The step that is given out edge by edge.
+    /// The step whose values are returned per edge.
     pub edge: Option<usize>,
 }
 
-/// What the nodes receive, values of the edges, and what backward needs; the latter two where they
-/// are wanted.
+/// The aggregated values at nodes, values per edge, and what backward needs; the latter two only if
+/// requested.
 pub type MessageOutput<D> = (Dense<D>, Option<Dense<D>>, Option<<D as DeviceMemory>::Kept>);
 
 mod sealed {
-    /// Keeps [`DeviceMemory`](super::DeviceMemory) to this crate's devices.
+    /// Seals [`DeviceMemory`](super::DeviceMemory) to the devices of this crate.
     pub trait Sealed {}
 
     impl Sealed for dfdx::tensor::Cpu {}
@@ -97,8 +98,8 @@ mod sealed {
     impl Sealed for dfdx::tensor::Cuda {}
 }
 
-/// Declares the kernels of a family of operations. A processor implements them beside their loops, in `cpu`; on
-/// a GPU each is the function of `cuda::Kernels` of the same name.
+/// Declares the kernels of a family of operations. The CPU implements them next to their loops, in
+/// `cpu`; on a GPU each is the method of `cuda::Kernels` with the same name.
 macro_rules! kernels {
     (
         $(#[$about:meta])*
@@ -121,7 +122,7 @@ macro_rules! kernels {
 }
 pub(crate) use kernels;
 
-/// A dfdx device with the kernels of this crate: the processor, or a GPU.
+/// A dfdx device with the kernels of this crate: the CPU, or a GPU.
 pub trait Backend:
     SegmentKernels
     + MessageKernels
@@ -142,49 +143,49 @@ impl Backend for dfdx::tensor::Cpu {}
 #[cfg(feature = "cuda")]
 impl Backend for dfdx::tensor::Cuda {}
 
-/// The memory of a dfdx device, and what its kernels keep there. It is sealed: what its functions ask of their
-/// caller, such as the order of an upload's calls, only this crate keeps.
+/// The memory of a dfdx device, and what its kernels store there. Sealed, because only this crate
+/// upholds the requirements of its functions, such as the call order of an upload.
 pub trait DeviceMemory: Device<f32> + sealed::Sealed {
     /// Device memory for indices.
     type Words: 'static;
     /// Device memory for numbers from the host.
     type Numbers: 'static;
-    /// Where all arrays of a batch lie, if they lie together.
+    /// Contiguous memory for all arrays of a batch, if the device uses that.
     type Arena: Default + 'static;
-    /// How the edges of a batch are divided among tasks.
+    /// The partition of a batch's edges into tasks.
     type EdgePlan: 'static;
-    /// What messages keep for their gradients.
+    /// Values that messages keep for their gradients.
     type Kept: 'static;
     /// A loss that the device may still be computing.
     type PendingLoss: 'static;
-    /// Work that the device can be told to do again with one call.
+    /// Recorded work that can be launched repeatedly with a single call.
     type Recording: 'static;
-    /// Memory that recordings share.
+    /// Memory shared by recordings.
     type RecordingMemory: Default + 'static;
 
-    /// Zeros, `shape` rows and columns.
+    /// A matrix of zeros, `shape` rows and columns.
     fn zero_matrix(&self, shape: [usize; 2]) -> Result<Dense<Self>, Self::Err>;
-    /// Whether [`DeviceMemory::record`] can be called now.
+    /// Whether [`DeviceMemory::record`] is currently possible.
     fn records(&self) -> bool {
         false
     }
-    /// Records what `work` asks of the device, without doing it: [`DeviceMemory::start`] does, as often as it
-    /// is called. Nothing may be read from the device in `work`.
+    /// Records the device work requested by `work` without executing it; [`DeviceMemory::start`]
+    /// executes it, any number of times. `work` must not read anything from the device.
     ///
     /// # Errors
-    /// Those of `work`, and those of a device that cannot record.
+    /// Any error of `work`, or if the device cannot record.
     fn record(
         &self,
         memory: &mut Self::RecordingMemory,
         work: &mut dyn FnMut() -> Result<(), ModelError>,
     ) -> Result<Self::Recording, ModelError>;
-    /// Starts recorded work after all that was queued before.
+    /// Launches recorded work after everything queued before.
     fn start(&self, recording: &Self::Recording) -> Result<(), Self::Err>;
-    /// Where a matrix lies on the device, where recordings rely on it.
+    /// The device address of a matrix, if recordings depend on it.
     fn address(_matrix: &Dense<Self>) -> u64 {
         0
     }
-    /// Where an arena lies on the device, where recordings rely on it.
+    /// The device address of an arena, if recordings depend on it.
     fn address_of_arena(_arena: &Self::Arena) -> u64 {
         0
     }
@@ -193,14 +194,14 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
     fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
         Storage::<f32>::try_alloc_len(self, n)
     }
-    /// A gradient of `n` numbers that nothing was added to yet: a buffer of another length, which stands
-    /// for zeros.
+    /// A gradient of `n` numbers without any contribution yet: a buffer of another length, which
+    /// stands for zeros.
     fn new_gradient(&self, n: usize) -> Result<Buffer<Self>, Self::Err>;
-    /// Begins to fill an arena with arrays of at most `n_word` words of 32 bits, each rounded up to
-    /// a multiple of 64 words. Its last content may still be in use by queued work; views of it
-    /// stay valid.
+    /// Starts filling an arena with arrays of at most `n_word` 32-bit words in total, each rounded
+    /// up to a multiple of 64 words. Queued work may still be using its previous content; views of
+    /// it stay valid.
     fn begin_upload(&self, arena: &mut Self::Arena, n_word: usize) -> Result<(), Self::Err>;
-    /// Puts indices into the arena, or into memory of their own on a device without.
+    /// Puts indices into the arena, or into separate memory on a device without arenas.
     fn put_words(&self, arena: &mut Self::Arena, host: &[u32]) -> Result<Self::Words, Self::Err>;
     /// The same for numbers.
     fn put_numbers(
@@ -208,8 +209,8 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
         arena: &mut Self::Arena,
         host: &[f32],
     ) -> Result<Self::Numbers, Self::Err>;
-    /// The same for a matrix, `shape` rows and columns, in the memory of `reclaimed` where it has that
-    /// shape. Nobody else may hold that one.
+    /// The same for a matrix, `shape` rows and columns, reusing the memory of `reclaimed` if it has
+    /// that shape. `reclaimed` must not be shared.
     fn put_matrix(
         &self,
         arena: &mut Self::Arena,
@@ -217,37 +218,37 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
         host: &[f32],
         shape: [usize; 2],
     ) -> Result<Dense<Self>, Self::Err>;
-    /// Starts copying the arena's content to the device, as one copy, while the device goes on with
-    /// its work.
+    /// Starts copying the arena's content to the device in a single copy, while the device
+    /// continues its work.
     fn finish_upload(&self, arena: &mut Self::Arena) -> Result<(), Self::Err>;
-    /// Makes later work wait for the arena's content. Called before any use of it.
+    /// Makes later work wait for the arena's content. Must be called before any use of it.
     fn begin_use(&self, arena: &Self::Arena) -> Result<(), Self::Err>;
-    /// Declares that no work uses the arena before the next `begin_use`: filling it again waits
-    /// only for the work queued so far.
+    /// Declares that no work uses the arena before the next `begin_use`, so refilling it only has
+    /// to wait for the work queued so far.
     fn end_use(&self, arena: &Self::Arena) -> Result<(), Self::Err>;
-    /// Replaces the content of `buffer`, and its length, keeping the memory where possible.
+    /// Replaces the content and length of `buffer`, reusing the memory if possible.
     fn write(&self, buffer: &mut Buffer<Self>, host: &[f32]) -> Result<(), Self::Err>;
     /// A copy on the host.
     fn read(&self, buffer: &Buffer<Self>) -> Result<Vec<f32>, Self::Err>;
-    /// Whether the elements lie row by row without gaps.
+    /// Whether the elements are contiguous in row-major order.
     fn is_contiguous(tensor: &Dense<Self>) -> bool;
     /// Waits until the device has finished all queued work.
     fn wait(&self) -> Result<(), Self::Err>;
     /// What the last bits of sums depend on, see
     /// [`Trainer::arithmetic`](batchlab_core::model::Trainer::arithmetic).
     fn arithmetic() -> &'static str;
-    /// Largest memory in use at once since the last call, in bytes; `None` for memory of the host.
+    /// Peak memory use since the last call, in bytes; `None` for host memory.
     fn take_peak_bytes(&self) -> Result<Option<u64>, Self::Err>;
 
-    /// Divides the edges of a batch, whose messages go from the one end to the other, among tasks.
-    /// Those from `n_real` on are padding, on which the division of the others does not depend.
+    /// Partitions the edges of a batch, whose messages go from one end to the other, into tasks.
+    /// Edges from `n_real` on are padding, which does not affect the partition of the real ones.
     fn edge_plan(
         &self,
         from: &Segments<Self>,
         to: &Segments<Self>,
         n_real: usize,
     ) -> Result<Self::EdgePlan, Self::Err>;
-    /// Bytes that such a division takes.
+    /// Size of such a partition in bytes.
     fn edge_plan_bytes(_plan: &Self::EdgePlan) -> u64 {
         0
     }

@@ -18,17 +18,17 @@ use crate::{Backend, DirectedEdges, Direction, Matrix, Segments};
 pub use features::{Features, SparseFeatures};
 pub use outputs::{NodeEdges, OutputEdges, Outputs};
 
-/// A [`PaddedBatch`] on the device, as networks see it. Reading a field that the model does not name
-/// among its needs is an error.
+/// A [`PaddedBatch`] on the device, as seen by networks. Reading a field that is not among the
+/// model's needs is an error.
 pub struct DeviceBatch<D: Backend> {
     shape: Shape,
-    /// Edges that are not padding; they come first.
+    /// Number of real edges, which come before padding.
     n_real_edge: usize,
     level: Level,
     class: Option<Rc<Segments<D>>>,
     sender: Option<Rc<Segments<D>>>,
     receiver: Rc<Segments<D>>,
-    /// Edges in the one and in the other direction, once they have been asked for.
+    /// Edges for each direction, created on demand.
     directed: [OnceCell<Rc<DirectedEdges<D>>>; 2],
     device: D,
     graph: Rc<Segments<D>>,
@@ -37,20 +37,20 @@ pub struct DeviceBatch<D: Backend> {
     displacement: Option<Matrix<D>>,
     edge_weight: Option<Matrix<D>>,
     outputs: Rc<Outputs<D>>,
-    /// For networks that predict for outputs alone.
+    /// For networks that only predict outputs.
     output_edges: Option<OutputEdges<D>>,
-    /// Bytes of the arrays.
+    /// Size of the arrays in bytes.
     n_byte: u64,
     arena: D::Arena,
 }
 
-/// What a network wants of its batches.
+/// A network's requirements for its batches.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
     pub(crate) fields: BatchFields,
-    /// Node classes that the model knows.
+    /// Number of node classes known to the model.
     pub(crate) n_class: usize,
-    /// Whether it predicts for outputs alone.
+    /// Whether it only predicts outputs.
     pub(crate) only_outputs: bool,
 }
 
@@ -64,14 +64,14 @@ pub(crate) struct Layout {
 }
 
 impl<D: Backend> DeviceBatch<D> {
-    /// Copies what a model needs to the device, into the memory of `previous` where that is not
+    /// Copies what a model needs to the device, reusing the memory of `previous` unless it is
     /// shared.
     ///
-    /// `n_class` is the number of node classes that the model knows.
+    /// `n_class` is the number of node classes known to the model.
     ///
     /// # Errors
-    /// A batch without a field that the model needs, or with a class that it does not know; a
-    /// device without memory.
+    /// If the batch lacks a field that the model needs or has an unknown class, or the device is
+    /// out of memory.
     pub fn upload(
         device: &D,
         previous: Option<Self>,
@@ -85,7 +85,7 @@ impl<D: Backend> DeviceBatch<D> {
         Ok(batch)
     }
 
-    /// The same, while the device goes on with its work: [`DeviceBatch::begin_use`] must come
+    /// The same, while the device continues its work: [`DeviceBatch::begin_use`] must be called
     /// before the batch is used.
     pub(crate) fn upload_ahead(
         device: &D,
@@ -96,7 +96,7 @@ impl<D: Backend> DeviceBatch<D> {
         let &Wanted { fields: ref needs, n_class, only_outputs } = wanted;
         check(batch, needs, n_class)?;
         let n_edge = batch.shape.n_edge as usize;
-        // Of the batch before, the arena is filled again, and so are matrices of the same shape.
+        // Reuse the previous batch's arena, and matrices of the same shape.
         let (mut arena, features, [distance, displacement, edge_weight]) = match previous {
             None => (D::Arena::default(), None, [None, None, None]),
             Some(p) => (p.arena, p.features, [p.distance, p.displacement, p.edge_weight]),
@@ -169,9 +169,8 @@ impl<D: Backend> DeviceBatch<D> {
         self.device.end_use(&self.arena).map_err(engine)
     }
 
-    /// Where its arrays lie on the device, and how large they are: work that was recorded on a batch can
-    /// be started on another one of the same layout. None where the number of arrays' elements does not
-    /// follow from the shape.
+    /// Device addresses and sizes of its arrays: work recorded on a batch can be launched on
+    /// another one with the same layout. `None` if array lengths do not follow from the shape.
     pub(crate) fn layout(&self) -> Option<Layout> {
         let features = self.features.as_ref().map_or(Some(0), Features::address)?;
         let [distance, displacement, edge_weight] =
@@ -186,7 +185,7 @@ impl<D: Backend> DeviceBatch<D> {
         })
     }
 
-    /// Size with padding.
+    /// Size including padding.
     #[must_use]
     pub fn shape(&self) -> Shape {
         self.shape
@@ -198,8 +197,8 @@ impl<D: Backend> DeviceBatch<D> {
         self.level
     }
 
-    /// Rows that predictions must have: one per graph, or one per node of one graph, or one per output
-    /// where the network [predicts for outputs alone](crate::Network::only_outputs).
+    /// Number of rows of predictions: one per graph, or one per node of a single graph, or one per
+    /// output if the network [only predicts outputs](crate::Network::only_outputs).
     #[must_use]
     pub fn n_prediction(&self) -> usize {
         if self.output_edges.is_some() {
@@ -211,18 +210,18 @@ impl<D: Backend> DeviceBatch<D> {
         }
     }
 
-    /// Nodes by the node that receives each edge: edges are items, nodes are segments.
+    /// Receivers of the edges: edges are items, nodes are segments.
     #[must_use]
     pub fn receiver(&self) -> &Rc<Segments<D>> {
         &self.receiver
     }
 
-    /// Edges by the node that sends them: edges are items, nodes are segments.
+    /// Senders of the edges: edges are items, nodes are segments.
     pub fn sender(&self) -> Result<&Rc<Segments<D>>, ModelError> {
         named(self.sender.as_ref(), "sender_order")
     }
 
-    /// The edges in one direction, divided among tasks.
+    /// The edges in one direction, partitioned into tasks.
     pub(crate) fn edges(&self, direction: Direction) -> Result<Rc<DirectedEdges<D>>, ModelError> {
         let [from, to] = match direction {
             Direction::ToReceiver => [self.sender()?, &self.receiver],
@@ -237,22 +236,22 @@ impl<D: Backend> DeviceBatch<D> {
         Ok(Rc::clone(cell.get_or_init(|| edges)))
     }
 
-    /// Nodes by their graph: nodes are items, graphs are segments.
+    /// Graphs of the nodes: nodes are items, graphs are segments.
     #[must_use]
     pub fn graph(&self) -> &Rc<Segments<D>> {
         &self.graph
     }
 
-    /// Nodes by their class: nodes are items, classes are segments.
+    /// Classes of the nodes: nodes are items, classes are segments.
     pub fn node_class(&self) -> Result<&Rc<Segments<D>>, ModelError> {
         named(self.class.as_ref(), "node_class")
     }
 
-    /// Features of the nodes, `[n_node, width]`.
+    /// Node features, `[n_node, width]`.
     ///
     /// # Errors
-    /// Also for compressed rows, which come to models that ask for `sparse_feature`:
-    /// [`DeviceBatch::features`] gives both.
+    /// Also for sparse features, which are passed to models that request `sparse_feature`;
+    /// [`DeviceBatch::features`] handles both.
     pub fn node_feature(&self) -> Result<&Matrix<D>, ModelError> {
         match self.features()? {
             Features::Dense(matrix) => Ok(matrix),
@@ -262,23 +261,23 @@ impl<D: Backend> DeviceBatch<D> {
         }
     }
 
-    /// Features of the nodes, as they come.
+    /// Node features, dense or sparse.
     pub fn features(&self) -> Result<&Features<D>, ModelError> {
         named(self.features.as_ref(), "node_feature")
     }
 
-    /// The edges that outputs receive, for networks that [predict for outputs
-    /// alone](crate::Network::only_outputs).
+    /// The incoming edges of outputs, for networks that [only predict
+    /// outputs](crate::Network::only_outputs).
     #[must_use]
     pub fn output_edges(&self) -> Option<&OutputEdges<D>> {
         self.output_edges.as_ref()
     }
 
-    /// The edges of a convolution on nodes: in the last one, those that outputs receive, where the
-    /// network [predicts for outputs alone](crate::Network::only_outputs), else all.
+    /// The edges of a convolution on nodes: all of them or, in the last convolution of a network
+    /// that [only predicts outputs](crate::Network::only_outputs), the incoming edges of outputs.
     ///
     /// # Errors
-    /// A batch without `sender_order`.
+    /// If the batch has no `sender_order`.
     pub fn node_edges(&self, is_last: bool) -> Result<NodeEdges<'_, D>, ModelError> {
         if let Some(edges) = self.output_edges.as_ref().filter(|_| is_last) {
             let OutputEdges { from, to, node, weight } = edges;
@@ -288,8 +287,7 @@ impl<D: Backend> DeviceBatch<D> {
         Ok(NodeEdges { from, to, weight, node: None })
     }
 
-    /// Bytes that its arrays take on the device, with the divisions of its edges that were asked for
-    /// so far.
+    /// Bytes of its arrays on the device, including the partitions of its edges requested so far.
     pub(crate) fn n_byte(&self) -> u64 {
         let plans = self.directed.iter().filter_map(OnceCell::get);
         self.n_byte + plans.map(|edges| D::edge_plan_bytes(&edges.plan)).sum::<u64>()
@@ -310,7 +308,7 @@ impl<D: Backend> DeviceBatch<D> {
         named(self.edge_weight.as_ref(), "edge_weight")
     }
 
-    /// What is to be predicted.
+    /// The prediction targets.
     #[must_use]
     pub fn outputs(&self) -> &Rc<Outputs<D>> {
         &self.outputs
@@ -323,7 +321,7 @@ fn named<'a, T>(field: Option<&'a T>, name: &str) -> Result<&'a T, ModelError> {
     })
 }
 
-/// Words of 32 bits that a batch takes up on the device at most.
+/// Upper bound on the number of 32-bit words of a batch on the device.
 fn n_word(batch: &PaddedBatch<'_>, needs: &BatchFields, n_class: usize) -> usize {
     let class = [batch.node_class.len(), n_class + 1, batch.node_class.len()];
     let sender = [batch.sender.len(), batch.sender_offset.len(), batch.sender_order.len()];

@@ -1,10 +1,10 @@
-//! Kernels for the processor: dfdx's `Cpu` as a [`Backend`](crate::Backend).
+//! CPU kernels: dfdx's `Cpu` as a [`Backend`](crate::Backend).
 //!
-//! Work is cut into chunks whose size depends on the arrays alone, and sums over chunks run in
-//! their order, so that results do not depend on the number of threads. Sums over all rows are cut
-//! at places counted from the first, so that padding behind the real rows, whose gradients are
-//! zeros, changes no bit. Most kernels are loops over rows that the compiler turns into vector
-//! instructions ([`wide`]); those of messages, which take most of the time, use explicit vectors
+//! Work is split into chunks whose size depends only on the arrays, and sums over chunks are
+//! computed in order, so results do not depend on the number of threads. Sums over all rows are
+//! split at positions counted from the first row, so padding after the real rows, whose gradients
+//! are zeros, does not change a single bit. Most kernels are loops over rows that the compiler
+//! vectorises ([`wide`]); those of messages, which take most of the time, use explicit vectors
 //! ([`simd`]).
 
 mod activation;
@@ -50,7 +50,7 @@ fn slice(tensor: &Dense) -> &[f32] {
     raw::slice(tensor).expect("every matrix is checked to be contiguous when it is made")
 }
 
-/// A new matrix, which `kernel` writes.
+/// A new matrix, to be filled by `kernel`.
 fn filled(
     device: &Cpu,
     [n_row, n_column]: [usize; 2],
@@ -59,7 +59,7 @@ fn filled(
     device.try_tensor_from_vec(out::new(n_row * n_column, kernel), (n_row, n_column))
 }
 
-/// The same for a kernel that adds to zeros, or needs numbers to begin with.
+/// The same for a kernel that adds to zeros, or needs initialised memory.
 fn filled_from_zeros(
     device: &Cpu,
     shape: [usize; 2],
@@ -72,7 +72,7 @@ fn filled_from_zeros(
     })
 }
 
-/// The sums of a gradient of `n` numbers, zeros where nothing was added yet.
+/// The accumulator of a gradient of `n` numbers, zeros if nothing has been added yet.
 fn sums(gradient: &mut Vec<f32>, n: usize) -> &mut [f32] {
     out::add(gradient, n, |out| out.values());
     gradient

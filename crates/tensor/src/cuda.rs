@@ -1,8 +1,8 @@
 //! Kernels for NVIDIA GPUs: dfdx's `Cuda` as a [`Backend`](crate::Backend).
 //!
-//! dfdx gives memory and tape; what is computed is computed by kernels of our own, plain CUDA C++
-//! that NVRTC compiles for the GPU at hand when it is opened, and by cuBLAS. No kernel of dfdx runs
-//! in a training step.
+//! dfdx provides memory and the tape. All computation is done by our own kernels, plain CUDA C++
+//! that NVRTC compiles for the present GPU when it is opened, and by cuBLAS. A training step runs
+//! no dfdx kernel.
 
 mod adam;
 mod arena;
@@ -61,7 +61,7 @@ impl DeviceMemory for Cuda {
     }
 
     fn zeros_buffer(&self, n: usize) -> Result<Buffer> {
-        // Never memory of nothing: no document says whether that can be given back.
+        // Never allocate zero bytes: it is undocumented whether such an allocation can be freed.
         let mut buffer = Storage::<f32>::try_alloc_len(self, n.max(1))?;
         gradient::shorten(device::of(self)?, &mut buffer, n);
         if recording::stream().is_some() {
@@ -137,7 +137,7 @@ impl DeviceMemory for Cuda {
     fn write(&self, buffer: &mut Buffer, host: &[f32]) -> Result<()> {
         let gpu = device::of(self)?;
         if buffer.len() != host.len() {
-            // SAFETY: any bits are a number, and all of them are written now.
+            // SAFETY: any bit pattern is a valid number, and all of them are written now.
             **buffer = unsafe { gpu.device.alloc(host.len()) }
                 .map_err(Error::driver(format!("find room for {} numbers", host.len())))?;
         }

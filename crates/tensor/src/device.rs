@@ -7,10 +7,10 @@ use batchlab_core::ModelError;
 use crate::cpu::{memory, wide};
 use crate::raw;
 
-/// A device that this build can use.
+/// A device supported by this build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// The processor, with the threads of the rayon pool that the caller runs in.
+    /// The CPU, with the threads of the caller's rayon pool.
     Cpu,
     /// An NVIDIA GPU, counted from 0.
     #[cfg(feature = "cuda")]
@@ -20,8 +20,8 @@ pub enum Device {
 impl FromStr for Device {
     type Err = ModelError;
 
-    /// Understands `cpu` and `cuda:0`; the latter is refused by a build without CUDA, and where there
-    /// is no such GPU. Kernels are compiled here, so that a run fails before it loads anything.
+    /// Parses `cpu` and `cuda:0`; the latter is rejected by a build without CUDA, or if there is no
+    /// such GPU. Kernels are compiled here, so that a run fails before it loads anything.
     fn from_str(name: &str) -> Result<Self, ModelError> {
         let unavailable = |reason: &str| {
             Err(ModelError::Device { device: name.to_owned(), reason: reason.to_owned() })
@@ -63,7 +63,7 @@ fn cuda(_: usize) -> Result<Device, String> {
         .into())
 }
 
-/// Number of threads that kernels on the processor use: those of the current rayon pool.
+/// Number of threads used by CPU kernels: those of the current rayon pool.
 #[must_use]
 pub fn n_thread() -> usize {
     rayon::current_num_threads()

@@ -1,19 +1,19 @@
-//! Which numbers dropout keeps: a function of the key, the row and the column, and of nothing else.
-//! So it does not depend on threads, on the device, on padding, or on what was computed before.
+//! Dropout masks, a pure function of key, row and column. They do not depend on threads, device,
+//! padding, or previous computations.
 
 /// Dropout (Srivastava et al., JMLR 15, 2014) of one matrix of one forward pass.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dropout {
     pub(crate) key: [u32; 2],
-    /// A number is kept if its random bits are at most this.
+    /// A number is kept if its random bits do not exceed this.
     pub(crate) keep_below: u32,
-    /// What numbers that are kept are multiplied by, so that their mean stays.
+    /// Factor for kept numbers that preserves their mean.
     pub(crate) factor: f32,
 }
 
 impl Dropout {
-    /// Drops each number with probability `rate`. `key` selects the random numbers of a forward pass,
-    /// `place` those of one matrix in it.
+    /// Drops each number with probability `rate`. `key` selects the random numbers of a forward
+    /// pass, `place` those of one matrix in it.
     pub(crate) fn new(rate: f32, key: u64, place: u32) -> Self {
         let keep = 1.0 - f64::from(rate);
         let low = mix(key as u32 ^ place.wrapping_mul(0x9E37_79B9));
@@ -23,13 +23,13 @@ impl Dropout {
         Self { key: [low, high], keep_below, factor: (1.0 / keep) as f32 }
     }
 
-    /// What all columns of a row share.
+    /// The state shared by all columns of a row.
     pub(crate) fn of_row(self, row: u32) -> [u32; 2] {
         let low = mix(row ^ self.key[0]);
         [low, mix(low ^ self.key[1])]
     }
 
-    /// 32 random bits, for a row by [`Dropout::of_row`].
+    /// 32 random bits, given [`Dropout::of_row`].
     #[allow(clippy::inline_always, reason = "it takes on the processor features of the loop")]
     #[inline(always)]
     pub(crate) fn bits(row: [u32; 2], column: u32) -> u32 {
@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    /// Equal decisions of two rows, columns or keys are as many as those of two coins.
+    /// Two rows, columns or keys agree as often as two coins.
     #[test]
     fn rows_and_keys_do_not_resemble_each_other() {
         let one = Dropout::new(0.5, 7, 0);
@@ -89,7 +89,7 @@ mod tests {
             let of_others: Vec<_> = others.iter().map(|o| kept(*o, row as u32)).collect();
             companions.extend(&of_others);
             for other in companions {
-                // 128 of 256, deviation 8.
+                // 128 of 256, standard deviation 8.
                 assert!((same(first, other) - 128.0).abs() < 48.0, "row {row}");
             }
         }

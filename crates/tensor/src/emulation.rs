@@ -1,17 +1,18 @@
-//! The emulated GPU of the feature `cuda-check`, for tests: its calls, and when it does its work.
+//! The emulated GPU of the feature `cuda-check`, for tests: call counts, and execution order of its
+//! work.
 
 #![allow(unsafe_code, reason = "calls of the emulated driver")]
 
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 
-/// Calls since the program started.
+/// Call counts since the program started.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each is what its name says")]
 pub struct Counts {
     pub launches: u64,
-    /// Matrix products of cuBLAS.
+    /// Matrix products by cuBLAS.
     pub products: u64,
     pub allocations: u64,
     /// Allocations of 0 bytes.
@@ -19,26 +20,26 @@ pub struct Counts {
     pub frees: u64,
     pub allocated_bytes: u64,
     pub pinned_allocations: u64,
-    /// Memory filled with zeros.
+    /// Memory fills with zeros.
     pub fills: u64,
     pub copies_to_device: u64,
     pub copies_to_host: u64,
     pub copies_on_device: u64,
-    /// Copies of memory that is not page-locked, of either direction.
+    /// Copies from or to memory that is not page-locked.
     pub pageable_copies: u64,
     pub bytes_to_device: u64,
     pub bytes_to_host: u64,
-    /// Times that the host waited for a stream or for the whole device.
+    /// Number of times the host waited for a stream or for the whole device.
     pub synchronisations: u64,
-    /// Times that the host waited for an event.
+    /// Number of times the host waited for an event.
     pub event_synchronisations: u64,
     pub event_records: u64,
     pub event_waits: u64,
-    /// Starts of recorded work.
+    /// Launches of recorded work.
     pub graph_launches: u64,
-    /// Launches and products in recorded work that was started.
+    /// Kernel launches and products within launched recordings.
     pub repeated_kernels: u64,
-    /// Fills in recorded work that was started.
+    /// Fills within launched recordings.
     pub repeated_fills: u64,
 }
 
@@ -47,20 +48,21 @@ unsafe extern "C" {
     fn emulated_cuda_streams(name: *const c_char);
 }
 
-/// When a stream does work whose result is not waited for yet. A real GPU may do any of these.
+/// When a stream executes work whose result has not been waited for. A real GPU may do any of
+/// these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Streams {
-    /// At once.
+    /// Immediately.
     Eager,
     /// Never.
     Lazy,
-    /// At once or later, at random.
+    /// Immediately or later, at random.
     Random,
-    /// At once on all streams but dfdx's, never on that.
+    /// Immediately on all streams but dfdx's, never on that one.
     OthersFirst,
 }
 
-/// Sets when work is done, for the whole process.
+/// Sets when work is executed, for the whole process.
 pub fn set_streams(streams: Streams) {
     let name: &CStr = match streams {
         Streams::Eager => c"eager",
@@ -72,24 +74,24 @@ pub fn set_streams(streams: Streams) {
     unsafe { emulated_cuda_streams(name.as_ptr()) }
 }
 
-/// Whether trainers that are opened from now on record their steps.
+/// Whether trainers opened from now on record their steps.
 pub fn set_recording(wanted: bool) {
     crate::cuda::want_recordings(wanted);
 }
 
-/// Calls of the emulated GPU so far, by all threads.
+/// Calls to the emulated GPU so far, by all threads.
 #[must_use]
 pub fn counts() -> Counts {
     let mut counts = MaybeUninit::uninit();
-    // SAFETY: the emulated driver fills in all numbers; its structure has the same ones in the same
-    // order, all of 64 bits (`emulation/driver.h`).
+    // SAFETY: the emulated driver fills in all numbers; its structure has the same fields in the
+    // same order, all of 64 bits (`emulation/driver.h`).
     unsafe {
         emulated_cuda_counts(counts.as_mut_ptr());
         counts.assume_init()
     }
 }
 
-/// What happened between two counts.
+/// The difference of two counts.
 impl std::ops::Sub for Counts {
     type Output = Self;
 

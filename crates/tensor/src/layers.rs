@@ -1,4 +1,4 @@
-//! Layers: handles to parameters, and what is done with them.
+//! Layers: handles to parameters, with their operations.
 
 use std::rc::Rc;
 
@@ -10,21 +10,22 @@ use crate::{
     ParameterBuilder, Pass, Segments,
 };
 
-/// `activation(x weight + bias)`, all widths known at run time.
+/// `activation(x weight + bias)`, with all widths known only at run time.
 #[derive(Debug, Clone)]
 pub struct Linear {
     name: String,
     n_out: usize,
-    /// `[n_in, n_out]`, called `<name>.weight`.
+    /// `[n_in, n_out]`, named `<name>.weight`.
     pub weight: Parameter,
-    /// `[n_out]`, called `<name>.bias`.
+    /// `[n_out]`, named `<name>.bias`.
     pub bias: Option<Parameter>,
     /// Applied to the sum.
     pub activation: Activation,
 }
 
 impl Linear {
-    /// A layer without bias, its weight drawn as in Haiku ([`Initial::TruncatedNormal`]).
+    /// A layer without bias, with its weight initialised as in Haiku
+    /// ([`Initial::TruncatedNormal`]).
     pub fn new(
         parameters: &mut ParameterBuilder,
         name: &str,
@@ -35,7 +36,7 @@ impl Linear {
         Self::with_initial(parameters, name, [n_in, n_out], activation, Initial::TruncatedNormal)
     }
 
-    /// A layer without bias, its weight drawn as told.
+    /// A layer without bias, with the given initialisation of its weight.
     pub fn with_initial(
         parameters: &mut ParameterBuilder,
         name: &str,
@@ -47,7 +48,7 @@ impl Linear {
         Self { name: name.to_owned(), n_out, weight, bias: None, activation }
     }
 
-    /// Adds a bias, 0 at the start.
+    /// Adds a bias, initially 0.
     #[must_use]
     pub fn with_bias(mut self, parameters: &mut ParameterBuilder) -> Self {
         self.bias = Some(parameters.bias(&format!("{}.bias", self.name), self.n_out));
@@ -64,7 +65,7 @@ impl Linear {
         pass.linear(x, pass.parameter(self.weight), bias, self.activation)
     }
 
-    /// The same for a value of every edge.
+    /// The same for a value per edge.
     pub fn on_edges<D: Backend>(
         &self,
         pass: &Pass<'_, D>,
@@ -76,15 +77,15 @@ impl Linear {
     }
 }
 
-/// Linear layers one after the other.
+/// A sequence of linear layers.
 #[derive(Debug, Clone)]
 pub struct Perceptron {
     layers: Vec<Linear>,
 }
 
 impl Perceptron {
-    /// Layers without bias called `<name>.0`, `<name>.1`, ... with the given widths, of which the
-    /// first is that of the input; `inner` after every layer but the last, `last` after that.
+    /// Layers without bias named `<name>.0`, `<name>.1`, ... with the given widths, the first being
+    /// that of the input; `inner` is applied after every layer but the last, `last` after the last.
     pub fn new(
         parameters: &mut ParameterBuilder,
         name: &str,
@@ -101,7 +102,7 @@ impl Perceptron {
         Self { layers: layers.collect() }
     }
 
-    /// Adds a bias to every layer, 0 at the start.
+    /// Adds a bias to every layer, initially 0.
     #[must_use]
     pub fn with_bias(self, parameters: &mut ParameterBuilder) -> Self {
         let layers = self.layers.into_iter().map(|layer| layer.with_bias(parameters));
@@ -117,7 +118,7 @@ impl Perceptron {
         self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(pass, &x))
     }
 
-    /// The same for a value of every edge.
+    /// The same for a value per edge.
     pub fn on_edges<D: Backend>(
         &self,
         pass: &Pass<'_, D>,
@@ -128,7 +129,7 @@ impl Perceptron {
     }
 }
 
-/// What follows a convolution: norm, activation and dropout, in one pass over the rows.
+/// Norm, activation and dropout after a convolution, in one pass over the rows.
 #[derive(Debug, Clone)]
 pub struct NormalisedRows {
     /// Scale and offset.
@@ -138,7 +139,7 @@ pub struct NormalisedRows {
 }
 
 impl NormalisedRows {
-    /// A norm with `<name>.scale` and `<name>.offset` `[width]`, 1 and 0 at the start, or none.
+    /// A norm with `<name>.scale` and `<name>.offset` `[width]`, initially 1 and 0, or no norm.
     pub fn new(
         parameters: &mut ParameterBuilder,
         name: &str,
@@ -157,7 +158,7 @@ impl NormalisedRows {
         Self { norm, activation, dropout: dropout.get() as f32 }
     }
 
-    /// `[n_row, width]` to the same. `node` says which nodes the rows are, if not all in their order.
+    /// `[n_row, width]` to the same. `node` maps rows to nodes, unless they are all nodes in order.
     pub fn forward<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,

@@ -1,21 +1,21 @@
-//! Tensors, layers, graph operations and the one trainer; the only crate that names dfdx.
+//! Tensors, layers, graph operations and the only trainer; the only crate that names dfdx.
 //!
-//! Place in the data flow: a [`PaddedBatch`](batchlab_core::PaddedBatch) is copied to the device
-//! ([`DeviceBatch`]), a [`Network`] takes it to predictions with the operations of [`Pass`], and
+//! Data flow: a [`PaddedBatch`](batchlab_core::PaddedBatch) is copied to the device
+//! ([`DeviceBatch`]), a [`Network`] turns it into predictions with the operations of [`Pass`], and
 //! [`NetworkTrainer`] adds loss, gradients, optimiser and state.
 //!
-//! * Parameters and activations are dfdx tensors, gradients run on dfdx's tape, memory is its
-//!   device's. dfdx composes graph operations slowly, so every operation of the size of the edges
-//!   is one fused operation here, with a backward pass of its own ([`ops`]).
+//! * Parameters and activations are dfdx tensors, gradients run on dfdx's tape, and memory belongs
+//!   to its device. dfdx is slow at composing graph operations, so every edge-sized operation is a
+//!   single fused operation here, with its own backward pass ([`ops`]).
 //! * An operation is written once for all devices (`ops`), its kernels once per device (`cpu`,
 //!   behind the trait [`Backend`]).
-//! * Work is divided by the batch alone, never by the number of threads: results are equal to the
-//!   last bit for any number of threads.
-//! * Rows of padding go through the same kernels as real rows and cost the same. They lie behind the
-//!   real ones, and sums over rows are cut at places counted from the first: on a processor padding
-//!   changes no bit of real predictions, losses, gradients and updates.
+//! * Work is partitioned based on the batch alone, never on the number of threads: results are
+//!   bit-identical for any number of threads.
+//! * Padding rows go through the same kernels as real rows and cost the same. They come after the
+//!   real ones, and sums over rows are split at positions counted from the first row: on a CPU,
+//!   padding does not change a bit of real predictions, losses, gradients and updates.
 //!
-//! A model is a struct of handles to its parameters and one function:
+//! A model is a struct of parameter handles and one function:
 //!
 //! ```
 //! use batchlab_core::model::{Loss, ModelContext, Precision};
@@ -111,5 +111,5 @@ pub use pass::{Pass, Traced};
 pub use segments::{Aggregate, Segments};
 pub use trainer::NetworkTrainer;
 
-/// The engine itself, for models that use its own operations through [`Pass::dfdx`].
+/// Re-export of the engine, for models that use its operations through [`Pass::dfdx`].
 pub use dfdx;

@@ -1,4 +1,4 @@
-//! The matrix that operations take and give.
+//! The matrix type of all operations.
 
 use std::cell::Cell;
 
@@ -8,10 +8,10 @@ use dfdx::prelude::*;
 use crate::gradient::Gradient;
 use crate::{Dense, DeviceMemory};
 
-/// A matrix `[n_row, n_column]` on the device, row-major. Cloning is cheap.
+/// A row-major matrix `[n_row, n_column]` on the device. Cloning is cheap.
 ///
-/// It knows whether it depends on a parameter: nothing is recorded and no gradient computed for
-/// what does not, such as distances.
+/// It knows whether it depends on a parameter. Otherwise, as for distances, nothing is recorded and
+/// no gradient is computed.
 #[derive(Debug, Clone)]
 pub struct Matrix<D: DeviceMemory> {
     tensor: Dense<D>,
@@ -20,7 +20,7 @@ pub struct Matrix<D: DeviceMemory> {
 }
 
 impl<D: DeviceMemory> Matrix<D> {
-    /// Values from the host that no gradient is wanted for.
+    /// Values from the host, without gradient.
     pub fn constant(
         device: &D,
         values: Vec<f32>,
@@ -31,16 +31,16 @@ impl<D: DeviceMemory> Matrix<D> {
         Ok(Self::from_kernel(tensor, false))
     }
 
-    /// Zeros that no gradient is wanted for; nothing is copied.
+    /// Zeros without gradient; nothing is copied.
     pub fn zeros(device: &D, shape: [usize; 2]) -> Result<Self, ModelError> {
         Ok(Self::from_kernel(device.zero_matrix(shape).map_err(engine)?, false))
     }
 
-    /// A dfdx tensor; `tracked` if it depends on a parameter. Gradients are those of the matrix: of one
-    /// that is already there, clone the matrix and not its tensor.
+    /// Wraps a dfdx tensor; `tracked` if it depends on a parameter. Gradients belong to the matrix:
+    /// to reuse an existing one, clone the matrix and not its tensor.
     ///
     /// # Errors
-    /// A tensor that is not contiguous (transposed, broadcast or sliced).
+    /// If the tensor is not contiguous (transposed, broadcast or sliced).
     pub fn new(tensor: Dense<D>, tracked: bool) -> Result<Self, ModelError> {
         if D::is_contiguous(&tensor) {
             Ok(Self::from_kernel(tensor, tracked))
@@ -53,18 +53,18 @@ impl<D: DeviceMemory> Matrix<D> {
         }
     }
 
-    /// A tensor that a kernel has just made, and which is therefore contiguous.
+    /// Wraps a tensor just created by a kernel, and therefore contiguous.
     pub(crate) fn from_kernel(tensor: Dense<D>, tracked: bool) -> Self {
         let (n_row, n_column) = *tensor.shape();
         Self { tensor, tracked, gradient: Gradient::new(n_row * n_column) }
     }
 
-    /// The dfdx tensor.
+    /// The underlying dfdx tensor.
     pub fn tensor(&self) -> &Dense<D> {
         &self.tensor
     }
 
-    /// The dfdx tensor alone.
+    /// Unwraps the dfdx tensor.
     pub(crate) fn into_tensor(self) -> Dense<D> {
         self.tensor
     }
@@ -74,7 +74,7 @@ impl<D: DeviceMemory> Matrix<D> {
         self.tracked
     }
 
-    /// Where its gradient is summed.
+    /// The accumulator of its gradient.
     pub(crate) fn gradient(&self) -> Gradient<D> {
         self.gradient.clone()
     }
@@ -94,7 +94,7 @@ impl<D: DeviceMemory> Matrix<D> {
         [self.n_row(), self.n_column()]
     }
 
-    /// A copy of the values on the host, row by row.
+    /// A copy of the values on the host, in row-major order.
     pub fn to_vec(&self) -> Vec<f32> {
         count_copy();
         let mut values = vec![0.0; self.n_row() * self.n_column()];
@@ -107,8 +107,8 @@ thread_local! {
     static N_COPY: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Matrices of this thread that were copied from the host or to it, one by one: work that does so cannot
-/// be recorded.
+/// Number of matrices of this thread copied individually from or to the host. Work with such copies
+/// cannot be recorded.
 pub(crate) fn n_copy() -> u64 {
     N_COPY.get()
 }
@@ -117,7 +117,7 @@ fn count_copy() {
     N_COPY.set(N_COPY.get() + 1);
 }
 
-/// Wraps what the device said.
+/// Wraps an error of the device.
 #[allow(clippy::needless_pass_by_value, reason = "used as map_err(engine)")]
 pub(crate) fn engine(error: impl std::fmt::Display) -> ModelError {
     #[cfg(feature = "cuda")]

@@ -1,11 +1,11 @@
-//! Matrix products alone: the speed of a processor, to compare a training step with.
+//! Plain matrix products: the speed of a CPU, as a reference for training steps.
 
 #![allow(unsafe_code, reason = "gemm takes pointers")]
 
-/// How the factors of a product lie in memory; the product is row-major.
+/// Memory layout of the factors of a product; the product is row-major.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// Both row-major: a layer on rows.
+    /// Both row-major: a layer applied to rows.
     Plain,
     /// The first is stored as its transpose `[k, m]`: the gradient of a layer's weight.
     FirstTransposed,
@@ -13,11 +13,11 @@ pub enum Layout {
     SecondTransposed,
 }
 
-/// `out = a b` of `a` `[m, k]` and `b` `[k, n]`, by the crate gemm on `n_thread` threads of the
+/// `out = a b` for `a` `[m, k]` and `b` `[k, n]`, by the gemm crate on `n_thread` threads of the
 /// current rayon pool.
 ///
 /// # Panics
-/// If a slice has another length than its matrix.
+/// If the length of a slice does not match its matrix.
 pub fn product(
     out: &mut [f32],
     a: &[f32],
@@ -41,8 +41,8 @@ pub fn product(
         n => gemm::Parallelism::Rayon(n),
     };
     // SAFETY: the slices have exactly the elements of their matrices, in rows or in columns, and
-    // `out` is borrowed for writing, so it overlaps with neither. With `read_dst` false nothing is
-    // read from `out`.
+    // `out` is mutably borrowed, so it overlaps with neither. With `read_dst` false nothing is read
+    // from `out`.
     unsafe {
         gemm::gemm(
             m,

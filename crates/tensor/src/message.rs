@@ -1,6 +1,6 @@
-//! What is computed for every edge, and what arrives at the nodes.
+//! Per-edge computations, and their aggregation at nodes.
 //!
-//! Values of the wrong shape are a bug of the model and panic.
+//! Values of the wrong shape are a bug in the model and cause a panic.
 
 #![allow(clippy::missing_panics_doc, reason = "said once for all, above")]
 
@@ -22,31 +22,31 @@ pub enum Direction {
     /// From the sender to the receiver.
     #[default]
     ToReceiver,
-    /// From the receiver to the sender, as the program of arXiv 2502.00944 runs PaiNN.
+    /// From the receiver to the sender, as PaiNN in the program of arXiv 2502.00944.
     ToSender,
 }
 
-/// The edges of a batch in one direction, divided among tasks.
+/// The edges of a batch in one direction, partitioned into tasks.
 pub struct DirectedEdges<D: DeviceMemory> {
-    /// Nodes that messages come from.
+    /// Source nodes of messages.
     pub(crate) from: Rc<Segments<D>>,
-    /// Nodes that messages go to.
+    /// Target nodes of messages.
     pub(crate) to: Rc<Segments<D>>,
     pub(crate) plan: D::EdgePlan,
 }
 
-/// A value that every edge has: a row of numbers. A handle of the [`Message`] that made it.
+/// A row of numbers per edge: a handle, valid for the [`Message`] that created it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EdgeValue {
     pub(crate) step: usize,
     width: usize,
 }
 
-/// What is computed for every edge of a batch.
+/// The computation done for every edge of a batch.
 ///
-/// The methods only note what is to be done; [`Pass::message`](crate::Pass::message) does it, a block of edges at a time,
-/// from the distances to what the nodes receive. Values of edges stay in the cache, and are written
-/// to memory only where the gradient needs them.
+/// The methods only build the description; [`Pass::message`](crate::Pass::message) executes it, one
+/// block of edges at a time, from the distances to the aggregation at nodes. Edge values stay in
+/// the cache, and are written to memory only if the gradient needs them.
 ///
 /// The continuous-filter convolution of SchNet (Schütt et al., NIPS 2017, section 4.3):
 ///
@@ -73,30 +73,30 @@ pub struct EdgeValue {
 pub struct Message<D: DeviceMemory> {
     pub(crate) edges: Rc<DirectedEdges<D>>,
     pub(crate) steps: Vec<Step>,
-    /// What each step reads besides earlier steps.
+    /// The inputs of each step besides earlier steps.
     pub(crate) operands: Vec<Operands<D>>,
-    /// Of the products with weights: that of the pass which computes it.
+    /// Precision of the products with weights: that of the pass.
     pub(crate) precision: Precision,
 }
 
 /// The matrices of a step: of nodes, of edges, or a layer's weight and bias.
 pub(crate) struct Operands<D: DeviceMemory> {
     pub(crate) matrices: [Option<Matrix<D>>; 2],
-    /// Of a step of Gaussians.
+    /// For a step of Gaussians.
     pub(crate) basis: Option<GaussianBasis>,
 }
 
 impl<D: Backend> Message<D> {
-    /// Nothing yet, for the edges of a batch.
+    /// An empty message for the edges of a batch.
     ///
     /// # Errors
-    /// The model does not name `sender_order` among its needs; a device without memory.
+    /// If `sender_order` is not among the model's needs, or the device is out of memory.
     pub fn new(batch: &DeviceBatch<D>, direction: Direction) -> Result<Self, ModelError> {
         let (edges, precision) = (batch.edges(direction)?, Precision::default());
         Ok(Self { edges, steps: Vec::new(), operands: Vec::new(), precision })
     }
 
-    /// What its kernels depend on, whatever the matrices.
+    /// The structure that determines its kernels, independent of the matrices.
     pub(crate) fn program(&self, result: MessageResult) -> Program {
         Program::new(self.steps.clone(), result, self.precision)
     }
@@ -108,8 +108,9 @@ impl<D: Backend> Message<D> {
 
     /// Distances `[n_edge, 1]` as smooth one-hot vectors.
     ///
-    /// As the input of a linear layer, only Gaussians above 1.3e-8 are computed where that saves at
-    /// least half of them: every edge, padding too, gets a band of the same number of columns.
+    /// As the input of a linear layer, only Gaussians above 1.3e-8 are computed if that saves at
+    /// least half of them: every edge, including padding, gets a band with the same number of
+    /// columns.
     pub fn gaussians(&mut self, distance: &Matrix<D>, basis: &GaussianBasis) -> EdgeValue {
         assert_eq!(distance.shape(), [self.n_edge(), 1], "one distance per edge");
         assert!(!distance.is_tracked(), "no gradient flows back to distances");
@@ -118,20 +119,20 @@ impl<D: Backend> Message<D> {
         value
     }
 
-    /// The rows of the nodes that the messages come from. `node` `[n_node, width]`.
+    /// The rows of the messages' source nodes. `node` `[n_node, width]`.
     pub fn from(&mut self, node: &Matrix<D>) -> EdgeValue {
         assert_eq!(node.n_row(), self.edges.from.n_segment(), "one row per node");
         self.push(Operation::From, node.n_column(), node.is_tracked(), [Some(node), None])
     }
 
-    /// The rows of the nodes that the messages go to. `node` `[n_node, width]`.
+    /// The rows of the messages' target nodes. `node` `[n_node, width]`.
     pub fn to(&mut self, node: &Matrix<D>) -> EdgeValue {
         assert_eq!(node.n_row(), self.edges.to.n_segment(), "one row per node");
         self.push(Operation::To, node.n_column(), node.is_tracked(), [Some(node), None])
     }
 
-    /// Rows of the edges `[n_edge, width]`, for example the state that
-    /// [`Pass::message_and_edges`](crate::Pass::message_and_edges) has given before.
+    /// Rows of the edges `[n_edge, width]`, for example the state previously returned by
+    /// [`Pass::message_and_edges`](crate::Pass::message_and_edges).
     pub fn stored(&mut self, edge: &Matrix<D>) -> EdgeValue {
         assert_eq!(edge.n_row(), self.n_edge(), "one row per edge");
         self.push(Operation::Stored, edge.n_column(), edge.is_tracked(), [Some(edge), None])
@@ -177,7 +178,7 @@ impl<D: Backend> Message<D> {
         self.push(Operation::Product([a.step, b.step]), a.width, tracked, [None; 2])
     }
 
-    /// A value times a constant of the edge, such as a cutoff. `factor` `[n_edge, 1]`; it gets no
+    /// A value times a per-edge constant, such as a cutoff. `factor` `[n_edge, 1]`; it gets no
     /// gradient.
     pub fn scale(&mut self, value: EdgeValue, factor: &Matrix<D>) -> EdgeValue {
         assert_eq!(factor.shape(), [self.n_edge(), 1], "one factor per edge");
@@ -187,21 +188,21 @@ impl<D: Backend> Message<D> {
         self.push(operation, value.width, tracked, [Some(factor), None])
     }
 
-    /// The vectors of the nodes that the messages come from: rows x, y and z of each node,
-    /// `node` `[3 n_node, width]`, side by side.
+    /// The vectors of the messages' source nodes, concatenated: rows x, y and z of each node,
+    /// `node` `[3 n_node, width]`.
     pub fn vectors_from(&mut self, node: &Matrix<D>) -> EdgeValue {
         assert_eq!(node.n_row(), 3 * self.edges.from.n_segment(), "three rows per node");
         let width = 3 * node.n_column();
         self.push(Operation::From, width, node.is_tracked(), [Some(node), None])
     }
 
-    /// The message of PaiNN (Schütt et al. 2021, arXiv 2102.03150, equations 7 and 8): scalars
-    /// and, beside them, the three components of vectors,
-    /// `[w_1, w_2 u_x + w_3 v_x, w_2 u_y + w_3 v_y, w_2 u_z + w_3 v_z]`.
+    /// The message of PaiNN (Schütt et al. 2021, arXiv 2102.03150, equations 7 and 8): scalars,
+    /// concatenated with the three components of vectors, `[w_1, w_2 u_x + w_3 v_x, w_2 u_y + w_3
+    /// v_y, w_2 u_z + w_3 v_z]`.
     ///
-    /// `value` holds the three parts of w, each of the width of the vectors' components;
-    /// `vector` comes from [`Message::vectors_from`]; `direction` `[n_edge, 3]` holds u and gets no
-    /// gradient. [`Pass::add_received`](crate::Pass::add_received) takes up what the nodes receive.
+    /// `value` holds the three parts of w, each as wide as a vector component; `vector` comes from
+    /// [`Message::vectors_from`]; `direction` `[n_edge, 3]` holds u and gets no gradient.
+    /// [`Pass::add_received`](crate::Pass::add_received) processes the aggregated result.
     pub fn equivariant(
         &mut self,
         value: EdgeValue,
@@ -217,7 +218,7 @@ impl<D: Backend> Message<D> {
         self.push(operation, value.width / 3 * 4, tracked, [Some(direction), None])
     }
 
-    /// Edges of the batch, with padding.
+    /// Number of edges of the batch, including padding.
     #[must_use]
     pub fn n_edge(&self) -> usize {
         self.edges.from.n_item()

@@ -7,34 +7,34 @@ use dfdx::tensor::Cpu;
 use crate::device::Device;
 use crate::{Backend, DeviceBatch, Matrix, NetworkTrainer, ParameterBuilder, Pass};
 
-/// The way from a batch to predictions. It holds handles to parameters, no numbers, and therefore
-/// runs on every device.
+/// The computation from a batch to predictions. It holds parameter handles but no numbers, and
+/// therefore runs on every device.
 pub trait Network: 'static {
-    /// Predictions, one row per graph (`[n_graph, output_width]`), or one row per node where the
-    /// data set is one graph (`[n_node, output_width]`). Padding is computed like everything else.
+    /// Predictions, one row per graph (`[n_graph, output_width]`), or one row per node if the data
+    /// set is a single graph (`[n_node, output_width]`). Padding is computed like everything else.
     ///
     /// Called once per step, and once per batch in evaluation.
     ///
     /// # Errors
-    /// A device that fails, or a field that the model does not name among its needs.
+    /// If the device fails, or a field is not among the model's needs.
     fn forward<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
         batch: &DeviceBatch<D>,
     ) -> Result<Matrix<D>, ModelError>;
 
-    /// Whether it predicts for outputs alone, one row each (`[n_output, output_width]`), on batches of
-    /// nodes: then [`DeviceBatch::output_edges`] says which edges these receive.
+    /// Whether it only predicts outputs, one row each (`[n_output, output_width]`), on batches of
+    /// nodes; [`DeviceBatch::output_edges`] then has their incoming edges.
     fn only_outputs(&self) -> bool {
         false
     }
 }
 
-/// Opens a network for training on the device that `ctx` names. `build` adds its parameters.
+/// Opens a network for training on the device given by `ctx`. `build` adds its parameters.
 ///
 /// # Errors
-/// A device that does not exist or has no such precision, or a loss that does not fit the number of
-/// outputs.
+/// If the device does not exist or does not support the precision, or the loss does not match the
+/// number of outputs.
 pub fn open<N: Network>(
     ctx: &ModelContext,
     needs: BatchFields,
@@ -79,7 +79,7 @@ fn check_loss(ctx: &ModelContext) -> Result<(), ModelError> {
     }
 }
 
-/// Refuses data without node features, for models that start from them. `model` is named in the error.
+/// Rejects data without node features, for models that start from them. The error names `model`.
 pub fn require_node_features(ctx: &ModelContext, model: &str) -> Result<(), ModelError> {
     if ctx.node_feature_width > 0 {
         return Ok(());
@@ -89,7 +89,7 @@ pub fn require_node_features(ctx: &ModelContext, model: &str) -> Result<(), Mode
     )))
 }
 
-/// Refuses data without node classes, for models that embed them. `model` is named in the error.
+/// Rejects data without node classes, for models that embed them. The error names `model`.
 pub fn require_node_classes(ctx: &ModelContext, model: &str) -> Result<(), ModelError> {
     if ctx.n_node_class > 0 {
         return Ok(());

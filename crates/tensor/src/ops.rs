@@ -1,8 +1,8 @@
 //! The operations of a [`Pass`](crate::Pass), one file each, for all devices.
 //!
-//! Every operation computes its result with a kernel of the device and records how its gradient
-//! flows back. Inputs of the wrong shape are a bug of the model and panic; errors are those of the
-//! device.
+//! Every operation computes its result with a device kernel and records how its gradient flows
+//! back. Inputs of the wrong shape are a bug in the model and cause a panic; errors are those of
+//! the device.
 
 #![allow(clippy::missing_panics_doc, reason = "said once for all, above")]
 

@@ -1,4 +1,4 @@
-//! Trainable numbers by name.
+//! Trainable parameters by name.
 
 use std::collections::HashSet;
 
@@ -8,11 +8,11 @@ use rand_chacha::rand_core::Rng;
 
 use crate::{Backend, Matrix};
 
-/// How a parameter starts.
+/// How to initialise a parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Initial {
-    /// Normal with deviation 1 / sqrt(`n_in`), values beyond two deviations drawn again, as Haiku
-    /// does; the loss of variance by the cut is not made up for.
+    /// Normal with standard deviation 1 / sqrt(`n_in`), truncated at two standard deviations by
+    /// redrawing, as in Haiku; the loss of variance is not compensated.
     TruncatedNormal,
     /// Uniform within sqrt(6 / (`n_in` + `n_out`)) (Glorot and Bengio 2010).
     XavierUniform,
@@ -20,30 +20,30 @@ pub enum Initial {
     Zeros,
 }
 
-/// A parameter of one network: a handle, valid for the [`Parameters`] made by the same builder.
+/// A parameter of a network: a handle, valid for the [`Parameters`] created by the same builder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Parameter(usize);
 
-/// Collects the parameters of a network before it is on a device.
+/// Collects the parameters of a network before they are copied to a device.
 ///
-/// Initial values depend on the seed and on the parameter's name alone, not on the order.
+/// Initial values depend only on the seed and on the parameter's name, not on the order.
 #[derive(Debug)]
 pub struct ParameterBuilder {
     seed: u64,
     tensors: Vec<NamedTensor>,
     names: HashSet<String>,
-    /// Parameters that weight decay leaves alone.
+    /// Parameters exempt from weight decay.
     exempt: HashSet<Parameter>,
     n_number: u128,
-    /// Whether parameters are made, or only counted.
+    /// Whether parameters are initialised, or only counted.
     draws: bool,
 }
 
-/// Trainable numbers that a network may have: with gradients and moments they take 4 GiB.
+/// Maximum number of trainable numbers; with gradients and moments they take 4 GiB.
 const MOST_NUMBERS: u128 = 1 << 28;
 
 impl ParameterBuilder {
-    /// No parameters yet.
+    /// A builder without parameters.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let (names, exempt) = (HashSet::new(), HashSet::new());
@@ -79,13 +79,13 @@ impl ParameterBuilder {
         self.push(NamedTensor { name: name.to_owned(), shape: vec![n_out], data })
     }
 
-    /// Leaves a parameter out of weight decay.
+    /// Exempts a parameter from weight decay.
     pub fn exempt_from_decay(&mut self, parameter: Parameter) {
         self.exempt.insert(parameter);
     }
 
-    /// Counts the numbers of a tensor. Once there are too many, nothing more is drawn; `build`
-    /// says so.
+    /// Counts the elements of a tensor. Once there are too many, initialisation stops, and `build`
+    /// reports it.
     fn fits(&mut self, [n_in, n_out]: [usize; 2]) -> bool {
         self.n_number = self.n_number.saturating_add(n_in as u128 * n_out as u128);
         self.draws && self.n_number <= MOST_NUMBERS
@@ -101,11 +101,11 @@ impl ParameterBuilder {
     /// Copies all parameters to a device.
     ///
     /// # Errors
-    /// More parameters than are supported, 2^28; a device without memory.
+    /// If there are more parameters than supported, 2^28, or the device is out of memory.
     pub fn build<D: Backend>(self, device: &D) -> Result<Parameters<D>, ModelError> {
         if self.n_number > MOST_NUMBERS {
             return Err(ModelError::Options(format!(
-                "the model would have {} parameters, but {MOST_NUMBERS} is the most that is \
+                "the model would have {} parameters, but {MOST_NUMBERS} is the maximum \
                  supported; choose smaller widths or fewer layers",
                 self.n_number
             )));
@@ -120,10 +120,10 @@ impl ParameterBuilder {
     }
 }
 
-/// Trainable numbers of a network with so many equal layers, without making it: those of a few layers, and
-/// what each further one adds. `build` is given the number of layers.
+/// Number of trainable numbers of a network with `depth` equal layers, without creating it:
+/// extrapolated from networks with few layers. `build` is given the number of layers.
 pub fn n_parameter(depth: u32, mut build: impl FnMut(u32, &mut ParameterBuilder)) -> u128 {
-    /// The first layer may be another than those after it.
+    /// The first layer may differ from the following ones.
     const FEW: u32 = 2;
     let mut count = |depth| {
         let mut builder = ParameterBuilder { draws: false, ..ParameterBuilder::new(0) };
@@ -150,17 +150,17 @@ struct Entry<D: Backend> {
     name: String,
     shape: Vec<usize>,
     value: Matrix<D>,
-    /// Whether weight decay changes it.
+    /// Whether weight decay applies to it.
     decays: bool,
 }
 
 impl<D: Backend> Parameters<D> {
-    /// Where the parameters lie.
+    /// The device of the parameters.
     pub fn device(&self) -> &D {
         &self.device
     }
 
-    /// A parameter's present value.
+    /// A parameter's current value.
     pub fn get(&self, parameter: Parameter) -> &Matrix<D> {
         &self.entries[parameter.0].value
     }
@@ -171,7 +171,7 @@ impl<D: Backend> Parameters<D> {
         self.entries.iter().map(|entry| entry.shape.iter().product::<usize>()).sum()
     }
 
-    /// Number of parameters, each a matrix or vector.
+    /// Number of parameters, each a matrix or a vector.
     #[must_use]
     pub fn n_parameter(&self) -> usize {
         self.entries.len()
@@ -188,7 +188,7 @@ impl<D: Backend> Parameters<D> {
     }
 
     /// Factor of each parameter in its own gradient, in the order of creation: `weight_decay`, or 0
-    /// where it is exempt.
+    /// if it is exempt.
     pub(crate) fn decay(&self, weight_decay: f64) -> Vec<f32> {
         let of = |entry: &Entry<D>| if entry.decays { weight_decay as f32 } else { 0.0 };
         self.entries.iter().map(of).collect()
@@ -203,7 +203,7 @@ impl<D: Backend> Parameters<D> {
     }
 }
 
-/// A value on the device that gradients are wanted for.
+/// A value on the device with a gradient.
 pub(crate) fn trainable<D: Backend>(
     device: &D,
     data: Vec<f32>,
@@ -231,13 +231,13 @@ fn draw(seed: u64, name: &str, [n_in, n_out]: [usize; 2], initial: Initial) -> V
     }
 }
 
-/// A number in (0, 1), never either end.
+/// A number in the open interval (0, 1).
 fn uniform(rng: &mut impl Rng) -> f64 {
     const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
     ((rng.next_u64() >> 11) as f64 + 0.5) * STEP
 }
 
-/// Box and Muller (1958), drawn again beyond 2.
+/// Box and Muller (1958), redrawn beyond 2.
 fn truncated_normal(rng: &mut impl Rng) -> f64 {
     loop {
         let radius = (-2.0 * uniform(rng).ln()).sqrt();
@@ -275,7 +275,7 @@ mod tests {
     fn truncated_normals_are_cut_at_two_deviations() {
         let values = values(1, "a", Initial::TruncatedNormal);
         assert!(values.iter().all(|v| v.abs() <= 0.2));
-        // A normal distribution cut at 2 has the deviation 0.8796.
+        // A normal distribution truncated at 2 has the standard deviation 0.8796.
         assert!((deviation(&values) - 0.08796).abs() < 5e-4, "{}", deviation(&values));
     }
 

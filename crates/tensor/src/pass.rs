@@ -1,4 +1,4 @@
-//! One forward pass through a network, with the tape that its gradients are computed from.
+//! A forward pass through a network, with the tape for its gradients.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,10 +10,10 @@ use dfdx::prelude::*;
 use crate::matrix::{engine, n_copy};
 use crate::{Backend, Buffer, Dense, Matrix, Parameter, Parameters};
 
-/// A dfdx matrix that carries the tape: what [`Pass::dfdx`] hands to plain dfdx operations.
+/// A dfdx matrix that carries the tape, as passed to plain dfdx operations by [`Pass::dfdx`].
 pub type Traced<D> = Tensor<(usize, usize), f32, D, OwnedTape<f32, D>>;
 
-/// What a loss is multiplied by, one number on the device. Clones share it.
+/// The factor on a loss, a single number on the device. Clones share it.
 pub(crate) struct Scale<D: Backend> {
     pub(crate) number: Rc<RefCell<Buffer<D>>>,
     value: Rc<Cell<f32>>,
@@ -48,27 +48,27 @@ pub(crate) struct TracedLoss<D: Backend> {
     uses_dfdx: bool,
 }
 
-/// One forward pass.
+/// A forward pass.
 ///
-/// Operations are methods (see [`crate::ops`]): they take and give plain matrices, and record on
-/// the tape that the pass owns what backward needs. In evaluation nothing is recorded.
+/// Operations are methods (see [`crate::ops`]): they take and return plain matrices, and record
+/// what backward needs on the tape owned by the pass. In evaluation nothing is recorded.
 pub struct Pass<'p, D: Backend> {
     device: D,
     parameters: &'p Parameters<D>,
     tape: Option<OwnedTape<f32, D>>,
-    /// Whether plain dfdx operations are on the tape.
+    /// Whether there are plain dfdx operations on the tape.
     uses_dfdx: Rc<Cell<bool>>,
     key: u64,
-    /// Matrices that dropout was applied to.
+    /// Number of matrices to which dropout was applied.
     n_dropout: u32,
     precision: Precision,
-    /// [`n_copy`] at the beginning.
+    /// [`n_copy`] at the start.
     n_copy_before: u64,
 }
 
 impl<'p, D: Backend> Pass<'p, D> {
-    /// A pass that uses these parameters. `key` selects the random numbers of dropout, `precision`
-    /// how layers multiply.
+    /// A pass with these parameters. `key` selects the random numbers of dropout, `precision` that
+    /// of products in layers.
     #[must_use]
     pub fn new(parameters: &'p Parameters<D>, mode: Mode, key: u64, precision: Precision) -> Self {
         let tape = (mode == Mode::Training).then(OwnedTape::default);
@@ -78,23 +78,23 @@ impl<'p, D: Backend> Pass<'p, D> {
         Self { device, parameters, tape, uses_dfdx, key, n_dropout: 0, precision, n_copy_before }
     }
 
-    /// The device that everything lies on.
+    /// The device of all data.
     pub fn device(&self) -> &D {
         &self.device
     }
 
-    /// A parameter's present value.
+    /// A parameter's current value.
     pub fn parameter(&self, parameter: Parameter) -> &'p Matrix<D> {
         self.parameters.get(parameter)
     }
 
-    /// Whether gradients will be wanted.
+    /// Whether gradients will be needed.
     #[must_use]
     pub fn is_recording(&self) -> bool {
         self.tape.is_some()
     }
 
-    /// How layers multiply.
+    /// Precision of products in layers.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.precision
@@ -106,7 +106,7 @@ impl<'p, D: Backend> Pass<'p, D> {
         self.key
     }
 
-    /// Numbers the matrices that dropout is applied to, from 0.
+    /// Numbers the matrices to which dropout is applied, from 0.
     pub(crate) fn count_dropout(&mut self) -> u32 {
         self.n_dropout += 1;
         self.n_dropout - 1
@@ -114,9 +114,9 @@ impl<'p, D: Backend> Pass<'p, D> {
 
     /// Applies plain dfdx operations to `x`.
     ///
-    /// The closure gets the tensor with the tape and must give the tape back on its result. Other
+    /// The closure gets the tensor with the tape and must return its result with the tape. Other
     /// matrices come in as `y.tensor().clone()`, on the right-hand side of an operation; they get
-    /// their gradients too. These operations are correct but slow: good for what is small.
+    /// their gradients too. These operations are correct but slow: suitable for small tensors.
     ///
     /// ```
     /// # use batchlab_tensor::{dfdx::prelude::*, Backend, Matrix, Pass};
@@ -131,7 +131,7 @@ impl<'p, D: Backend> Pass<'p, D> {
     /// ```
     ///
     /// # Errors
-    /// A result that is not contiguous.
+    /// If the result is not contiguous.
     pub fn dfdx(
         &mut self,
         x: &Matrix<D>,
@@ -169,7 +169,7 @@ impl<'p, D: Backend> Pass<'p, D> {
         result
     }
 
-    /// The same for two results of one kernel.
+    /// The same for a kernel with two results.
     pub(crate) fn record_pair<F>(
         &mut self,
         results: [Dense<D>; 2],
@@ -188,8 +188,8 @@ impl<'p, D: Backend> Pass<'p, D> {
         [first, second]
     }
 
-    /// Runs `backward` when all users of the results of one kernel have added to their gradients, if
-    /// there are any.
+    /// Runs `backward` once all users of a kernel's results have added to their gradients, if there
+    /// are any.
     fn push<F>(&mut self, results: &[&Matrix<D>], backward: F)
     where
         F: FnOnce(&D) -> Result<(), D::Err> + 'static,
@@ -213,7 +213,7 @@ impl<'p, D: Backend> Pass<'p, D> {
         });
     }
 
-    /// Records where the gradients begin: `backward` is the first that runs.
+    /// Records the start of the gradients: `backward` runs first.
     pub(crate) fn record_loss<F>(&mut self, backward: F)
     where
         F: FnOnce(&D) -> Result<(), D::Err> + 'static,
@@ -224,28 +224,28 @@ impl<'p, D: Backend> Pass<'p, D> {
         }
     }
 
-    /// Ends the pass: the loss with everything that its gradients need.
+    /// Ends the pass; returns the loss with everything that its gradients need.
     pub(crate) fn finish(self) -> Result<Option<TracedLoss<D>>, ModelError> {
         let uses_dfdx = self.uses_dfdx.get();
         let Some(tape) = self.tape else { return Ok(None) };
-        // Stands for the loss on the tape: its gradient begins with `record_loss`.
+        // A placeholder for the loss on the tape: its gradient starts with `record_loss`.
         let loss: Tensor<Rank0, f32, D> = self.device.try_zeros_like(&()).map_err(engine)?;
         Ok(Some(TracedLoss { loss: loss.put_tape(tape), uses_dfdx }))
     }
 
-    /// Whether the same work on other numbers gives what a new pass would give: no random numbers, no
-    /// numbers of the host, and nothing but the kernels of this crate.
+    /// Whether repeating the same work on other numbers is equivalent to a new pass: no random
+    /// numbers, no numbers from the host, and only kernels of this crate.
     pub(crate) fn can_be_repeated(&self) -> bool {
         self.n_dropout == 0 && !self.uses_dfdx.get() && n_copy() == self.n_copy_before
     }
 }
 
-/// Computes the gradients of a loss, times its scale, by all parameters, in their order.
+/// Computes the gradients of a loss, times its scale, with respect to all parameters, in order.
 pub(crate) fn backward<D: Backend>(
     loss: TracedLoss<D>,
     parameters: &Parameters<D>,
 ) -> Result<Vec<Buffer<D>>, ModelError> {
-    // An error in the middle of a pass before may have left some.
+    // An error in the middle of a previous pass may have left some.
     parameters.values().for_each(|parameter| drop(parameter.gradient().take()));
     let mut gradients = loss.loss.try_backward().map_err(engine)?;
     let device = parameters.device();

@@ -1,10 +1,10 @@
-//! Reading a dfdx tensor in place: the only pointer arithmetic on dfdx's memory.
+//! Reads a dfdx tensor in place: the only pointer arithmetic on dfdx's memory.
 //!
-//! dfdx 0.13 hands out single elements (`tensor[[i, j]]`) and copies, but not the whole buffer.
-//! Elements of one tensor lie in one `Vec`. [`slice`] looks up the first element, its neighbour
-//! along each axis and the last element, each bounds-checked by dfdx, and gives out the range
-//! between first and last if it has exactly the length of a contiguous tensor. [`check`] tries
-//! this, and the other facts about dfdx that the crate relies on, before first use.
+//! dfdx 0.13 gives access to single elements (`tensor[[i, j]]`) and copies, but not to the whole
+//! buffer. Elements of a tensor are stored in one `Vec`. [`slice`] looks up the first element, its
+//! neighbour along each axis and the last element, each bounds-checked by dfdx, and returns the
+//! range between first and last if it has exactly the length of a contiguous tensor. [`check`]
+//! tests this, and the other facts about dfdx that the crate relies on, before first use.
 
 #![allow(unsafe_code, reason = "dfdx does not lend its buffers")]
 
@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use dfdx::prelude::*;
 
-/// All elements of a tensor in row-major order; none if it is not laid out so.
+/// All elements of a tensor in row-major order; `None` for any other layout.
 pub(crate) fn slice<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Option<&[f32]> {
     let shape = tensor.shape();
     let n = shape.num_elements();
@@ -41,18 +41,18 @@ pub(crate) fn slice<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Option<&[f3
     if distance(&tensor[index]) != (n - 1) * size_of::<f32>() {
         return None;
     }
-    // SAFETY: first and last element are elements of the one `Vec<f32>` behind the tensor, n - 1
+    // SAFETY: first and last element are elements of the single `Vec<f32>` behind the tensor, n - 1
     // elements apart, so everything between them lies in that `Vec` and is initialised. The `Vec`
-    // lives as long as the borrow of the tensor, and dfdx changes it through `&mut` alone. The pointer comes
-    // from a reference to one element: Tree Borrows accept reading the others through it, Stacked Borrows
-    // would not, and dfdx hands out nothing wider.
+    // lives as long as the borrow of the tensor, and dfdx only changes it through `&mut`. The
+    // pointer comes from a reference to one element: Tree Borrows accept reading the others through
+    // it, Stacked Borrows would not, and dfdx provides nothing wider.
     Some(unsafe { std::slice::from_raw_parts(first, n) })
 }
 
-/// Checks what this crate assumes about dfdx, once per process.
+/// Checks this crate's assumptions about dfdx, once per process.
 ///
 /// # Errors
-/// Which assumption does not hold.
+/// If an assumption does not hold; says which.
 pub(crate) fn check() -> Result<(), &'static str> {
     static RESULT: OnceLock<Result<(), &'static str>> = OnceLock::new();
     *RESULT.get_or_init(try_check)

@@ -5,29 +5,30 @@ use std::rc::Rc;
 use crate::DeviceMemory;
 use crate::backend::ALIGNMENT;
 
-/// For each item its segment, and for each segment its items. [`Pass::gather`](crate::Pass::gather)
-/// goes from segments to items, [`Pass::segment_sum`](crate::Pass::segment_sum) back; each is the
-/// other's gradient, so that neither needs atomic additions.
+/// Maps each item to its segment, and each segment to its items.
+/// [`Pass::gather`](crate::Pass::gather) goes from segments to items,
+/// [`Pass::segment_sum`](crate::Pass::segment_sum) back; each is the other's gradient, so neither
+/// needs atomic additions.
 pub struct Segments<D: DeviceMemory> {
     pub(crate) n_segment: usize,
     pub(crate) n_item: usize,
     /// Segment of each item, `[n_item]`.
     pub(crate) of: D::Words,
-    /// Where each segment's items start in `order`, and the number of items, `[n_segment + 1]`.
+    /// Start of each segment's items in `order`, and the number of items, `[n_segment + 1]`.
     pub(crate) offset: D::Words,
-    /// Items of the longest segment.
+    /// Number of items in the longest segment.
     #[allow(dead_code, reason = "kernels of a GPU ask for it")]
     pub(crate) longest: usize,
-    /// Items, segment by segment, `[n_item]`; none if they lie in this order already.
+    /// Items sorted by segment, `[n_item]`; `None` if they already are.
     pub(crate) order: Option<D::Words>,
 }
 
-/// How the rows of a segment become one.
+/// How to aggregate the rows of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Aggregate {
     /// Their sum.
     Sum,
-    /// Their sum, divided by their number or by 1 if there is none.
+    /// Their sum, divided by their number, or by 1 if there are none.
     Mean,
 }
 
@@ -58,7 +59,7 @@ impl<D: DeviceMemory> Segments<D> {
         offset: &[u32],
         order: Option<&[u32]>,
     ) -> Result<Rc<Self>, D::Err> {
-        // A GPU looks nothing up in bounds. Data sets are checked when they are loaded.
+        // A GPU does not check bounds. Data sets are checked when they are loaded.
         debug_assert_eq!(fault(of, offset, order), None);
         let length = |bounds: &[u32]| bounds[1].saturating_sub(bounds[0]) as usize;
         Ok(Rc::new(Self {
@@ -84,7 +85,7 @@ impl<D: DeviceMemory> Segments<D> {
     }
 }
 
-/// What is wrong with the segments of items, if anything is.
+/// The error in the segments of items, if any.
 fn fault(of: &[u32], offset: &[u32], order: Option<&[u32]>) -> Option<String> {
     let (n_item, n_segment) = (of.len(), offset.len().saturating_sub(1));
     let beyond = |indices: &[u32], n: usize| indices.iter().copied().find(|&i| i as usize >= n);
@@ -100,7 +101,7 @@ fn fault(of: &[u32], offset: &[u32], order: Option<&[u32]>) -> Option<String> {
     (!whole).then(|| format!("offsets from {} to {} for {n_item} items", ends[0], ends[1]))
 }
 
-/// Order and offsets of items by their segment, by counting.
+/// Order and offsets of items by segment (counting sort).
 pub(crate) fn sorted(of: &[u32], n_segment: usize) -> (Vec<u32>, Vec<u32>) {
     let mut offset = vec![0; n_segment + 1];
     for &segment in of {

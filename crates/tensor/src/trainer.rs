@@ -23,25 +23,25 @@ use crate::{
     Adam, Backend, Buffer, DeviceBatch, Matrix, Network, ParameterBuilder, Parameters, Pass,
 };
 
-/// Trains a network on a device: two slots for batches, loss, gradients, Adam with moments of its
-/// own, and state that can be saved.
+/// Trains a network on a device: two batch slots, loss, gradients, Adam with its own moments, and
+/// state that can be saved.
 pub struct NetworkTrainer<N, D: Backend> {
     network: N,
     parameters: Parameters<D>,
-    /// Moments of Adam for each parameter: mean of the gradients, mean of their squares.
+    /// Adam's moments for each parameter: mean of the gradients, mean of their squares.
     moments: Vec<[Buffer<D>; 2]>,
     n_update: u64,
     loss: Loss,
     precision: Precision,
     wanted: Wanted,
     output_width: usize,
-    /// Of each parameter; see [`Adam`].
+    /// For each parameter; see [`Adam`].
     decay: Vec<f32>,
     slots: [Option<Rc<DeviceBatch<D>>>; 2],
     resident: ResidentBatches<D>,
-    /// What the loss is multiplied by in `backward`.
+    /// The factor on the loss in `backward`.
     scale: Scale<D>,
-    /// The last `forward` in training mode, until `backward` uses it.
+    /// The last `forward` in training mode, until consumed by `backward`.
     traced: Option<TracedBatch<D>>,
     gradients: Option<Gradients<D>>,
     recorded: RecordedSteps<D>,
@@ -52,11 +52,11 @@ pub struct NetworkTrainer<N, D: Backend> {
 struct TracedBatch<D: Backend> {
     traced: Traced<D>,
     slot: Slot,
-    /// Held so that the next upload to its slot leaves its memory alone.
+    /// Keeps the next upload to its slot from reusing its memory.
     _batch: Option<Rc<DeviceBatch<D>>>,
 }
 
-/// What `backward` follows.
+/// The origin of a `backward`.
 enum Traced<D: Backend> {
     Tape(TracedLoss<D>),
     Recorded(Rc<RecordedStep<D>>),
@@ -75,7 +75,7 @@ struct Forward<D: Backend> {
 }
 
 impl<N: Network, D: Backend> NetworkTrainer<N, D> {
-    /// A network with fresh parameters, which `build` adds.
+    /// A network with fresh parameters, which are added by `build`.
     pub fn new(
         device: &D,
         ctx: &ModelContext,
@@ -119,11 +119,12 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             .ok_or_else(|| ModelError::Engine("no batch was uploaded to this slot".into()))
     }
 
-    /// Before work on the batch of a slot: the next upload to the other one need not wait for it.
+    /// Called before work on the batch of a slot: the next upload to the other slot need not wait
+    /// for it.
     fn begin_use(&self, slot: Slot) -> Result<(), ModelError> {
         let own = place(slot);
         let Some(batch) = &self.slots[own] else { return Ok(()) };
-        // A batch that is kept may lie in both slots.
+        // A cached batch may be in both slots.
         if let Some(other) = self.slots[1 - own].as_ref().filter(|other| !Rc::ptr_eq(other, batch))
         {
             other.end_use()?;
@@ -140,7 +141,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             check_classes(batch, self.output_width)?;
         }
         let device = self.parameters.device();
-        // The memory of the batch before is used again, unless that is kept.
+        // Reuse the memory of the previous batch, unless it is cached.
         let previous = self.slots[place(slot)].take().and_then(|batch| Rc::try_unwrap(batch).ok());
         Ok(Rc::new(DeviceBatch::upload_ahead(device, previous, batch, &self.wanted)?))
     }
@@ -159,7 +160,8 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         }
     }
 
-    /// How the batch of a slot is trained on. Gradients that wait to be added to are not recorded.
+    /// How to train on the batch of a slot. Nothing is recorded while there are gradients to
+    /// accumulate to.
     fn way(&mut self, slot: Slot, mode: Mode) -> Way<D> {
         let adds = self.gradients.as_ref().is_some_and(|gradients| !gradients.used);
         if mode != Mode::Training || adds {
@@ -182,8 +184,8 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         self.parameters.device().read_loss(loss).map_err(engine)
     }
 
-    /// Records forward and backward, and does neither. Both at once: dfdx writes zeros to memory that it
-    /// hands out, also where the recorded work still needs what lay there.
+    /// Records forward and backward without executing either. Both must be recorded together: dfdx
+    /// zeroes memory that it hands out, even if the recorded work still needs the previous content.
     fn record(
         &mut self,
         slot: Slot,
@@ -203,7 +205,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         Ok(Some(step))
     }
 
-    /// A parameter's name and shape with the numbers of some buffer of its size.
+    /// A parameter's name and shape with the numbers of a buffer of its size.
     fn named(
         &self,
         prefix: &str,
@@ -253,7 +255,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
 
     fn forward(&mut self, slot: Slot, mode: Mode, key: u64) -> Result<LossSum, ModelError> {
         if mode == Mode::Training {
-            // The tape before is freed first, so that its memory can be used again.
+            // Free the previous tape first, so that its memory can be reused.
             self.traced = None;
             self.recording_ns = None;
         }
@@ -313,7 +315,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         let Some(gradients) = self.gradients.as_mut().filter(|gradients| !gradients.used) else {
             return Err(ModelError::Engine("update without backward before it".into()));
         };
-        // What was recorded with the parameters as they were cannot be used with the new ones.
+        // Recordings with the previous parameters cannot be used with the new ones.
         self.traced = None;
         let step = Adam::step(learning_rate, self.n_update + 1);
         let parameters: Vec<_> = self.parameters.values().map(Matrix::tensor).collect();
@@ -425,7 +427,7 @@ fn by_name(state: &TrainerState) -> Result<BTreeMap<&str, &NamedTensor>, ModelEr
     Ok(given)
 }
 
-/// The values of a tensor that must be there in this shape.
+/// The values of a mandatory tensor of this shape.
 fn take<'a>(
     given: &mut BTreeMap<&str, &'a NamedTensor>,
     name: &str,

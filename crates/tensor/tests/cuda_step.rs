@@ -1,8 +1,8 @@
-//! GPU calls of one training step, counted so that they cannot grow unnoticed.
+//! Counts GPU calls of a training step, so that they cannot grow unnoticed.
 
 #![cfg(feature = "cuda-check")]
 
-// A process of its own: what the emulated GPU counts is counted for the whole process.
+// A separate process, as the emulated GPU counts for the whole process.
 #[path = "it/common.rs"]
 mod common;
 
@@ -38,7 +38,7 @@ fn a_step_waits_once_and_copies_once() {
     let (while_training, since_then) = (peak(&mut *trainer), peak(&mut *trainer));
     let resident = 3 * size_of::<f32>() * trainer.n_parameter();
     assert!(since_then >= resident as u64, "parameters and moments stay, {since_then} bytes");
-    // In a network as small as this, the gradients that stay may be all there is at once.
+    // In a network as small as this, the persistent gradients may account for the whole peak.
     assert!(while_training >= since_then, "{while_training} bytes, and {since_then} at rest");
     trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
     let with_tape = peak(&mut *trainer);

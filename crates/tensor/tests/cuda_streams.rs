@@ -1,9 +1,9 @@
-//! Batches arrive by a stream of their own: whatever order the GPU does its work in, as far as events
-//! leave it a choice, results are those of a program that waits after every call.
+//! Batches arrive on a separate stream: whatever order of work the GPU chooses within the
+//! constraints of events, results are those of a program that waits after every call.
 
 #![cfg(feature = "cuda-check")]
 
-// A process of its own: the order in which the emulated GPU works is one for the process.
+// A separate process, as the execution order of the emulated GPU is set for the whole process.
 #[path = "it/common.rs"]
 mod common;
 
@@ -18,7 +18,7 @@ use common::{Operation, PADDING, Probe, collated, collated_of, context, needs};
 
 const ALL: [Streams; 4] = [Streams::Eager, Streams::Lazy, Streams::OthersFirst, Streams::Random];
 
-/// The setting is one for the process, so tests take turns.
+/// The setting is process-wide, so tests take turns.
 fn order(streams: Streams) -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,7 +49,7 @@ fn an_arena_can_be_filled_again_at_once() {
         let mut arena = Arena::default();
         let mut matrices = Vec::new();
         for value in 1..7 {
-            // The fifth needs an arena of its own, while the fourth is still on its way.
+            // The fifth needs its own arena, while the fourth is still being copied.
             let n = if value < 5 { 200 } else { 2000 };
             matrices.push((upload(&gpu, &mut arena, value, n), [f32::from(value)].repeat(n)));
             gpu.begin_use(&arena).expect("the device works");
@@ -77,7 +77,7 @@ fn what_was_never_used_does_not_arrive_in_what_comes_after() {
     }
 }
 
-/// The emulated GPU ends the program where memory goes before the copy to or from it.
+/// The emulated GPU ends the program if memory is freed before the copy to or from it.
 #[test]
 fn an_arena_can_be_dropped_at_any_time() {
     let gpu = gpu();
@@ -114,7 +114,7 @@ fn more_than_was_asked_for_is_refused_and_the_arena_lives_on() {
     assert_eq!(matrix.as_vec(), [3.0; 200]);
 }
 
-/// The batch of some graphs, with distances of its own.
+/// A batch of some graphs, with its own distances.
 struct Batch {
     buffer: BatchBuffer,
     distance: Vec<f32>,
@@ -128,14 +128,14 @@ impl Batch {
     }
 }
 
-/// A trainer and all its results. It `waits` after every call, and with batches until the tape is
-/// used up, where nothing is to be done at once.
+/// A trainer and all its results. With `waits` it synchronises after every call, and delays batches
+/// until the tape is consumed, so that nothing overlaps.
 struct Diary<'a> {
     trainer: Box<dyn Trainer>,
     waits: bool,
     later: Option<(Slot, &'a Batch)>,
     said: Vec<u64>,
-    /// Steps that were recorded.
+    /// Number of recorded steps.
     n_recorded: u64,
 }
 
@@ -208,15 +208,15 @@ impl<'a> Diary<'a> {
     }
 }
 
-/// Training with uploads at every moment, evaluation in between, batches that are refused, and
-/// batches that are replaced while they are used or before.
+/// Training with uploads at every moment, evaluation in between, rejected batches, and batches that
+/// are replaced during or before their use.
 fn training(waits: bool) -> Vec<u64> {
     use Slot::{A, B};
     // Of the same size, but with other indices.
     let [one, two] = [(&[0, 2], 1.0), (&[2, 0], 0.7)].map(|(of, factor)| Batch::new(of, factor));
     let larger = Batch::new(&[0, 1, 2], 0.8);
     let mut diary = Diary::open(waits);
-    // The next batch arrives while the gradients of this one are computed.
+    // The next batch arrives while the gradients of this one are being computed.
     for (slot, next, batch) in [(A, B, &two), (B, A, &one), (A, B, &two)] {
         if diary.said.is_empty() {
             diary.upload(slot, &one);
@@ -226,26 +226,26 @@ fn training(waits: bool) -> Vec<u64> {
         diary.upload(next, batch);
         diary.update();
     }
-    // Into the same slot, by itself and by a larger batch.
+    // Into the same slot, alone and after a larger batch.
     for batch in [&one, &larger, &two] {
         diary.forward(B);
         diary.backward();
         diary.upload(B, batch);
         diary.update();
     }
-    // Between forward and backward: the tape holds on to the batch before.
+    // Between forward and backward: the tape keeps the previous batch alive.
     diary.forward(B);
     diary.upload_early(B, &one);
     diary.backward();
     diary.update();
-    // Evaluation between forward and backward, then a batch in the place of the one just used.
+    // Evaluation between forward and backward, then a batch that replaces the one just used.
     diary.forward(B);
     diary.upload(A, &larger);
     diary.predict(A);
     diary.backward();
     diary.upload(B, &two);
     diary.update();
-    // A batch that is never used, and one that is refused.
+    // A batch that is never used, and one that is rejected.
     diary.upload(A, &one);
     diary.upload(A, &two);
     let refused = collated();
@@ -275,7 +275,7 @@ fn training_is_the_same_whenever_the_gpu_does_its_work() {
     }
 }
 
-/// Work that was put off is still to do when the trainer goes.
+/// Deferred work remains when the trainer is dropped.
 #[test]
 fn a_trainer_can_be_dropped_in_the_middle_of_a_step() {
     let [one, two] = [1.0, 0.7].map(|factor| Batch::new(&[0, 2], factor));
@@ -301,8 +301,9 @@ fn a_trainer_can_be_dropped_in_the_middle_of_a_step() {
     }
 }
 
-/// Steps on batches of two layouts, and everything that may come between two of them. Says also how many
-/// kernels and recordings were started in the last steps, and how many steps were recorded before.
+/// Steps on batches of two layouts, and everything that may come between two of them. Also returns
+/// how many kernels and recordings were launched in the last steps, and how many steps were
+/// recorded before.
 fn steps(operation: Operation) -> (Vec<u64>, [u64; 3]) {
     use Slot::{A, B};
     let [one, two] = [(&[0, 2], 1.0), (&[2, 0], 0.7)].map(|(of, factor)| Batch::new(of, factor));
@@ -325,24 +326,24 @@ fn steps(operation: Operation) -> (Vec<u64>, [u64; 3]) {
     step(&mut diary, A, &larger, 1.0);
     step(&mut diary, A, &one, 1.0);
     pairs(&mut diary);
-    // Another batch comes to the slot while the gradients of this one are still to be computed.
+    // Another batch arrives in the slot while the gradients of this one are yet to be computed.
     diary.forward(A);
     diary.upload(A, &two);
     diary.backward();
     diary.update();
-    // Gradients of two batches are added up; the second may have been recorded.
+    // Accumulates gradients of two batches; the second may have been recorded.
     diary.forward(A);
     diary.backward();
     diary.forward(B);
     diary.backward();
     diary.update();
-    // A forward pass whose gradients nobody wants, and one with evaluation before its gradients.
+    // A forward pass without backward, and one with evaluation before its gradients.
     diary.forward(B);
     diary.forward(B);
     diary.predict(A);
     diary.backward();
     diary.update();
-    // Parameters that lie elsewhere.
+    // Parameters at other addresses.
     let state = diary.trainer.state().expect("the device works");
     diary.trainer.restore(&state).expect("its own state");
     pairs(&mut diary);
@@ -396,7 +397,7 @@ fn recorded_steps_give_the_same_bits() {
 
 #[test]
 fn what_cannot_be_repeated_is_not_recorded() {
-    // Dropout draws other numbers in every step; the largest values are computed from the host's.
+    // Dropout draws different numbers in every step; maxima are computed from numbers of the host.
     for operation in [Operation::Dropout, Operation::SegmentMax] {
         let _turn = order(Streams::Random);
         let expected = steps(operation).0;

@@ -1,5 +1,5 @@
-//! Memory that a thread frees is used again, and is in large pages. A program of its own: threads that exist before the call
-//! keep their heaps.
+//! Memory freed by a thread is reused, and is in huge pages. A separate program, since threads that
+//! exist before the call keep their heaps.
 
 fn main() {
     batchlab_tensor::keep_freed();
@@ -17,7 +17,7 @@ fn main() {
     }
 }
 
-/// Those of memory that lies where the heap has just grown, if the system has large ones.
+/// Whether memory where the heap has just grown is in huge pages, if the system has them.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[allow(clippy::print_stderr, reason = "says that nothing was tried")]
 fn are_pages_large() {
@@ -42,13 +42,13 @@ fn are_pages_large() {
     assert!(std::hint::black_box(values).iter().all(|&value| value == 1));
 }
 
-/// More than a heap that glibc gives to a thread.
+/// Allocates more than a heap that glibc gives to a thread.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn allocate() {
     std::hint::black_box(vec![1.0_f32; 25 << 20]);
 }
 
-/// Those of this process, without reading from disk.
+/// Minor page faults of this process, without disk reads.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn page_faults() -> u64 {
     let text = std::fs::read_to_string("/proc/self/stat").expect("Linux has it");

@@ -1,4 +1,4 @@
-//! Data for a trained model: like those of its training, as far as nothing else is given.
+//! Data for a trained model: like its training data, except for what is given.
 
 use std::path::{Path, PathBuf};
 
@@ -11,18 +11,18 @@ use serde_json::Value;
 use super::{Configuration, DEFAULTS, chosen, divide, is_configuration, of_dataset, prefixed};
 use crate::exit::Usage;
 
-/// A data set that is like the one of a trained model.
+/// A data set that resembles the training data of a model.
 pub(crate) struct DataLike {
-    /// As it was given.
+    /// The name as given.
     pub(crate) name: String,
-    /// The configuration that names it; empty without one.
+    /// The configuration file that names it; empty without one.
     pub(crate) path: PathBuf,
     pub(crate) dataset: Box<dyn Dataset>,
 }
 
 impl Configuration {
-    /// The data set for a model that was trained on another one: every key that is not given is as in
-    /// training, except those that say which data are read. `None` if nothing is given.
+    /// The data set for a model trained on another one: every key that is not given is as in
+    /// training, except keys that select which data to read. `None` if nothing is given.
     pub(crate) fn like(&self, trained: &dyn Dataset) -> Result<Option<DataLike>> {
         let (mut names, mut changes) = divide(&self.inputs);
         names.extend(self.dataset.clone());
@@ -53,7 +53,7 @@ impl Configuration {
             |key: &str| key.starts_with("dataset.") || ["dataset", "datasets"].contains(&key);
         if let Some(other) = keys.iter().find(|key| !is_of_data(key)) {
             bail!(Usage(format!(
-                "\"{other}\" is no key of data set \"{kind}\"; for a trained model only the data can be changed, \
+                "\"{other}\" is not a key of data set \"{kind}\"; for a trained model only the data can be changed, \
                  besides --batcher, --subset and --device"
             )));
         }
@@ -63,7 +63,7 @@ impl Configuration {
         let like = inherited(trained, is_other_source);
         let is_another = kind != trained.typetag_name() && !keys.contains(&"dataset.target");
         let datasets = study.datasets_like(&like).map_err(|error| {
-            let note = "what is not given is as in training, the target too";
+            let note = "keys that are not given are as in training, including the target";
             if is_another { error.help(note) } else { error }
         });
         let mut datasets = datasets?;
@@ -77,13 +77,14 @@ impl Configuration {
     }
 }
 
-/// The keys of training; for data from elsewhere without those that say which data are read.
+/// The keys used in training; for data from another source without those that select which data to
+/// read.
 pub(super) fn inherited(trained: &dyn Dataset, is_other_source: bool) -> toml::Table {
     let mut table = serde_json::to_value(trained).unwrap_or_default();
     if let Value::Object(table) = &mut table {
         let is_source = |key: &str| trained.source_keys().contains(&key);
         table.retain(|key, value| !(value.is_null() || is_other_source && is_source(key)));
     }
-    // It came from TOML.
+    // It was parsed from TOML.
     toml::Table::try_from(table).unwrap_or_default()
 }

@@ -15,14 +15,15 @@ use crate::configuration::Configuration;
 use crate::exit::Usage;
 use crate::output::Out;
 
-/// Read data sets now and keep them in a form that loads quickly.
+/// Read data sets now and cache them in a form that loads quickly.
 ///
-/// Names of data sets, data files and configurations are taken, several of each.
+/// Accepts any number of data set names, data files and configurations.
 ///
-/// Data that take long to read are kept on first use anyway; this does it ahead of time. A kept
-/// file is used only while the program, the description and the sources are the same: a file by the
-/// SHA-256 of its content, a folder by names, lengths, times and (on Unix) inodes of everything in it.
-/// `BATCHLAB_CACHE` names the folder, or says `off`; by default it is in the user's cache folder.
+/// Data that are slow to read are cached on first use anyway; this does it ahead of time. A cached
+/// file is used only while the program, the description and the sources are unchanged: a file is
+/// checked by the SHA-256 of its content, a directory by names, lengths, times and (on Unix) inodes
+/// of everything in it. `BATCHLAB_CACHE` names the cache directory, or is `off`; the default is in
+/// the user's cache directory.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -37,7 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     if cache.folder().is_none() {
         bail!(Usage(format!("there is no cache folder; set {VARIABLE} to one")));
     }
-    // The files may have been written just now, by the command before.
+    // The files may have just been written by the previous command.
     std::thread::sleep(2 * CLOCK_STEP);
     let mut all = Vec::new();
     let mut out = Out;

@@ -1,4 +1,4 @@
-//! `batchlab data fetch`: public data from their sources.
+//! `batchlab data fetch`: downloads public data.
 
 mod known;
 
@@ -16,20 +16,22 @@ use crate::progress::{Unit, to_standard_error};
 pub(super) use known::remedy;
 use known::{AFLOW, QM9, QM9_FILES};
 
-/// Fetch a public data set: qm9 (86 MB from figshare) or aflow (entries from AFLOW's search interface).
+/// Download a public data set: qm9 (86 MB from figshare) or aflow (entries from AFLOW's search
+/// interface).
 ///
-/// Files are checked against pinned lengths and hashes; an interrupted fetch continues where it stopped.
+/// Files are checked against pinned lengths and hashes; an interrupted download resumes where it
+/// stopped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// `qm9` or `aflow`.
     name: String,
-    /// Folder into which `qm9/` or `aflow/` is put.
+    /// Directory in which to create `qm9/` or `aflow/`.
     #[arg(long, value_name = "DIR", default_value = "data")]
     to: PathBuf,
-    /// Fetch nothing: report which files are there, and which to put where.
+    /// Download nothing: report which files exist, and where to put the others.
     #[arg(long)]
     offline: bool,
-    /// Another address to try first: for qm9 a folder that holds the files under their names, for
+    /// Another address to try first: for qm9 a directory with the files under their names, for
     /// aflow the search interface.
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
@@ -39,7 +41,7 @@ pub(crate) struct Arguments {
     /// For aflow: entries per page [default: 1000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     page_size: Option<u32>,
-    /// For aflow: the largest number of pages [default: 10000].
+    /// For aflow: maximum number of pages [default: 10000].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_page: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! Data sets named on the command line: configurations, names with their defaults, data files.
+//! Data sets named on the command line: configurations, names with defaults, data files.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::progress::{Unit, to_standard_error};
 
 pub(crate) struct Source {
     pub(crate) name: String,
-    /// The file in whose folder relative paths are looked for.
+    /// The file relative to which paths are resolved.
     pub(crate) path: PathBuf,
     pub(crate) dataset: Box<dyn Dataset>,
 }

@@ -1,4 +1,4 @@
-//! `batchlab data stats`: numbers and sizes of graphs, and their targets.
+//! `batchlab data stats`: counts, sizes and targets of graphs.
 
 mod json;
 mod picture;
@@ -19,20 +19,20 @@ use crate::output::print;
 use crate::say::say;
 use summary::DatasetSummary;
 
-/// Count graphs, nodes and edges, and show how sizes and targets are distributed.
+/// Count graphs, nodes and edges, and show the distributions of sizes and targets.
 ///
-/// Names of data sets, data files and configurations are taken, several of each.
+/// Accepts any number of data set names, data files and configurations.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
-    /// Print JSON, histograms included.
+    /// Print JSON, including histograms.
     #[arg(long)]
     json: bool,
     /// Draw the histograms into this file.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Draw the histograms into this file, in twice the resolution of the SVG.
+    /// Draw the histograms into this file, at twice the resolution of the SVG.
     #[arg(long, value_name = "FILE")]
     png: Option<PathBuf>,
     #[command(flatten)]

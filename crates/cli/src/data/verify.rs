@@ -1,4 +1,4 @@
-//! `batchlab data verify`: compares files with their checksums.
+//! `batchlab data verify`: checks files against their checksums.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use super::fetch::remedy;
 use crate::exit::{DATA, Usage};
 use crate::output::Out;
 
-/// Check files against the `SHA256SUMS` beside them, and files whose hashes are known against those.
+/// Check files against the `SHA256SUMS` beside them, and files with pinned hashes against those.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Folders, with the folders inside; `data` by default.
+    /// Directories to search recursively; `data` by default.
     folders: Vec<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Depth of nested folders that are searched.
+/// Maximum depth of the recursive search.
 const MAX_DEPTH: usize = 4;
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { DATA.into() })
 }
 
-/// Folders with a list of hashes, links not followed.
+/// Directories with a list of hashes. Links are not followed.
 fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
     if folder.join(SUMS).is_file() {
         found.push(folder.to_owned());

@@ -1,4 +1,5 @@
-//! `batchlab evaluate --grid`: one trained model in batches of many kinds, accuracy against time.
+//! `batchlab evaluate --grid`: evaluates one trained model with many batchers, accuracy against
+//! time.
 
 use std::fmt::Write;
 
@@ -12,14 +13,14 @@ mod picture;
 
 pub(super) use picture::picture;
 
-/// An option of the batcher, and its values.
+/// An option of the batcher, with its values.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Values {
     key: String,
     values: Vec<String>,
 }
 
-/// `k=16,32`; a comma within brackets or quotes divides nothing.
+/// Parses `k=16,32`; a comma within brackets or quotes does not separate values.
 pub(super) fn values(text: &str) -> Result<Values, String> {
     let example = "give an option of the batcher with its values, such as k=16,32";
     let (key, list) = text.split_once('=').ok_or_else(|| format!("{text:?}: {example}"))?;
@@ -46,7 +47,7 @@ pub(super) fn values(text: &str) -> Result<Values, String> {
     Ok(Values { key: key.trim().to_owned(), values })
 }
 
-/// Every combination of the values: how it is called, and the batcher's table with them.
+/// The label and the batcher table of every combination of the values.
 pub(super) fn combinations(
     batcher: Option<&str>,
     grid: &[Values],
@@ -68,7 +69,7 @@ pub(super) fn combinations(
             .flat_map(|(name, table)| {
                 values.iter().map(move |value| {
                     let name = format!("{name} {key}={value}").trim().to_owned();
-                    // A word is text, as elsewhere on the command line.
+                    // A bare word is a string, as elsewhere on the command line.
                     let is_toml = toml::from_str::<toml::Table>(&format!("x = {value}")).is_ok();
                     let value = if is_toml { value.clone() } else { format!("\"{value}\"") };
                     (name, format!("{table}, {key} = {value}"))
@@ -82,11 +83,12 @@ pub(super) fn combinations(
 /// One combination, evaluated several times.
 pub(crate) struct Entry {
     pub(crate) name: String,
-    /// The last of them; predictions do not differ.
+    /// The last evaluation; predictions do not vary.
     pub(crate) evaluation: ModelEvaluation,
-    /// Seconds of everything, preparation of the batcher included, of each time.
+    /// Total seconds of each repeat, including preparation by the batcher.
     pub(crate) seconds: Vec<f64>,
-    /// Of these the predictions, copies to the device included: what is left where batches are kept.
+    /// Seconds of prediction in each repeat, including copies to the device: what remains if
+    /// batches are cached.
     pub(crate) predicting: Vec<f64>,
 }
 
@@ -105,14 +107,14 @@ impl Entry {
         batchlab_stats::median(&self.seconds).unwrap_or(f64::NAN)
     }
 
-    /// What is to be great: the accuracy, or the negative error.
+    /// The quantity to maximise: accuracy, or negative error.
     pub(crate) fn quality(&self) -> Option<f64> {
         let record = self.evaluation.record.as_ref()?;
         record.accuracy.or(record.rmse.map(|rmse| -rmse))
     }
 }
 
-/// Those than which no other is both as good and faster, or as fast and better.
+/// The Pareto frontier of quality and time.
 fn frontier(entries: &[Entry]) -> Vec<bool> {
     let point = |entry: &Entry| Some((entry.seconds(), entry.quality()?));
     let points: Vec<Option<(f64, f64)>> = entries.iter().map(point).collect();
@@ -152,8 +154,8 @@ pub(super) fn as_text(what: &str, entries: &[Entry]) -> String {
             entry.evaluation.n_batch,
         );
     }
-    text + "* no other is both as good and faster; times are medians; the first includes the \
-            batcher's preparation, the second only what is left where batches are kept\n"
+    text + "* Pareto-optimal: no other is both as good and faster; times are medians; the first includes \
+            the batcher's preparation, the second only what remains if batches are cached\n"
 }
 
 pub(super) fn as_json(entries: &[Entry]) -> Vec<Value> {

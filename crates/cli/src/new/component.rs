@@ -13,9 +13,9 @@ pub(super) struct Component {
     templates: Templates,
 }
 
-/// Texts in which the names are filled in.
+/// Text templates to be filled with names.
 struct Templates {
-    /// Manifest in the tree, and of a crate of its own.
+    /// Manifest in the source tree, and of a separate crate.
     manifest: [&'static str; 2],
     /// Path within the crate, and text.
     sources: &'static [(&'static str, &'static str)],
@@ -53,23 +53,23 @@ impl Component {
         Self { kind: Kind::Model, name, templates: MODEL }
     }
 
-    /// The package, for example `batcher-best-fit`.
+    /// The package name, for example `batcher-best-fit`.
     pub(super) fn package(&self) -> String {
         format!("{}-{}", self.kind, self.name)
     }
 
-    /// The crate in Rust, for example `batcher_best_fit`.
+    /// The library name, for example `batcher_best_fit`.
     pub(super) fn library(&self) -> String {
         self.package().replace('-', "_")
     }
 
-    /// Its folder in the tree, for example `plugins/batchers/best-fit`.
+    /// Its directory in the source tree, for example `plugins/batchers/best-fit`.
     pub(super) fn folder(&self) -> String {
         format!("plugins/{}s/{}", self.kind, self.name)
     }
 
-    /// A template with these names. Types end in `Batcher`, `Grouping`, `Model` or `Network`, so
-    /// that no name collides with an import or a keyword.
+    /// Fills a template with these names. Types end in `Batcher`, `Grouping`, `Model` or `Network`,
+    /// so that no name collides with an import or a keyword.
     pub(super) fn fill_in(&self, template: &str) -> String {
         template
             .replace("@KIND@", self.kind.key())
@@ -87,7 +87,7 @@ impl Component {
         self.fill_in(self.templates.manifest[1])
     }
 
-    /// The plugin's own files, the same in the tree and outside.
+    /// The plugin's own files, the same inside and outside the source tree.
     pub(super) fn source_files(&self, folder: &Path) -> Vec<NewFile> {
         let file = |(path, template): &(&str, &str)| {
             NewFile::new(folder.join(path), self.fill_in(template))
@@ -95,7 +95,7 @@ impl Component {
         self.templates.sources.iter().map(file).collect()
     }
 
-    /// The command line that tries the component, behind `batchlab`. `configs` is the folder of the
+    /// The arguments to `batchlab` that try out the component. `configs` is the directory of the
     /// examples.
     pub(super) fn trial(&self, configs: &str) -> Option<String> {
         (self.kind == Kind::Model)

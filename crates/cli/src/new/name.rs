@@ -1,8 +1,8 @@
-//! The name of a new component and what is derived from it.
+//! The name of a new component, and names derived from it.
 
 use std::fmt;
 
-/// Longer names would be hard to read in figures, and would break lines of the templates.
+/// Longer names would be hard to read in figures, and would overflow lines of the templates.
 const MAX_LENGTH: usize = 24;
 
 /// A name in kebab-case, for example `best-fit`.
@@ -36,7 +36,7 @@ impl Name {
         &self.0
     }
 
-    /// The start of type names, for example `BestFit`.
+    /// The prefix of type names, for example `BestFit`.
     pub(super) fn camel(&self) -> String {
         let capital = |word: &str| {
             let (first, rest) = word.split_at(1);

@@ -1,4 +1,4 @@
-//! A plugin in its own crate, with a binary that has all built-in components and the new one.
+//! A plugin in a separate crate, with a binary that has all built-in components and the new one.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ pub(super) fn plan(parent: &Path, source: &Path, component: &Component) -> Resul
         ),
     ];
     files.extend(component.source_files(&folder));
-    // The versions with which batchlab itself was tested.
+    // Use the versions with which batchlab itself was tested.
     if let Ok(lock) = std::fs::read_to_string(source.join("Cargo.lock")) {
         files.push(NewFile::new(folder.join("Cargo.lock"), lock));
     }
@@ -51,7 +51,7 @@ fn quoted(path: &Path) -> String {
     toml::Value::String(path.display().to_string()).to_string()
 }
 
-/// The profile of releases, as in the tree. The profiles stand at the end of a manifest.
+/// The release profile, as in the source tree. Profiles come last in the manifest.
 fn profiles(manifest: &str) -> String {
     let all = manifest.find("\n[profile.").map_or("", |at| &manifest[at + 1..]);
     let end = all.find("\n[profile.profiling]").map_or(all.len(), |at| at + 1);

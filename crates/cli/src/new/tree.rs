@@ -1,4 +1,4 @@
-//! A plugin inside the source tree: its folder, and one line in each of three lists.
+//! A plugin inside the source tree: its directory, and a line in each of three lists.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::component::Component;
 use super::{NewFile, check_free, read, steps};
 use crate::exit::Usage;
 
-/// The root of the source tree of batchlab around a folder.
+/// The root of the batchlab source tree that contains a directory.
 pub(super) fn find_root(folder: &Path) -> Option<PathBuf> {
     let is_root = |folder: &&Path| {
         folder.join("Cargo.toml").is_file()
@@ -36,10 +36,10 @@ pub(super) fn plan(root: &Path, component: &Component) -> Result<Vec<NewFile>> {
     Ok(files)
 }
 
-/// Starts of the lines that list plugins.
+/// Prefixes of the lines that list plugins.
 type Places = [&'static str; 4];
 
-/// For each list its file, the new line, and how its other lines start.
+/// For each list: its file, the new line, and the prefixes of its lines.
 fn entries(component: &Component) -> [(&'static str, String, Places); 3] {
     let manifest = ["batcher-", "dataset-", "model-", "sink-"];
     let source = ["use batcher_", "use dataset_", "use model_", "use sink_"];
@@ -52,8 +52,8 @@ fn entries(component: &Component) -> [(&'static str, String, Places); 3] {
     ]
 }
 
-/// Inserts a line into the list of lines that start like its `places`, which is sorted by name.
-/// `None`: there is no such list.
+/// Inserts a line into the list whose lines start with one of the `places`, sorted by name. `None`
+/// if there is no such list.
 fn insert(text: &str, line: &str, places: Places) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
     let listed = |line: &&str| places.iter().any(|start| line.starts_with(start));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Plan;
 use crate::output::json;
 
-/// Raised when a field changes its meaning or goes away.
+/// Incremented when a field changes its meaning or is removed.
 const SCHEMA_VERSION: u32 = 1;
 
 pub(super) fn print(plans: &[Plan], engine: Option<Engine>) -> Result<String> {

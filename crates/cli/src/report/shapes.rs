@@ -1,4 +1,4 @@
-//! When strategies meet new padded shapes in a training that is longer than that of their runs.
+//! Plans when strategies meet new padded shapes in a training longer than their runs.
 
 use std::cell::RefCell;
 use std::collections::hash_map::Entry;
@@ -16,15 +16,15 @@ use serde_json::Value;
 use crate::plan::training_view;
 use crate::say::say;
 
-/// Steps that are planned; beyond, shapes are extrapolated.
+/// Range of the number of steps to plan; beyond it, shapes are extrapolated.
 const N_STEP: std::ops::RangeInclusive<u64> = 100_000..=1_000_000;
 
-/// Plans the batches of runs on, from their configurations and data.
+/// Plans further batches of runs, from their configurations and data.
 pub(super) struct Planner {
     n_step: u64,
-    /// The training subsets so far, by data, split and seed.
+    /// Cached training subsets, by data, split and seed.
     views: RefCell<HashMap<String, View>>,
-    /// Why runs could not be planned, and how many of them.
+    /// Reasons why runs could not be planned, with the number of runs.
     failed: RefCell<BTreeMap<String, usize>>,
 }
 

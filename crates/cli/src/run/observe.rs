@@ -63,7 +63,7 @@ pub(super) struct Lines {
     last: Cell<Instant>,
 }
 
-/// Least time between two lines.
+/// Minimum time between two lines.
 pub(crate) const PAUSE: Duration = Duration::from_secs(10);
 
 impl Lines {

@@ -140,7 +140,8 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
     text
 }
 
-/// The evaluations of each subset in the batches of all evaluations, not those of the strategy itself.
+/// The evaluations of each subset with the evaluation batcher, not those with the training
+/// strategy.
 fn by_subset(run: &FinishedRun) -> [(&'static str, Vec<&EvalRecord>); 3] {
     let RunSummary { run: row, evals, .. } = &run.summary;
     let is_of_all = |eval: &&EvalRecord| {
@@ -173,7 +174,7 @@ fn errors(first: &EvalRecord, last: &EvalRecord, unit: Option<&str>) -> String {
     format!("accuracy {:.2} % -> {:.2} %", share(first), share(last))
 }
 
-/// Of an evaluation that is the only one, after how many steps it was.
+/// States the step of an evaluation that is the only one.
 fn when(first: &EvalRecord, last: &EvalRecord) -> String {
     match (first.step == last.step, last.step) {
         (false, _) => String::new(),

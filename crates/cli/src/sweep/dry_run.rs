@@ -1,4 +1,4 @@
-//! How long a study will take.
+//! Estimates how long a study will take.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::data::bytes;
 use crate::output::json;
 use crate::trained::LoadingNotes;
 
-/// What the sweep itself would be asked for.
+/// The options of the sweep itself.
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
     pub(super) retry: bool,
@@ -45,7 +45,7 @@ pub(super) fn run(
     Ok(planned.table())
 }
 
-/// The cells of a study, and what each takes that is not done.
+/// The cells of a study, with the estimated time of those that remain.
 struct Planned<'a> {
     study: &'a Study,
     cells: &'a [Option<CellEstimate>],
@@ -58,7 +58,7 @@ impl Planned<'_> {
     }
 
     fn seconds(&self) -> f64 {
-        // The sum of nothing is -0.
+        // The sum of an empty iterator is -0.
         self.waiting().map(|cell| cell.seconds).fold(0.0, |sum, seconds| sum + seconds)
     }
 
@@ -165,7 +165,7 @@ impl Planned<'_> {
     }
 }
 
-/// Every reason for which something cannot run, with the cells and batchers that it concerns.
+/// All reasons why something cannot run, with the cells and batchers affected.
 fn problems<'a>(
     titles: &[String],
     cells: &'a [Option<CellEstimate>],

@@ -1,16 +1,17 @@
-//! A process for each cell: what is peculiar to a process (where its memory lies, on which processors its threads
-//! run) is then part of what cells differ by, and not the same for all of them.
+//! Uses a new process for each cell, so that per-process effects (memory layout, processors on
+//! which threads run) contribute to the variation between cells, instead of being the same for all
+//! of them.
 
 use std::time::{Duration, SystemTime};
 
-/// Cells that earlier processes of this sweep have done.
+/// Number of cells done by earlier processes of this sweep.
 const N_DONE: &str = "BATCHLAB_SWEEP_DONE";
-/// When the first one began, in nanoseconds since 1970.
+/// Start of the first process, in nanoseconds since 1970.
 const STARTED: &str = "BATCHLAB_SWEEP_STARTED";
-/// Warnings that they have given, a list in JSON.
+/// Warnings already given by earlier processes, as a JSON list.
 const WARNED: &str = "BATCHLAB_SWEEP_WARNED";
 
-/// The earlier processes of a sweep.
+/// State handed over by the earlier processes of a sweep.
 pub(super) struct Earlier {
     pub(super) n_done: usize,
     pub(super) warned: Vec<String>,
@@ -30,12 +31,13 @@ impl Earlier {
         }
     }
 
-    /// Since the first of them began.
+    /// Time since the first of them started.
     pub(super) fn elapsed(&self) -> Duration {
         now().saturating_sub(self.started)
     }
 
-    /// Goes on in a new process, which has the number of this one. It returns where that is not possible.
+    /// Replaces this process with a new one that keeps its process ID. Returns if that is not
+    /// possible.
     pub(super) fn go_on(&self, n_done: usize, warned: &[String]) {
         #[cfg(unix)]
         if let Ok(program) = std::env::current_exe() {

@@ -19,7 +19,7 @@ use crate::progress::{Bar as Loading, Notes, styled};
 use crate::run::observe::PAUSE;
 use crate::say::say;
 
-/// What was said before training, each once: the runs of a sweep repeat it.
+/// Warnings given before training, each once: the runs of a sweep repeat them.
 pub(super) type Warnings = Rc<RefCell<Vec<String>>>;
 
 /// Whether a warning is new.
@@ -174,7 +174,7 @@ fn look_of(look: &Look, batchers: &[&str]) -> String {
     if best.len() == 1 { found } else { format!("{found}, to ±{}", percent(look.half_width)) }
 }
 
-/// Two digits.
+/// Formats with two digits.
 pub(super) fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     if percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
@@ -196,7 +196,7 @@ fn begins(n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) -> String {
     )
 }
 
-/// One line per run, the fastest first.
+/// One line per run, fastest first.
 pub(crate) fn ended(done: &DoneCell) -> String {
     let mut runs: Vec<_> = done.runs.iter().collect();
     let speed = |run: &DoneRun| run.outputs_per_second.unwrap_or(0.0);
@@ -239,7 +239,7 @@ pub(crate) fn took(done: &DoneCell) -> String {
     duration(seconds.unwrap_or_default())
 }
 
-/// As [`duration`], of a forecast, which may be longer than any clock runs.
+/// Like [`duration`], for forecasts, which may exceed the range of `Duration`.
 pub(crate) fn seconds(seconds: f64) -> String {
     match Duration::try_from_secs_f64(seconds.ceil()) {
         Ok(time) => duration(time),

@@ -1,8 +1,8 @@
-//! A sweep in a process of its own, which is begun anew when it dies or loses its device.
+//! Runs a sweep in a child process, which is restarted when it dies or loses its device.
 //!
-//! An error of a kernel ends a GPU's context: every later call of the process fails, also those that give
-//! memory back, and the process may be aborted. The cell that it was training is recorded as failed, and a
-//! new process goes on with the others.
+//! A kernel error destroys a GPU context: every later call of the process fails, even calls that
+//! free memory, and the process may be aborted. The cell being trained is recorded as failed, and a
+//! new process continues with the others.
 
 use std::io::Read;
 use std::process::{ChildStdin, Command, ExitCode, ExitStatus, Stdio};
@@ -16,17 +16,18 @@ use batchlab_study::cells::Cells;
 use crate::exit::DEVICE_LOST;
 use crate::say::say;
 
-/// Set for the process that trains: when the sweep began.
+/// Set for the training process: the start time of the sweep.
 const CHILD: &str = "BATCHLAB_SWEEP_SINCE";
-/// A Ctrl-C reaches both processes. The one that trains must not take the end of the other for a second.
+/// A Ctrl-C reaches both processes. The training process must not take the exit of its parent for a
+/// second one.
 const AFTER_SIGNAL: Duration = Duration::from_secs(2);
 
-/// When the sweep began, if this process was begun by [`supervise`].
+/// The start time of the sweep, if this process was started by [`supervise`].
 pub(super) fn since() -> Option<String> {
     std::env::var(CHILD).ok()
 }
 
-/// Interrupts this process when the one that watches it ends.
+/// Interrupts this process when its supervisor exits.
 pub(super) fn end_with_parent(interrupted: &Arc<AtomicBool>) {
     let interrupted = Arc::clone(interrupted);
     std::thread::spawn(move || {
@@ -37,7 +38,7 @@ pub(super) fn end_with_parent(interrupted: &Arc<AtomicBool>) {
     });
 }
 
-/// Has this program train in a process of its own, and begins another one as long as cells are left.
+/// Runs this program in a child process to train, and restarts it as long as cells remain.
 pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
     let since = batchlab_study::now();
     let watched: Arc<Mutex<Option<ChildStdin>>> = Arc::default();
@@ -52,22 +53,22 @@ pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
     loop {
         let mut command = Command::new(&program);
         command.args(std::env::args_os().skip(1)).env(CHILD, &since).stdin(Stdio::piped());
-        let mut child = command.spawn().context("cannot begin a process to train in")?;
+        let mut child = command.spawn().context("cannot start a process for training")?;
         *watched.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
-        let status = child.wait().context("cannot wait for the process that trains")?;
+        let status = child.wait().context("cannot wait for the training process")?;
         let lost = u8::try_from(status.code().unwrap_or(-1)).ok();
         match lost {
-            Some(DEVICE_LOST) => say!("note: going on in a new process"),
+            Some(DEVICE_LOST) => say!("note: continuing in a new process"),
             Some(code) => return Ok(code.into()),
             None => {
-                let reason = format!("the process that trained it was ended by {}", cause(status));
+                let reason = format!("its training process was ended by {}", cause(status));
                 let Some(cell) = cells.record_failure(child.id(), &reason)? else {
                     bail!(
-                        "the process that trains was ended by {} outside of any cell",
+                        "the training process was ended by {} outside of any cell",
                         cause(status)
                     );
                 };
-                say!("error: cell {cell} has failed: {reason}; going on in a new process");
+                say!("error: cell {cell} has failed: {reason}; continuing in a new process");
             }
         }
         if is_ending.load(Ordering::Relaxed) {

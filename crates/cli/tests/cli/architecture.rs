@@ -1,4 +1,4 @@
-//! The invariants of docs/architecture.md that dependencies can break.
+//! The invariants of docs/architecture.md that concern dependencies.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Package name to its normal dependencies and its development dependencies.
+/// Package name to its normal and its development dependencies.
 type Dependencies = BTreeMap<String, (Vec<String>, Vec<String>)>;
 
 fn dependencies() -> Dependencies {
@@ -105,7 +105,7 @@ fn the_testkit_is_for_tests() {
     }
 }
 
-/// `Batcher::label` is the one exception: its default names strategies as all batchers are named.
+/// `Batcher::label` is the only exception: its default follows the naming scheme of all batchers.
 #[test]
 fn the_contract_does_not_know_how_batches_are_formed() {
     let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");

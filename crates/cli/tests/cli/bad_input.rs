@@ -23,7 +23,7 @@ batch_size = 8
 steps = 2
 "#;
 
-/// Runs a configuration that differs from a good one, and returns exit code and message.
+/// Runs a modified copy of a valid configuration, and returns exit code and message.
 fn run(change: impl Fn(String) -> String, arguments: &[&str]) -> (i32, String) {
     let folder = TempDir::new().unwrap();
     let config = change(GOOD.to_owned());
@@ -121,7 +121,7 @@ says!(
     []
 );
 
-/// Runs the good configuration on a file with this content.
+/// Runs the valid configuration on a file with this content.
 fn with_data(content: &str) -> (i32, String) {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("molecules.xyz"), content).unwrap();

@@ -1,4 +1,5 @@
-//! Every configuration that comes with batchlab is valid, and its results go where its name says.
+//! Every bundled configuration is valid, and its results go to the directory that its name
+//! suggests.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -30,7 +31,7 @@ fn every_configuration_is_right() {
     assert!(n_checked > 1, "no configurations in {}", folder.display());
 }
 
-/// All studies have as many cells and runs as they say.
+/// All studies have as many cells and runs as they claim.
 #[test]
 fn every_study_is_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/study");
@@ -57,7 +58,7 @@ fn every_study_is_right() {
     assert_eq!((paper.name.as_str(), paper.cells.len(), paper.n_run()), ("paper", 480, 2880));
     let learning = read("learning.toml", &[]);
     assert_eq!((learning.cells.len(), learning.n_run()), (2 * 65, 3 * 2 * 65));
-    // Five graphs, seven seeds; two of the graphs have lists of their own.
+    // Five graphs, seven seeds; two of the graphs have their own lists.
     let ibmb = read("ibmb.toml", &[]);
     assert_eq!((ibmb.cells.len(), ibmb.n_run()), (7 * 5, 7 * (10 + 10 + 10 + 9 + 6)));
     let models = read("ibmb-models.toml", &[]);
@@ -72,7 +73,7 @@ fn every_study_is_right() {
     assert_eq!(ids.len(), 480);
     let part = read("paper.toml", &["device=cpu", "models=mpeu", "batch_sizes=32", "repeats=1"]);
     assert_eq!(part.cells.len(), 4);
-    // A run's configuration is a study too, and the command line makes a grid of it.
+    // A run's configuration is also a study, and the command line turns it into a grid.
     let run = |arguments: &[&str]| {
         let study = read("../smoke.toml", arguments);
         let cell = |cell: &batchlab_study::Cell| (cell.info.batch_size, cell.info.batchers.clone());

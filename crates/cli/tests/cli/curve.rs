@@ -1,5 +1,5 @@
-//! The oracle of arXiv 2502.00944 (its table of test errors): on a processor, the static
-//! strategies give the same learning curve, because they differ in nothing but padding.
+//! The oracle of arXiv 2502.00944 (its table of test errors): on a CPU, the static strategies give
+//! the same learning curve, because they differ only in padding.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Five digits, as the study reports (0.20125 and 0.40857 for both strategies).
+/// Five digits, as reported by the study (0.20125 and 0.40857 for both strategies).
 const TOLERANCE: f64 = 1e-5;
 
 /// Test RMSE in eV, evaluation by evaluation.
@@ -52,7 +52,7 @@ fn static_strategies_have_the_same_learning_curve() {
         println!("{padding}: {difference:.1e}");
         assert!(difference < TOLERANCE, "{padding}: {difference:.1e}\n{reference:?}\n{found:?}");
     }
-    // Other batches do change the curve, so the comparison can fail.
+    // Different batches do change the curve, so the comparison can fail.
     let other = largest_difference(&reference, &curve("{ multiple = 64 }", 43));
     assert!(other > 100.0 * TOLERANCE, "another order changes the curve by {other:.1e} only");
 }

@@ -1,4 +1,4 @@
-//! Results that are no longer what was published: nothing of them reaches a report in silence, and nothing
+//! Results that differ from what was published: none of them silently reaches a report, and nothing
 //! outside of the results is touched.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::small_run::{batchlab, doctor, names, run_folder, start, text};
 
-/// How many bits of every file are flipped, one at a time.
+/// Number of bits to flip in every file, one at a time.
 const N_FLIP: usize = 16;
 
 fn short_run(dir: &Path) {
@@ -25,7 +25,7 @@ fn report(dir: &Path) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Why a report leaves out the only run, if it does.
+/// Why a report excludes the only run, if it does.
 fn left_out(dir: &Path) -> Option<String> {
     report(dir)["left_out"][0]["why"].as_str().map(str::to_owned)
 }
@@ -80,7 +80,7 @@ fn a_file_that_is_missing_and_one_that_was_copied_are_named() {
         assert!(text(&output).contains("left out: "), "{}", text(&output));
         fs::write(path, whole).unwrap();
     }
-    // Without checksums a run is used, and the report says so.
+    // A run without checksums is used, and the report says so.
     fs::remove_file(run_folder(dir).join("files.json")).unwrap();
     let unverified = report(dir);
     assert_eq!(
@@ -117,7 +117,7 @@ fn a_doctor_says_what_it_cannot_look_at() {
     let folder = TempDir::new().unwrap();
     let dir = folder.path();
     short_run(dir);
-    // No lock can be where a folder is: nobody can say whether a process has it.
+    // A directory in place of the lock file: whether a process holds the lock is unknown.
     let run_id = run_folder(dir).file_name().unwrap().to_str().unwrap().to_owned();
     fs::create_dir_all(dir.join("wip").join(&run_id).join("lock")).unwrap();
     let output = batchlab().arg("doctor").arg(dir).output().unwrap();

@@ -1,4 +1,4 @@
-//! `batchlab data`: correct statistics, a cache that is checked before use, and clear errors.
+//! `batchlab data`: correct statistics, a cache that is validated before use, and clear errors.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -27,7 +27,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Exit code, output, message; what is kept lies in the folder.
+/// Exit code, output, message. The cache is in the directory.
 fn batchlab(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));
     command.env("BATCHLAB_CACHE", folder.join("cache"));
@@ -148,7 +148,8 @@ fn a_run_and_a_plan_use_what_is_kept() {
     fs::write(&kept, "no such file").unwrap();
     let arguments = ["plan", "sizes.toml", "batchers=dynamic", "batch_sizes=4", "--steps", "9"];
     good(folder.path(), &arguments);
-    // `plan` says nothing while it loads; that it looked is seen by what it did not believe.
+    // `plan` prints nothing while loading; that it looked shows in the cache entry that it
+    // rejected.
     assert_eq!(stats(folder.path(), &["sizes.toml"])["from_cache"], false);
 }
 
@@ -218,7 +219,7 @@ fn without_a_network_it_says_which_file_to_put_where() {
     );
 }
 
-/// Answers every request with the same page, and closes.
+/// A server that answers every request with the same page and closes the connection.
 fn server(pages: Vec<&'static str>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,5 +1,5 @@
-//! Training on epochs: their number, the learning rate and the end decided by evaluations, the best state,
-//! and the same again after an interruption.
+//! Training by epochs: their number, the learning rate and the end decided by evaluations, the best
+//! state, and the same again after an interruption.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::resume::{completed, completed_in_parts, weights};
 use crate::small_run::{Tables, batchlab, names, run_folder, text};
 
-/// 300 molecules for training, in some 20 steps of an epoch.
+/// 300 molecules for training, in some 20 steps per epoch.
 const CONFIG: &str = r#"
 [dataset]
 name = "qm9"
@@ -46,7 +46,7 @@ fn start(out: &Path, batcher: &str, training: &str) -> Command {
     command
 }
 
-/// The names and bytes of the best states, without what differs between attempts.
+/// Names and bytes of the best states, without what varies between attempts.
 fn best(out: &Path) -> Vec<(u64, Vec<u8>)> {
     let folder = run_folder(out).join("checkpoints").join("best");
     let state = |name: String| {
@@ -61,7 +61,7 @@ fn best(out: &Path) -> Vec<(u64, Vec<u8>)> {
 #[test]
 fn an_epoch_has_the_steps_that_the_batcher_makes_of_it() {
     for (batcher, n_step) in [
-        // ceil(300 / 14) batches in an epoch where none is carried over.
+        // ceil(300 / 14) batches per epoch without carry-over.
         ("name = \"static\"\nbatch_size = 15\ncomposition = \"fixed\"", 3 * 22),
         ("name = \"static\"\nbatch_size = 16\ncomposition = \"fixed\"", 3 * 20),
     ] {
@@ -101,7 +101,7 @@ fn in_a_cell_every_run_ends_with_its_own_epochs() {
         let output = sweep().args(["--dry-run", "--json"]).output().unwrap();
         let planned: Value = serde_json::from_slice(&output.stdout).unwrap();
         let n_planned = [0, 1].map(|run| planned["cells"][0]["runs"][run]["n_step"].as_u64());
-        // About 66 and 18: the last batch of an epoch is smaller, and not always among the steps that are
+        // About 66 and 18: the last batch of an epoch is smaller, and not always among the steps
         // tried.
         let is_own = matches!(n_planned, [Some(60..=72), Some(15..=22)]);
         assert_eq!(is_own, !is_timed_beyond, "{n_planned:?}");
@@ -109,7 +109,7 @@ fn in_a_cell_every_run_ends_with_its_own_epochs() {
         let tables = Tables::read(&out);
         let mut n_step: Vec<i64> = tables.runs.iter().map(|run| run.n_step.unwrap()).collect();
         n_step.sort_unstable();
-        // ceil(300 / 14) and ceil(300 / 59) batches in an epoch.
+        // ceil(300 / 14) and ceil(300 / 59) batches per epoch.
         assert_eq!(n_step, [3 * 6, 3 * 22]);
         let n_all = tables.steps.len() as i64;
         assert_eq!(n_all > n_step.iter().sum::<i64>(), is_timed_beyond, "{n_all} steps");
@@ -132,7 +132,7 @@ fn what_evaluations_decide_is_the_same_after_an_interruption_to_the_last_bit() {
         assert!(reference.steps.last().unwrap().epoch < 59, "it ends early");
         let rate = |at: usize| reference.steps[at].learning_rate;
         assert!(rate(reference.steps.len() - 1) < rate(0));
-        // The best evaluation is the first one of the least loss, four before the last.
+        // The best evaluation is the first with the lowest loss, four before the last.
         let loss = |at: usize| reference.evals[at].loss.unwrap();
         let least =
             (1..reference.evals.len()).min_by(|&a, &b| loss(a).total_cmp(&loss(b))).unwrap();
@@ -150,9 +150,9 @@ fn what_evaluations_decide_is_the_same_after_an_interruption_to_the_last_bit() {
     }
 }
 
-/// What a run that goes on from another one decides is what one run of that length decides: no evaluation
-/// counts twice, one after the last step that was not due counts for nothing later, and the best state is
-/// there though it was found before.
+/// A run that extends another one makes the same decisions as a single run of that length: no
+/// evaluation counts twice, an extra evaluation after the last step has no later effect, and the
+/// best state exists even if it was found earlier.
 #[test]
 fn what_evaluations_decide_is_the_same_in_an_extended_run_to_the_last_bit() {
     let batcher = "name = \"dynamic\"\nbatch_size = 32";

@@ -1,5 +1,5 @@
-//! What a run writes down when something is not as it should be: a loss that is not finite, a
-//! class that no training graph has.
+//! What a run records when something is wrong: a non-finite loss, or a class that no training graph
+//! has.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -21,7 +21,7 @@ struct Event {
     payload: Value,
 }
 
-/// The events of the only run in a folder of results.
+/// The events of the only run in a results directory.
 fn events(out: &Path) -> Vec<Event> {
     let files = fs::read_dir(out.join("tables/events")).unwrap();
     let files: Vec<PathBuf> = files.map(|entry| entry.unwrap().path()).collect();
@@ -57,7 +57,7 @@ fn of_kind(events: Vec<Event>, kind: &str) -> Vec<Event> {
 
 const QUIET: [&str; 2] = ["--json", "--quiet"];
 
-/// Twelve steps are good, then the parameters are thrown away.
+/// Twelve good steps, then the parameters are blown up.
 const DIVERGES: &str = r#"[dataset]
 name = "qm9"
 target = "U0_atom"
@@ -102,7 +102,7 @@ fn a_run_that_diverges_names_its_graphs_and_can_be_seen_again() {
     assert_eq!(payload["replay"]["seeds"]["order"], 42);
     assert_eq!(payload["replay"]["config"]["batcher"]["batch_size"], 16);
 
-    // A person reads the same.
+    // The message for people says the same.
     let reason = first["reason"].as_str().unwrap();
     assert_eq!(reason, event.message);
     assert!(String::from_utf8_lossy(&output.stderr).contains(reason));
@@ -111,7 +111,7 @@ fn a_run_that_diverges_names_its_graphs_and_can_be_seen_again() {
     assert!(reason.contains(&format!("Its batch holds graphs {name}, ")), "{reason}");
     assert!(reason.contains("try a lower training.learning_rate"), "{reason}");
 
-    // The command that is named there leads to the same loss in the same batch.
+    // The replay command given there leads to the same loss in the same batch.
     let command = payload["replay"]["command"].as_str().unwrap();
     assert!(reason.ends_with(command), "{reason}");
     let words: Vec<&str> = command.split(' ').collect();
@@ -130,7 +130,7 @@ fn a_run_that_diverges_names_its_graphs_and_can_be_seen_again() {
 fn an_evaluation_that_is_not_finite_names_its_graphs() {
     let folder = TempDir::new().unwrap();
     let config = folder.path().join("study.toml");
-    // Only the last step throws the parameters away, so that the loss of every step is finite.
+    // Only the last step blows up the parameters, so the loss of every step is finite.
     fs::write(&config, DIVERGES.replace("1e6", "1e30").replace("steps = 60", "steps = 13"))
         .unwrap();
     let out = folder.path().join("out");
@@ -148,7 +148,7 @@ fn an_evaluation_that_is_not_finite_names_its_graphs() {
     assert!(reason.ends_with("training.steps=13"), "{reason}");
 }
 
-/// Hydrides X-H in the form of the QM9 files, of elements that the reader knows.
+/// Hydrides X-H in the format of the QM9 files, of elements that the reader knows.
 fn hydrides(elements: &[&str]) -> String {
     let mut text = String::new();
     for (index, element) in elements.iter().enumerate() {
@@ -166,7 +166,7 @@ fn hydrides(elements: &[&str]) -> String {
     text
 }
 
-/// Trains on twenty hydrides of which the third alone holds fluorine.
+/// Trains on twenty hydrides, of which only the third contains fluorine.
 fn with_fluorine(seed: u64) -> (Vec<Event>, String) {
     let folder = TempDir::new().unwrap();
     let mut elements = ["C", "N", "O", "C"].repeat(5);
@@ -185,7 +185,7 @@ fn with_fluorine(seed: u64) -> (Vec<Event>, String) {
 
 #[test]
 fn a_class_without_training_graphs_is_named() {
-    // With one of these seeds the molecule is held out, with another it is trained on.
+    // With some of these seeds the molecule is held out, with others it is trained on.
     let mut n_unseen = 0;
     for seed in 0..12 {
         let (found, stderr) = with_fluorine(seed);

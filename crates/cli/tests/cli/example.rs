@@ -1,4 +1,4 @@
-//! The study that comes with batchlab is whole, and says what it should.
+//! The bundled study is complete, and says what it should.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -30,7 +30,7 @@ fn every_file_is_as_it_was_published() {
     assert_eq!(doctor["n_verified"], 72, "all were compared with their checksums");
 }
 
-/// What follows from arithmetic and not from the machine: padding does not change what is learned.
+/// Consequences of arithmetic, not of the machine: padding does not change what is learned.
 #[test]
 fn strategies_that_group_alike_learn_alike() {
     let tables = Tables::read(&example());
@@ -48,7 +48,7 @@ fn strategies_that_group_alike_learn_alike() {
     }
 }
 
-/// Pages that show this verdict show what the program prints.
+/// Pages that show this verdict match the program's output.
 #[test]
 fn pages_show_what_is_printed() {
     let output = batchlab().arg("report").arg(example()).output().unwrap();

@@ -1,4 +1,4 @@
-//! `batchlab export` and `batchlab compare`, on real runs and on what cannot work.
+//! `batchlab export` and `batchlab compare`, on real runs and on invalid input.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -60,13 +60,13 @@ fn real_runs_are_exported_and_compared() {
     assert!(output.status.success(), "{}", text(&output));
     let runs = names(&dir.path().join("runs"));
     assert_eq!(names(&out), runs);
-    // Twenty bytes of values at least for each of the steps.
+    // At least twenty bytes of values per step.
     for run in &runs {
         let file = out.join(run).join(&names(&out.join(run))[0]);
         assert!(fs::metadata(file).unwrap().len() > 30 * 80);
     }
 
-    // Into the folder of the results: tables beside runs, which doctor does not mistake for runs.
+    // Into the results directory: tables beside runs, which doctor does not mistake for runs.
     let output = call(&["export", from, "--to", "csv", "--out", from]);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(names(&dir.path().join("runs")), runs);

@@ -1,8 +1,8 @@
-//! Files that others wrote: whatever they hold, the program ends with a result or a message, soon, and within
-//! a memory that is small beside theirs.
+//! Files written by others: whatever their content, the program ends with a result or a message,
+//! soon, and with memory that is small compared to theirs.
 //!
-//! `BATCHLAB_FUZZ=1000 cargo test --release -p batchlab-cli --test cli damaged_files_of_others` tries that many
-//! damaged files of every kind, others with each `BATCHLAB_FUZZ_SEED`.
+//! `BATCHLAB_FUZZ=1000 cargo test --release -p batchlab-cli --test cli damaged_files_of_others`
+//! tries that many damaged files of every kind, different ones for each `BATCHLAB_FUZZ_SEED`.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -26,13 +26,14 @@ use zip::write::SimpleFileOptions;
 
 use crate::small_run::{SETTINGS, Tables, names, smoke, text};
 
-/// Address space that the program is given, in KiB: 1 GiB, and what libraries and stacks reserve.
+/// Address space of the program in KiB: 1 GiB, plus what libraries and stacks reserve.
 const ADDRESS_SPACE: u64 = (1 << 20) + (1 << 18);
 
-/// How long it may take.
+/// Time limit.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs the program within [`ADDRESS_SPACE`] and [`PATIENCE`]. It must end by itself and without a panic.
+/// Runs the program within [`ADDRESS_SPACE`] and [`PATIENCE`]. It must exit on its own and without
+/// a panic.
 fn limited(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let limit = format!("ulimit -v {ADDRESS_SPACE}; exec \"$0\" \"$@\"");
     let mut command = Command::new("bash");
@@ -56,7 +57,7 @@ fn limited(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> O
     output
 }
 
-/// What is said over data that are refused.
+/// The message for rejected data.
 fn refused(folder: &Path, arguments: &[&str]) -> String {
     let output = limited(folder, arguments, &[]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output));
@@ -129,7 +130,8 @@ const SIZES: &[u8] = b"n_node,n_edge\r\n2,2\r\n3,6\r\n3,4\r\n4,12\r\n";
 const TARGETS: &[u8] = b"name,gap\none,1.5\ntwo,2.5\n";
 const TOML: &[u8] = b"[dataset]\nname = \"qm9\"\nlimit = 50\n\n[model]\nname = \"schnet\"\n\n[batcher]\nname = \"dynamic\"\nbatch_size = 8\n\n[training]\nsteps = 2\nseeds = { split = 1 }\n";
 
-/// A kind of files: what it is, its name, a whole one, the rest of the data set's table, and the command that reads it.
+/// A kind of file: what it is, its name, valid content, the rest of the data set's table, and the
+/// command that reads it.
 struct Kind {
     what: &'static str,
     name: &'static str,
@@ -181,7 +183,7 @@ fn kinds() -> Vec<Kind> {
     ]
 }
 
-/// With xz, as the data that come with the program.
+/// Compressed with xz, like the bundled data.
 fn packed(bytes: &[u8]) -> Vec<u8> {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("a"), bytes).unwrap();
@@ -204,7 +206,7 @@ fn place(folder: &Path, kind: &Kind, bytes: &[u8]) {
     fs::write(folder.join("config.toml"), format!("[dataset]\n{table}")).unwrap();
 }
 
-/// Numbers that look random, always the same (Vigna's splitmix64).
+/// Deterministic pseudo-random numbers (Vigna's splitmix64).
 struct Numbers(u64);
 
 impl Numbers {
@@ -286,7 +288,7 @@ fn arrays_that_unpack_to_far_more_than_they_hold_are_refused() {
     let message = refused(folder.path(), &["data", "stats", "molecules.toml"]);
     assert!(message.contains("m.npz, array \"N\": its values would take 838860800"), "{message}");
 
-    // A header that states a gigabyte, with nothing behind it.
+    // A header that claims a gigabyte, with no data behind it.
     let mut lying = zipped(&small_graph());
     let stated = 1_000_000_000_u32.to_le_bytes();
     let central = lying.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
@@ -311,7 +313,7 @@ fn what_a_small_budget_does_not_hold_is_said() {
     assert!(message.contains("BATCHLAB_MEMORY is \"a lot\"; set it to a size"), "{message}");
 }
 
-/// Two gigabytes of edges, where the shell allows one and a quarter.
+/// Two gigabytes of edges under a shell limit of one and a quarter.
 #[test]
 fn what_the_shell_allows_is_a_budget() {
     let folder = TempDir::new().unwrap();
@@ -343,7 +345,7 @@ fn a_database_without_end_ends() {
     }
 }
 
-/// Exit code and message of a run with these changes and 2 GiB.
+/// Exit code and message of a run with these overrides and 2 GiB.
 fn run(folder: &Path, changes: &[&str]) -> (i32, String) {
     let smoke = smoke();
     let mut arguments = vec!["run", smoke.to_str().unwrap(), "--threads", "1", "--out", "out"];
@@ -400,11 +402,11 @@ fn a_panic_of_the_decoder_is_a_message_that_names_the_file() {
     assert_eq!(code, 0, "{message}");
     let out = folder.path().join("out");
     let run_id = names(&out.join("runs")).remove(0);
-    // Checksums would tell that it is not what was published.
+    // Checksums would reveal that it is not what was published.
     fs::remove_file(out.join("runs").join(&run_id).join("files.json")).unwrap();
     let path = out.join("tables/steps").join(format!("{run_id}.parquet"));
     let whole = fs::read(&path).unwrap();
-    // Numbers of the footer with their signs changed.
+    // Flips the sign of numbers in the footer.
     let footer = whole.len() - 8;
     let length = u32::from_le_bytes(whole[footer..footer + 4].try_into().unwrap()) as usize;
     let panics = (footer - length..footer).find(|&at| {

@@ -1,7 +1,7 @@
-//! Killed runs lose nothing that was on the disk, and continue exactly where they stopped.
+//! Killed runs lose nothing that was on disk, and resume exactly where they stopped.
 //!
-//! `BATCHLAB_KILLS=300 cargo test -p batchlab-cli --test cli kill:: -- --nocapture` is the long form;
-//! `BATCHLAB_KILL_SEED` repeats one that failed.
+//! `BATCHLAB_KILLS=300 cargo test -p batchlab-cli --test cli kill:: -- --nocapture` is the long
+//! form; `BATCHLAB_KILL_SEED` repeats a failed one.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -26,16 +26,16 @@ use crate::small_run::{
 const SETTINGS: [&str; 2] =
     ["training.checkpoint={ steps = 20 }", "batcher={ name = \"dynamic\", batch_size = 16 }"];
 
-/// When a run is killed.
+/// When to kill a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Moment {
-    /// After so many microseconds.
+    /// After this many microseconds.
     Time(u64),
-    /// When it has written so many bytes, into whatever file.
+    /// When it has written this many bytes to any files.
     Written(u64),
     /// By the system, in the middle of a write, when a file reaches this length in bytes.
     FileSize(u64),
-    /// Instead of so many changes of the disk.
+    /// Instead of the given disk-changing call.
     Change(Change),
 }
 
@@ -71,7 +71,7 @@ impl Whole {
         Self { settings, tables, microseconds, written: n_written, longest }
     }
 
-    /// The tables hold the beginning of the whole run, without gaps and without contradictions.
+    /// The tables hold a prefix of the whole run, without gaps and contradictions.
     pub(crate) fn assert_begins_with(&self, part: &Tables) -> usize {
         let n_step = part.steps.len();
         assert_eq!(part.timeless_steps(), self.tables.timeless_steps()[..n_step]);
@@ -95,7 +95,7 @@ pub(crate) fn quiet(command: &mut Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Bytes that a process has written so far.
+/// Bytes written by a process so far.
 fn written(child: &Child) -> u64 {
     let io = fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap_or_default();
     let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
@@ -110,7 +110,7 @@ fn journal_length(out: &Path) -> u64 {
     lengths.max().unwrap_or(0)
 }
 
-/// The same command, under limits that the system enforces.
+/// The same command, under limits enforced by the system.
 fn limited(command: &Command, limit: &str) -> Command {
     let mut limited = Command::new("prlimit");
     limited.args([limit, "--core=0", "--"]).arg(command.get_program()).args(command.get_args());
@@ -143,14 +143,14 @@ fn run_until(settings: &[&str], moment: Moment, out: &Path) -> ExitStatus {
     }
 }
 
-/// Kills a run and sees what is left of it. Returns its outcome, for the statistics.
+/// Kills a run and checks what is left of it. Returns the outcome, for statistics.
 pub(crate) fn kill(whole: &Whole, moment: Moment, salvage: bool) -> &'static str {
     let out = TempDir::new().unwrap();
     let out = out.path();
     let status = run_until(whole.settings, moment, out);
     let was_killed = status.signal().is_some();
     assert!(was_killed || status.success(), "{status}");
-    // Before anyone repairs anything, readers must be able to read.
+    // Readers must be able to read before anything is repaired.
     assert_tables_are_readable(out);
     let saved = checkpoints(out).pop().map(|(step, _)| step as usize);
     let was_recorded = journal_length(out) > 0;
@@ -224,7 +224,7 @@ fn a_run_may_be_killed_at_any_time() {
     }
 }
 
-/// What a run says that cannot write, and that nothing is lost once it can.
+/// The message of a run that cannot write, and that nothing is lost once it can.
 fn assert_kept(whole: &Whole, out: &Path, output: &std::process::Output, reason: &str) {
     let message = text(output);
     assert_eq!(output.status.code(), Some(1), "{message}");
@@ -239,7 +239,7 @@ fn assert_kept(whole: &Whole, out: &Path, output: &std::process::Output, reason:
         let n_step = whole.assert_begins_with(&tables) as u64;
         assert!(saved <= n_step);
         if tables.runs[0].status == "completed" {
-            // Everything was recorded, only the tables had no room.
+            // Everything was recorded; only the tables had no room.
             return whole.assert_equals(&tables);
         }
         assert!(["crashed", "failed"].contains(&tables.runs[0].status.as_str()));
@@ -249,7 +249,7 @@ fn assert_kept(whole: &Whole, out: &Path, output: &std::process::Output, reason:
     }
 }
 
-/// A file system of a given size, until it is dropped.
+/// A file system of a given size; unmounted on drop.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
@@ -291,7 +291,8 @@ fn a_full_disk_is_told_and_nothing_is_lost() {
     assert!(n_saved > 0, "some disk holds a checkpoint before it is full");
 }
 
-/// As a full disk, for everyone: files may not grow beyond a size, and the system says so.
+/// Like a full disk, but without privileges: files may not grow beyond a size, and the system
+/// reports it.
 #[test]
 fn a_file_that_may_not_grow_is_told_and_nothing_is_lost() {
     let whole = Whole::run();
@@ -311,7 +312,7 @@ fn a_folder_that_cannot_be_written_is_named_before_training() {
     fs::set_permissions(out.path(), fs::Permissions::from_mode(0o555)).unwrap();
     let mut command = start(out.path(), &SETTINGS);
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        // The superuser may write everywhere; the user `nobody` may not.
+        // The superuser may write anywhere; the user `nobody` may not.
         command.uid(65534);
     }
     let output = command.output().unwrap();
@@ -370,7 +371,7 @@ fn a_flipped_bit_is_found_and_named() {
         assert_eq!(Path::new(&path), steps);
         damaged["reason"].as_str().unwrap().to_owned()
     };
-    // Somewhere in the data, where most readers look at no checksum.
+    // Somewhere in the data, where most readers check no checksum.
     let mut n_silent = 0;
     for place in [5, whole.len() / 4, whole.len() / 2] {
         let mut bytes = whole.clone();
@@ -385,7 +386,8 @@ fn a_flipped_bit_is_found_and_named() {
     assert_eq!(doctor(out.path(), &[])["damaged"], serde_json::json!([]));
 }
 
-/// The tables of a run that was resumed and killed before it came as far as the attempt before.
+/// The tables of a run that was resumed and then killed before it got as far as the earlier
+/// attempt.
 #[test]
 fn an_attempt_that_ends_early_takes_nothing_from_the_tables() {
     let out = TempDir::new().unwrap();
@@ -410,7 +412,7 @@ fn an_attempt_that_ends_early_takes_nothing_from_the_tables() {
     let n_byte = fs::metadata(&aside).unwrap().len();
     for signal in ["-KILL", "-INT"] {
         let mut child = quiet(&mut resume(out));
-        // What came after the checkpoint is cut off.
+        // Everything after the checkpoint is truncated.
         while !(1..n_byte).contains(&journal_length(out)) || aside.exists() {
             assert!(child.try_wait().unwrap().is_none(), "it did not go on");
         }
@@ -430,7 +432,7 @@ fn an_attempt_that_ends_early_takes_nothing_from_the_tables() {
 #[test]
 fn a_damaged_journal_is_told_and_kept() {
     let out = TempDir::new().unwrap();
-    // Killed in its third second or so: the journal has several entries.
+    // Killed around its third second: the journal has several entries.
     let mut command = start(
         out.path(),
         &["training.steps=1000000", "training.checkpoint={ steps = 100, keep = 100000 }"],
@@ -459,14 +461,14 @@ fn a_damaged_journal_is_told_and_kept() {
     assert_eq!(kept, run_folder(out.path()).join("journal.damaged").to_str().unwrap());
     assert!(fs::read(kept).unwrap() == bytes, "not a byte of it is lost");
     assert_tables_are_readable(out.path());
-    // The entry that was hit is missing, and nothing else.
+    // The damaged entry is missing, and nothing else.
     let steps: Vec<i64> = Tables::read(out.path()).steps.iter().map(|step| step.step).collect();
     assert_eq!(steps.first(), Some(&1));
     let gaps: Vec<i64> =
         steps.windows(2).filter(|pair| pair[1] != pair[0] + 1).map(|pair| pair[0]).collect();
     let [before_gap] = gaps[..] else { panic!("{gaps:?} in {} steps", steps.len()) };
     assert!(found["runs"][0]["damaged_bytes"].as_u64().unwrap() < bytes.len() as u64 / 2);
-    // A run does not go on after a gap, although there are later checkpoints.
+    // A run does not resume past a gap, although there are later checkpoints.
     assert!(
         checkpoints(out.path()).pop().is_some_and(|(step, _)| step > before_gap.cast_unsigned())
     );

@@ -1,5 +1,5 @@
-//! One binary for all integration tests of this crate. It is not called `it` as those of the others, so that the
-//! engine's tests can be asked for without it (`.ci/run`).
+//! One binary for all integration tests of this crate. It is not called `it` as in the other
+//! crates, so that the engine's tests can be run without it (`.ci/run`).
 
 mod architecture;
 mod bad_input;

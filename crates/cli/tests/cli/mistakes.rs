@@ -1,4 +1,4 @@
-//! What a newcomer types wrongly, and what is said. Nothing of it may train, and nothing may panic.
+//! Typical mistakes of newcomers, and the messages for them. None of them may train or panic.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -48,7 +48,7 @@ H 0 0.76 -0.47
 H 0 -0.76 -0.47
 ";
 
-/// Both QM9's reader and the general one understand this.
+/// Understood both by QM9's reader and by the general one.
 const GDB9: &str = "3
 gdb 3\t799.58812\t437.90386\t282.94545\t1.8511\t6.31\t-0.2928\t0.0687\t0.3615\t19.0002\t0.021375\t-76.404702\t-76.401867\t-76.400922\t-76.422349\t6.002\t
 O\t-0.0343604951\t 0.9775395708\t 0.0076015923\t-0.589706
@@ -195,7 +195,7 @@ explain  statik
 explain  lr
 ";
 
-/// The command and what it said.
+/// The command and its message.
 fn said(folder: &Path, line: &str) -> String {
     let words: Vec<&str> = line.split("  ").collect();
     let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));

@@ -1,5 +1,5 @@
-//! `batchlab new`: a crate of its own is built, tested, listed and, if it is a model, trained; in the
-//! tree, three lists get a line each.
+//! `batchlab new`: a separate crate is built, tested, listed and, for a model, trained; in the
+//! source tree, three lists get a line each.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -38,7 +38,7 @@ fn check_refused(folder: &Path, arguments: &[&str], reason: &str) {
     assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{stderr}");
 }
 
-/// Every file below a folder, as sorted paths within it.
+/// Every file in a directory, as sorted relative paths.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -85,13 +85,13 @@ fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     let tested = succeed(tested);
     assert!(tested.contains("25 passed"), "{tested}");
 
-    // `cargo test` has built it too.
+    // `cargo test` has also built it.
     let executable = standalone::program("batchlab-half-full");
     let ask =
         |arguments: &[&str]| succeed(Command::new(&executable).args(arguments).output().unwrap());
     let list = ask(&["list"]);
     assert!(
-        list.contains("half-full    As many graphs as fit `max_node` nodes, in the order"),
+        list.contains("half-full    As many graphs as fit into `max_node` nodes, in"),
         "{list}"
     );
     assert!(list.contains("dynamic"), "{list}");
@@ -117,13 +117,13 @@ fn a_new_model_passes_the_kit_and_learns() {
     let n_check = batchlab_testkit::model::CHECKS.len();
     assert!(tested.contains(&format!("{} passed", n_check + 1)), "{tested}");
 
-    // `cargo test` has built it too.
+    // `cargo test` has also built it.
     let executable = standalone::program("batchlab-near-by");
     let ask =
         |arguments: &[&str]| succeed(Command::new(&executable).args(arguments).output().unwrap());
     let list = ask(&["list"]);
     assert!(list.contains("near-by"), "{list}");
-    assert!(list.contains("Messages between nodes, through filters of their distance"), "{list}");
+    assert!(list.contains("Message passing with filters of the distance"), "{list}");
 
     let config = workspace().join("configs/smoke.toml").display().to_string();
     let out = parent.path().join("out").display().to_string();
@@ -137,7 +137,7 @@ fn a_new_model_passes_the_kit_and_learns() {
     assert!(last < 0.75 * first, "the RMSE went from {first} to {last}");
 }
 
-/// docs/plugins.md shows what `batchlab new model` writes; `BATCHLAB_BLESS=1` writes it there.
+/// docs/plugins.md shows the output of `batchlab new model`; `BATCHLAB_BLESS=1` updates it.
 #[test]
 fn the_document_shows_the_new_model() {
     let parent = TempDir::new().unwrap();
@@ -164,7 +164,7 @@ fn the_document_shows_the_new_model() {
     }
 }
 
-/// The three files with lists of plugins, and the folder of the batchers, are all that is looked at.
+/// Only the three files with lists of plugins and the batchers directory are needed.
 fn tree() -> TempDir {
     let tree = TempDir::new().unwrap();
     for file in ["Cargo.toml", "crates/builtin/Cargo.toml", "crates/builtin/src/lib.rs"] {
@@ -195,7 +195,7 @@ fn a_link_in_the_place_of_a_list_is_replaced_and_not_followed() {
 fn in_the_tree_three_lists_get_a_line() {
     let tree = tree();
     let before = files(tree.path());
-    // Somewhere below the root, as one who works there would call it.
+    // Somewhere below the root, as a user working there would call it.
     let printed = succeed(batchlab(&tree.path().join("plugins/batchers"), &["half-full"]));
     assert!(printed.contains("cargo test --release -p batcher-half-full"), "{printed}");
     for variable in ["INSTA_UPDATE=always writes", "BATCHLAB_BLESS=1 writes"] {
@@ -242,7 +242,7 @@ fn in_the_tree_a_model_goes_to_the_models() {
     let ours = &manifest["workspace"]["dependencies"]["model-near-by"]["path"];
     assert_eq!(ours.as_str(), Some("plugins/models/near-by"));
 
-    // The longest name breaks no line of the templates.
+    // The longest name does not overflow any line of the templates.
     let longest = "as-long-as-a-name-may-be";
     succeed(new_model(tree.path(), &[longest]));
     let folder = tree.path().join("plugins/models").join(longest);

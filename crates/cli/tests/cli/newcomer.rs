@@ -1,4 +1,4 @@
-//! The first hour with batchlab: README's commands as they are written, own data, one language for all
+//! The first hour with batchlab: README's commands verbatim, own data, one language for all
 //! commands.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -18,7 +18,7 @@ fn root() -> PathBuf {
 
 fn batchlab(folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_batchlab"));
-    // Another sweep on this machine is none of these tests' business.
+    // Other sweeps on this machine must not affect these tests.
     command.env("BATCHLAB_LOCKS", folder).env("BATCHLAB_CACHE", "off");
     command.current_dir(folder).args(arguments).output().unwrap()
 }
@@ -29,7 +29,7 @@ fn good(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A folder with README's configurations.
+/// A directory with README's configurations.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::create_dir_all(folder.path().join("configs")).unwrap();
@@ -65,8 +65,8 @@ fn what_a_run_leaves_can_be_used_as_the_readme_says() {
     }
 }
 
-/// Every command of README, in order, in one folder. What trains is made short, and the names of runs and of
-/// a file of one's own, for which README has to write something, are put in.
+/// Every command of README, in order, in one directory. Training is shortened, and the placeholders
+/// for run names and the user's own file are filled in.
 #[test]
 fn the_commands_of_the_readme_work_in_their_order() {
     let folder = folder();
@@ -90,7 +90,7 @@ fn the_commands_of_the_readme_work_in_their_order() {
     });
     let mut n_command = 0;
     for line in printed.filter(|line| !line.starts_with("data fetch")) {
-        // Programs of others, which read what ours prints.
+        // External programs that read our output.
         let line = line.split(" | ").next().unwrap();
         let runs = names(&path.join("results/smoke/runs"));
         let mut line = line.split(" #").next().unwrap().trim().to_owned();
@@ -111,7 +111,7 @@ fn the_commands_of_the_readme_work_in_their_order() {
             "plan" => "--steps 100",
             _ => "",
         };
-        // A run that is over goes on only if it is asked for more steps.
+        // A completed run resumes only if more steps are requested.
         let ends = is_resumed && !line.contains("training.steps");
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("batchlab {line} {short}")]).current_dir(path);
@@ -125,7 +125,7 @@ fn the_commands_of_the_readme_work_in_their_order() {
     assert!(n_command >= 25, "{n_command}");
 }
 
-/// A key on the command line stands in place of what excludes it in the file.
+/// A key on the command line replaces the one that it excludes in the file.
 #[test]
 fn a_change_replaces_its_alternative() {
     let folder = folder();
@@ -170,7 +170,7 @@ fn a_change_replaces_its_alternative() {
     assert_eq!(edges("dataset.edges.radius=3"), "{ radius = 3.0 }");
     let padding = |changes| resolved(&["graphs.toml", changes])["batcher"]["padding"].to_string();
     assert_eq!(padding("batcher.padding.power=2"), "{ power = 2 }");
-    // Two changes that exclude each other are still a mistake.
+    // Two mutually exclusive overrides are still an error.
     let both = ["check", "configs/smoke.toml", "training.steps=5", "training.epochs=5"];
     assert!(text(&batchlab(path, &both)).contains("give either steps or epochs, not both"));
 
@@ -284,10 +284,10 @@ fn a_stray_file_is_passed_over_and_named() {
     let output = batchlab(folder.path(), &arguments);
     let printed = text(&output);
     assert!(output.status.success() && printed.contains("10 graphs"), "{printed}");
-    assert!(printed.contains("passed over") && printed.contains("data/README.md"), "{printed}");
+    assert!(printed.contains("skipped") && printed.contains("data/README.md"), "{printed}");
 }
 
-/// The same file and the same changes, whatever the command.
+/// The same file and the same overrides, whatever the command.
 #[test]
 fn all_commands_read_the_same_language() {
     let folder = folder();
@@ -307,7 +307,7 @@ fn all_commands_read_the_same_language() {
     let stats = good(path, &["data", "stats", "study.toml", "--json"]);
     let stats: Value = serde_json::from_str(&stats).unwrap();
     assert_eq!(stats["datasets"][0]["n_member"], 200);
-    // One of all these runs is a run, under the same name in all commands.
+    // A single one of these runs is a run, under the same name in all commands.
     let one = ["study.toml", "batchers=exact", "batch_sizes=8", "repeats=1"];
     let label = |command: &[&str]| {
         let all = [command, &one].concat();
@@ -322,7 +322,8 @@ fn all_commands_read_the_same_language() {
     assert_eq!(resolved["batcher"]["batch_size"].as_integer(), Some(8));
 }
 
-/// What a run records works from another folder, where its relative paths mean nothing.
+/// The recorded configuration of a run works from another directory, where its relative paths mean
+/// nothing.
 #[test]
 fn a_recorded_configuration_works_from_any_folder() {
     let folder = folder();
@@ -384,7 +385,7 @@ fn nonsense_is_said_before_training_and_at_the_end_and_is_recorded() {
         &["dataset.limit=7"],
         "there are no graphs for validation and test: 0.1 of 7",
     );
-    // All have the same energy, and a deviation of 0 is no scale that was measured.
+    // All have the same energy; a standard deviation of 0 is not a measured scale.
     let same = "2\nProperties=species:S:1:pos:R:3 energy=-1.5\nH 0 0 0\nH 1 0 0\n".repeat(40);
     let data = TempDir::new().unwrap();
     let path = data.path().join("same.extxyz");

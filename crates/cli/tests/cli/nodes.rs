@@ -68,8 +68,8 @@ fn runs_of_nodes_are_the_same_after_interruptions_to_the_last_bit() {
     }
 }
 
-/// Subsets of the nodes of one graph are evaluated in one pass over all of it: each has the numbers that it
-/// has alone.
+/// Subsets of the nodes of one graph are evaluated together in one full-graph pass, with the same
+/// numbers as alone.
 #[test]
 fn subsets_have_the_same_numbers_together_as_alone() {
     let evaluations = |subsets: &str| {
@@ -105,7 +105,7 @@ fn batches_of_the_strategy_evaluate_beside_the_whole_graph() {
     assert_eq!(of("full").len(), 3);
     assert_eq!(of("full"), of("ibmb-node-wise-outputs_per_batch=40"));
     assert!(evals.iter().all(|eval| eval.accuracy.is_some()));
-    // They leave nodes out, so that they predict something else.
+    // They leave out nodes, so they predict something else.
     let losses: Vec<_> = evals.iter().filter(|eval| eval.step > 0).map(|eval| eval.loss).collect();
     assert_ne!(losses[0], losses[1]);
 }
@@ -139,7 +139,7 @@ fn a_grid_of_ways_to_predict_marks_those_that_none_beats() {
     }
 }
 
-/// Median seconds, accuracy, and whether it is marked as one that none beats.
+/// Median seconds, accuracy, and whether it is marked as Pareto-optimal.
 fn point(row: &Value) -> (f64, f64, bool) {
     let mut seconds: Vec<f64> =
         row["seconds"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
@@ -189,7 +189,7 @@ fn what_a_batcher_prepares_is_kept_and_counts_with_the_time_that_it_took() {
     assert!(kept() == before, "read, and not written again");
 }
 
-/// Changes the time in a file that a batcher's preparation was kept in.
+/// Modifies the time stored with a batcher's cached preparation.
 fn let_it_take_an_hour(path: &Path) {
     let bytes = fs::read(path).unwrap();
     let (start, metadata) = SafeTensors::read_metadata(&bytes).unwrap();

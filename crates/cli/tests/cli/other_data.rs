@@ -1,4 +1,5 @@
-//! A trained model on other data: made as in training, however they are named, with or without a target.
+//! A trained model on other data: prepared as in training, however they are named, with or without
+//! a target.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -101,7 +102,7 @@ fn predictions_are_the_same_however_the_data_are_named() {
     let reference = predictions(folder, &["--subset", "all"]);
     let mean = reference.iter().sum::<f64>() / reference.len() as f64;
     assert!((mean + 102.0).abs() < 5.0, "in eV, not standardised: {mean}");
-    // Without the keys that are as in training, at the place of another file.
+    // Without the keys that are as in training, in place of another file.
     let table = "[dataset]\nname = \"structures\"\npath = \"same.xyz\"\n";
     fs::write(folder.join("table.toml"), table).unwrap();
     fs::remove_file(folder.join("train.xyz")).unwrap();
@@ -181,19 +182,19 @@ fn data_made_in_another_way_are_refused_or_warned_of() {
     assert!(!folder.join("x.parquet").exists());
     let output = call(folder, &["evaluate", "out", "renamed.xyz", "target=E"]);
     assert!(text(&output).contains("warning: the target is \"E\""), "{}", text(&output));
-    // What cannot work is said before data are read.
+    // Impossible requests are reported before data are read.
     for (arguments, part) in [
         (&["same.xyz", "--batcher", "ibmb"][..], "batchers of graphs: bucketed, dynamic, packed"),
         (
             &["--dataset", "one-graph", "path=none.npz"],
             "model \"schnet\" does not work on one graph",
         ),
-        (&["--dataset", "aflow", "path=none"], "not given is as in training, the target too"),
+        (&["--dataset", "aflow", "path=none"], "not given are as in training"),
         (&["same.xyz", "classes=[\"a\"]"], "classes have no unit; remove `unit = \"eV\"`"),
-        (&["--dataset", "qm9", "unit=eV"], "\"unit\" is no key of data set \"qm9\""),
+        (&["--dataset", "qm9", "unit=eV"], "\"unit\" is not a key of data set \"qm9\""),
         (
             &["same.xyz", "training.steps=9"],
-            "\"training.steps\" is no key of data set \"structures\"",
+            "\"training.steps\" is not a key of data set \"structures\"",
         ),
         (&["same.xyz", "bare.xyz"], "several data sets"),
         (&["--dataset", "sam.xyz"], "neither a file nor a data set"),

@@ -1,4 +1,4 @@
-//! What the commands that need no data print.
+//! The output of commands that need no data.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 

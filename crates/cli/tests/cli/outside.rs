@@ -1,4 +1,4 @@
-//! A crate outside the tree links ours and adds a batcher of its own.
+//! A crate outside the source tree links ours and adds its own batcher.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -90,8 +90,8 @@ fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The manifest of the crate. With the workspace's profiles the crates from the registry need not be built
-/// again.
+/// The manifest of the crate. With the workspace's profiles, crates from the registry need not be
+/// rebuilt.
 fn manifest() -> String {
     let root = workspace();
     let workspace_manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
@@ -140,7 +140,7 @@ fn a_crate_outside_the_tree_adds_a_batcher() {
         (Some("completed"), Some(3))
     );
 
-    // It was built without the features that are off by default, and says so where one is wanted.
+    // It was built without optional features, and says so if one is requested.
     let refused = |arguments: &[&str], expected: &[&str]| {
         let output = Command::new(&outside).args(arguments).current_dir(folder.path()).output();
         let output = output.unwrap();

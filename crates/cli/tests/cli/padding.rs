@@ -1,4 +1,4 @@
-//! Runs with the same groups of graphs learn the same, whatever they are padded to.
+//! Runs with the same groups of graphs learn the same, regardless of padding.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::small_run::{Tables, start, text};
 
-/// The loss of every step and the errors of every evaluation, bit by bit.
+/// The bits of the loss of every step and the errors of every evaluation.
 fn learned(padding: &str) -> [Vec<u64>; 2] {
     let out = TempDir::new().unwrap();
     let batcher = format!("batcher={{ name = \"static\", batch_size = 16, padding = {padding} }}");

@@ -1,4 +1,4 @@
-//! `batchlab plan`: the forecast agrees with what streams and runs do, and bad input is explained.
+//! `batchlab plan`: the forecast agrees with streams and runs, and bad input is explained.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -21,7 +21,7 @@ fn sizes() -> Vec<(u32, u32)> {
 
 const CONFIG: &str = "batch_sizes = [4, 8]\n\n[dataset]\nname = \"sizes\"\npath = \"sizes.csv\"\n";
 
-/// A folder with `plan.toml` and `sizes.csv`.
+/// A directory with `plan.toml` and `sizes.csv`.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     let mut csv = String::from("n_node,n_edge\n");
@@ -57,7 +57,7 @@ fn strategies(json: &str) -> Vec<Value> {
     value["plans"][0]["strategies"].as_array().unwrap().clone()
 }
 
-/// The time to plan differs from run to run; it is the last number of a line with a memory size.
+/// The planning time varies between runs; it is the last number of a line with a memory size.
 fn without_times(table: &str) -> String {
     let line = |line: &str| match line.rsplit_once(char::is_whitespace) {
         Some((start, time)) if line.contains("B ") && time.parse::<f64>().is_ok() => {
@@ -81,13 +81,13 @@ fn the_table_fits_and_reads_well() {
     insta::assert_snapshot!("table", without_times(&table));
 }
 
-/// Programs read these paths; a change of them is a new `schema_version`.
+/// Programs read these paths; changing them requires a new `schema_version`.
 #[test]
 fn the_json_keeps_its_schema() {
     fn paths(value: &Value, path: &str, all: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) => fields.iter().for_each(|(key, value)| {
-                // What a batcher's own table holds is the batcher's business.
+                // A batcher defines the content of its own table.
                 if key != "batcher" {
                     paths(value, &format!("{path}.{key}"), all);
                 }
@@ -142,7 +142,7 @@ fn batches_of_fixed_composition_meet_again() {
     assert!((recurrence - 239.0 / 5.0).abs() < 1e-9, "{recurrence}");
 }
 
-/// The forecast of N steps, and N steps of the stream that a run would open.
+/// Compares the forecast of N steps with N steps of the stream that a run would open.
 #[test]
 fn a_forecast_is_what_the_stream_does() {
     let all = strategies(&plan(&[&["--json"][..], &study()].concat()));
@@ -257,7 +257,7 @@ fn pictures_are_written() {
     }
 }
 
-/// Changes the configuration, and returns exit code and message.
+/// Modifies the configuration, and returns exit code and message.
 fn refused(config: &str, arguments: &[&str]) -> (i32, String) {
     let folder = folder();
     fs::write(folder.path().join("plan.toml"), config).unwrap();

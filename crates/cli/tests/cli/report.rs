@@ -1,4 +1,4 @@
-//! `batchlab report`, from outside.
+//! End-to-end tests of `batchlab report`.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -18,7 +18,7 @@ fn stderr(command: &mut Command, code: i32) -> String {
     String::from_utf8(command.assert().code(code).get_output().stderr.clone()).unwrap()
 }
 
-/// Two strategies, trained in turns.
+/// Two interleaved strategies.
 const STUDY: Study = Study {
     name: "",
     timing: "combined",
@@ -77,7 +77,7 @@ fn rows_of_a_verdict_say_what_its_sentence_says() {
     assert!(text.contains("debug build") && text.contains("test RMSE, eV"), "{text}");
     assert!(text.contains("  the fastest ") && !text.contains("may be fastest"), "{text}");
     assert!(text.contains("`repeats=5`"), "{text}");
-    // What it would take to tell apart what scatters more than it differs.
+    // What it takes to tell strategies apart that scatter more than they differ.
     let noisy = tempfile::tempdir().unwrap();
     let study = Study { noise: 0.4, n_block: 8, ..STUDY };
     write(noisy.path(), &study, |_| ());

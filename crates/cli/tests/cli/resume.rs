@@ -1,4 +1,4 @@
-//! A run that ended early continues exactly where it stopped.
+//! A run that ended early resumes exactly where it stopped.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -15,8 +15,8 @@ use crate::small_run::{
     Tables, batchlab, checkpoints, doctor, names, resume, run_folder, start, text,
 };
 
-/// The study's two strategies; epochs of 1,600 graphs end within the run, and no checkpoint falls
-/// on their end.
+/// The study's two strategies. Epochs of 1,600 graphs end within the run, and no checkpoint
+/// coincides with their end.
 const BATCHERS: [&str; 2] = [
     "batcher={ name = \"static\", batch_size = 16, padding = { multiple = 64 } }",
     "batcher={ name = \"dynamic\", batch_size = 16 }",
@@ -28,8 +28,8 @@ pub(crate) fn completed(command: &mut Command) {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
 
-/// What the last checkpoint holds besides the facts of the attempt: parameters, moments and shapes,
-/// bit by bit.
+/// The content of the last checkpoint without the facts of the attempt: parameters, moments and
+/// shapes, bit by bit.
 pub(crate) fn weights(out: &Path) -> Vec<u8> {
     let (_, path) = checkpoints(out).pop().unwrap();
     let bytes = fs::read(path).unwrap();
@@ -37,7 +37,7 @@ pub(crate) fn weights(out: &Path) -> Vec<u8> {
     bytes[8 + header..].to_vec()
 }
 
-/// Ends a run in its middle: asks it to stop as soon as a step of it has been saved.
+/// Interrupts a run in the middle: asks it to stop once a step has been saved.
 pub(crate) fn interrupt_midway(command: &mut Command, out: &Path) -> std::process::Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -50,8 +50,8 @@ pub(crate) fn interrupt_midway(command: &mut Command, out: &Path) -> std::proces
     child.wait_with_output().unwrap()
 }
 
-/// The folder of a run, with its results in `out`, that was stopped after a checkpoint, asked to stop again
-/// when it was resumed, and completed in the end. It is begun anew where it was faster than the signal.
+/// The directory of a run, with its results in `out`, that was stopped after a checkpoint, asked to
+/// stop again when resumed, and finally completed. Retried if the run was faster than the signal.
 pub(crate) fn completed_in_parts(begin: impl Fn(&Path) -> Command) -> TempDir {
     for _ in 0..50 {
         let folder = TempDir::new().unwrap();
@@ -76,8 +76,8 @@ pub(crate) fn completed_in_parts(begin: impl Fn(&Path) -> Command) -> TempDir {
     panic!("the run always ends before it can be stopped");
 }
 
-/// A run of this kind that was stopped after a checkpoint of its plan and before its end. It is
-/// begun anew where it was faster than the signal.
+/// A run of this kind that was stopped after one of its checkpoints and before its end. Retried if
+/// the run was faster than the signal.
 fn stopped(settings: &[&str]) -> TempDir {
     for _ in 0..50 {
         let out = TempDir::new().unwrap();
@@ -108,7 +108,7 @@ fn stopped_and_resumed_is_the_same_as_never_stopped_to_the_last_bit() {
         assert_eq!(checkpoints(parts.path()).pop().unwrap().0, first.steps.len() as u64);
         assert!(!parts.path().join("wip").exists(), "what is published needs no salvage");
 
-        // Stopped again at some moment, perhaps before it has begun, or after its end.
+        // Stopped again at some moment, perhaps before it has started, or after its end.
         let output = interrupt_midway(&mut resume(parts.path()), parts.path());
         if output.status.code() != Some(0) {
             completed(&mut resume(parts.path()));
@@ -129,7 +129,7 @@ fn stopped_and_resumed_is_the_same_as_never_stopped_to_the_last_bit() {
     }
 }
 
-/// More steps than planned: a new run, which goes on as if it had been planned so.
+/// More steps than planned: a new run, which continues as if it had been planned that way.
 #[test]
 fn an_extended_run_is_the_same_as_a_longer_one_to_the_last_bit() {
     for batcher in BATCHERS {
@@ -142,7 +142,7 @@ fn an_extended_run_is_the_same_as_a_longer_one_to_the_last_bit() {
         let parent = names(&parts.path().join("runs")).pop().unwrap();
         completed(resume(parts.path()).arg("training.steps=200"));
         let mut both = Tables::read(parts.path());
-        // Files come by name, and the names of runs of one second by their hashes.
+        // Files are sorted by name; the hashes decide between runs started within one second.
         both.runs.sort_by_key(|run| run.parent.is_some());
         both.steps.sort_by_key(|step| step.step);
         both.evals.sort_by_key(|eval| eval.step);
@@ -174,7 +174,7 @@ fn an_extended_run_is_the_same_as_a_longer_one_to_the_last_bit() {
     }
 }
 
-/// `timeout -s INT` signals the process and its group: twice at once, and meant once.
+/// `timeout -s INT` signals the process and its group: two signals, meant as one.
 #[test]
 fn two_signals_at_once_are_one() {
     let out = TempDir::new().unwrap();
@@ -266,7 +266,7 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     assert_eq!(resumed.step, Some(saved[0].0 as i64));
 }
 
-/// A checkpoint that says something else, with the hash that fits.
+/// Forges a checkpoint with other content and a matching hash.
 fn forge(path: &Path, change: impl Fn(&str) -> String, step: u64) {
     let bytes = fs::read(path).unwrap();
     let n_header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -279,7 +279,7 @@ fn forge(path: &Path, change: impl Fn(&str) -> String, step: u64) {
     fs::write(path.with_file_name(name), forged).unwrap();
 }
 
-/// Puts another number behind a key of the state, and blanks so that tensors stay aligned.
+/// Replaces the number of a key of the state, padded with blanks so that tensors stay aligned.
 fn with_number(header: &str, key: &str, number: u64) -> String {
     let (before, rest) = header.split_once(&format!("\\\"{key}\\\":")).unwrap();
     let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -293,7 +293,7 @@ fn a_checkpoint_that_contradicts_itself_or_the_journal_is_not_used() {
     let original = stopped(&[SAVING, "training.steps=100000000"]);
     let saved = checkpoints(original.path());
     let (last, newest) = saved[1].clone();
-    // With the one before gone, there is nothing else to go on from.
+    // With the previous one gone, there is nothing else to resume from.
     fs::remove_file(&saved[0].1).unwrap();
     let forgeries: [(&[(&str, u64)], u64); 6] = [
         (&[("step", 5000), ("n_update", 5000)], 5000),

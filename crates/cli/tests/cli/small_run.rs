@@ -33,7 +33,7 @@ pub(crate) fn batchlab() -> Command {
     Command::new(env!("CARGO_BIN_EXE_batchlab"))
 }
 
-/// A run from the beginning.
+/// Starts a run.
 pub(crate) fn start(out: &Path, settings: &[&str]) -> Command {
     let mut command = batchlab();
     command.arg("run").arg(smoke()).args(SETTINGS).args(settings).arg("--out").arg(out);
@@ -41,7 +41,7 @@ pub(crate) fn start(out: &Path, settings: &[&str]) -> Command {
     command
 }
 
-/// Goes on with the only run in a folder.
+/// Resumes the only run in a directory.
 pub(crate) fn resume(out: &Path) -> Command {
     let mut command = batchlab();
     command.args(["run", "--threads", "1", "--resume"]).arg(run_folder(out));
@@ -54,14 +54,14 @@ pub(crate) fn doctor(out: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The folder of the only run.
+/// The directory of the only run.
 pub(crate) fn run_folder(out: &Path) -> PathBuf {
     let mut runs = names(&out.join("runs"));
     assert_eq!(runs.len(), 1, "{runs:?}");
     out.join("runs").join(runs.remove(0))
 }
 
-/// Names in a folder, in order; none without it.
+/// Sorted names in a directory; empty if it does not exist.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<String> =
@@ -70,7 +70,7 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Steps after which there is a checkpoint, and its file.
+/// The checkpoints: number of steps, and file.
 pub(crate) fn checkpoints(out: &Path) -> Vec<(u64, PathBuf)> {
     let [run] = &names(&out.join("runs"))[..] else { return Vec::new() };
     let folder = out.join("runs").join(run).join("checkpoints");
@@ -107,8 +107,7 @@ impl Tables {
         }
     }
 
-    /// The rows of the steps, without what differs from one attempt to the next: times, and the
-    /// name of the run.
+    /// The rows of the steps, without what varies between attempts: times, and the name of the run.
     pub(crate) fn timeless_steps(&self) -> Vec<StepRecord> {
         let timeless = |step: &StepRecord| StepRecord {
             run_id: String::new(),
@@ -121,7 +120,7 @@ impl Tables {
         self.steps.iter().map(timeless).collect()
     }
 
-    /// The same of the evaluations.
+    /// The same for the evaluations.
     pub(crate) fn timeless_evals(&self) -> Vec<EvalRecord> {
         let timeless = |eval: &EvalRecord| EvalRecord {
             run_id: String::new(),

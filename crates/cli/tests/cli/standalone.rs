@@ -1,11 +1,11 @@
-//! Crates outside of the tree, built with what is already built of this workspace.
+//! Crates outside the source tree, built with the existing build artefacts of this workspace.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// `cargo build` or `cargo test` in a folder, into the folder where this program's crates lie.
+/// `cargo build` or `cargo test` in a directory, with the target directory of this program.
 pub(crate) fn cargo(subcommand: &str, folder: &Path) -> Command {
     let (target, profile) = target();
     let mut cargo = Command::new(env!("CARGO"));
@@ -13,7 +13,7 @@ pub(crate) fn cargo(subcommand: &str, folder: &Path) -> Command {
     if profile == "release" {
         cargo.arg("--release");
     }
-    // What would be kept for a next build of a crate that is gone after the test.
+    // Do not keep files for incremental builds of a crate that is gone after the test.
     cargo.env("CARGO_INCREMENTAL", "0").current_dir(folder);
     cargo
 }
@@ -24,7 +24,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
     target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// The folder of builds, and the one of this build within it.
+/// The target directory, and the directory of this build within it.
 fn target() -> (&'static Path, &'static str) {
     let folder = Path::new(env!("CARGO_BIN_EXE_batchlab")).parent().unwrap();
     (folder.parent().unwrap(), folder.file_name().unwrap().to_str().unwrap())

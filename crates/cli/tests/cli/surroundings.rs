@@ -1,4 +1,4 @@
-//! What surrounds the program may be odd: names, pipes, copies, a full disk, a system that gives no threads or files.
+//! Odd environments: names, pipes, copies, a full disk, a system that grants no threads or files.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -15,7 +15,7 @@ use crate::small_run::{
     SETTINGS, Tables, batchlab, checkpoints, doctor, names, resume, run_folder, smoke, start, text,
 };
 
-/// What a command says that must end within a minute, and without a panic.
+/// The output of a command that must exit within a minute and without a panic.
 fn ends(command: &mut Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -84,11 +84,11 @@ fn a_file_that_cannot_be_written_leaves_the_one_before() {
 
         let output = write();
         assert!(output.status.success(), "{name}: {}", text(&output));
-        assert!(text(&output).contains("in place of the file that was there"), "{}", text(&output));
+        assert!(text(&output).contains("replacing the existing file"), "{}", text(&output));
         let rights = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         fs::write(folder.path().join("ordinary"), "").unwrap();
         assert_eq!(rights(&place), rights(&folder.path().join("ordinary")), "{name}");
-        // What is no file is not replaced.
+        // Only regular files are replaced.
         let arguments = [&command[..], &["/dev/null"]].concat();
         let output =
             ends(batchlab().args(&arguments).env("BATCHLAB_CACHE", "off").current_dir(&root));
@@ -100,7 +100,7 @@ fn a_file_that_cannot_be_written_leaves_the_one_before() {
     assert_eq!(hidden, Vec::<String>::new(), "nothing unfinished is left");
 }
 
-/// Each command that writes a file that it is told.
+/// Each command that writes to a given file.
 #[test]
 fn what_this_program_did_not_write_is_not_replaced() {
     let folder = TempDir::new().unwrap();
@@ -146,7 +146,8 @@ fn what_this_program_did_not_write_is_not_replaced() {
             }
             fs::remove_file(&place).unwrap();
         }
-        // Where only runs write, not even a new file; not through a link to a folder; and not by force.
+        // Where only runs write, not even a new file, not through a link to a directory, and not
+        // with force.
         let link = folder.path().join(format!("to-runs-{name}"));
         std::os::unix::fs::symlink(results.join("runs"), &link).unwrap();
         for own in [&results.join("tables/steps"), &results.join("tables/new/folder"), &link] {
@@ -206,7 +207,7 @@ fn commands_that_are_printed_run_as_they_are_meant() {
     assert!(output.status.success(), "{}", text(&output));
     let words = text(&output);
     let command = words.lines().find(|line| line.contains("duckdb -c")).unwrap();
-    // A program of that name that says what it was given.
+    // A program of that name that prints its arguments.
     let programs = folder.path().join("programs");
     fs::create_dir(&programs).unwrap();
     for program in ["duckdb", "batchlab"] {
@@ -223,7 +224,7 @@ fn commands_that_are_printed_run_as_they_are_meant() {
     let pattern = out.to_str().unwrap().replace('\'', "''").replace('[', "[[]").replace('*', "[*]");
     assert!(given.contains(&format!("from '{pattern}/tables/evals/*.parquet'")), "{given}");
 
-    // And so do the others.
+    // Likewise for the others.
     let page = folder.path().join("page.html");
     let output = batchlab().arg("report").arg(&out).arg("--html").arg(&page).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
@@ -311,7 +312,7 @@ fn a_copy_of_a_run_is_named_and_left_out() {
     let output = batchlab().arg("doctor").arg(dir).output().unwrap();
     assert!(output.status.code() == Some(3) && is_named(&text(&output)), "{}", text(&output));
 
-    // A copy of a run that can go on.
+    // A copy of a run that can be resumed.
     for (from, to) in [("runs", "journal"), ("wip", "wip")] {
         let folder = TempDir::new().unwrap();
         let dir = folder.path();
@@ -343,7 +344,7 @@ fn a_copy_of_a_run_is_named_and_left_out() {
     }
 }
 
-/// A run that was ended after a checkpoint.
+/// A run that was stopped after a checkpoint.
 fn interrupted(dir: &Path) {
     let settings = ["training.steps=1000000", "training.checkpoint={ steps = 20 }"];
     let child = start(dir, &settings).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -403,7 +404,7 @@ fn numbers_that_results_cannot_hold_are_refused_at_their_place() {
 fn ctrl_c_ends_the_reading_of_data() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("out");
-    // Nearly ten thousand crystals are made.
+    // Nearly ten thousand crystals are generated.
     let dataset = "dataset={ name = \"aflow-sizes\", edges = { nearest = 60 } }";
     let mut command = start(&out, &[dataset]);
     command.env("BATCHLAB_CACHE", "off").stdout(Stdio::null()).stderr(Stdio::piped());
@@ -430,7 +431,7 @@ fn a_system_that_gives_no_thread_or_file_is_a_message() {
     let folder = TempDir::new().unwrap();
     let (out, smoke) = (folder.path().join("out"), smoke());
     let arguments = arguments_of_a_run(out.to_str().unwrap(), smoke.to_str().unwrap());
-    // No stack is that large.
+    // No stack can be that large.
     let no_thread = "export RUST_MIN_STACK=100000000000000";
     for arguments in [&arguments[..], &["plan", "configs/plan/qm9.toml", "--steps", "10"]] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -440,7 +441,7 @@ fn a_system_that_gives_no_thread_or_file_is_a_message() {
     }
     for n in 4..24 {
         let output = ends(&mut under(&format!("ulimit -n {n}"), &arguments));
-        // With few files the program ends with a message, or does not begin.
+        // With few files the program exits with a message, or does not start.
         assert!(output.status.code().is_some(), "{n}: {}", text(&output));
         assert!(output.status.success() || output.stderr.len() > 20, "{n}: {}", text(&output));
     }

@@ -63,7 +63,7 @@ impl Place {
         self.path().join("results/small")
     }
 
-    /// The command; the lock of the device lies in the folder, so that tests do not meet.
+    /// The command. The device lock is in the directory, so that tests do not interfere.
     fn sweep(&self, arguments: &[&str]) -> Command {
         let mut command = batchlab();
         command.args(["sweep", "study.toml", "--threads", "1", "--hardware", "here"]);
@@ -100,7 +100,7 @@ impl Place {
     }
 }
 
-/// Each cell of the tables: its runs' batchers; none twice among completed runs.
+/// Each cell of the tables with its runs' batchers; no batcher occurs twice among completed runs.
 fn cells(tables: &Tables) -> BTreeMap<String, BTreeSet<String>> {
     let mut cells: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for run in tables.runs.iter().filter(|run| run.status == "completed") {
@@ -110,12 +110,12 @@ fn cells(tables: &Tables) -> BTreeMap<String, BTreeSet<String>> {
     cells
 }
 
-/// Every cell of the study was trained whole in one process. A process that was killed while it
-/// published may have left a part of a cell.
+/// Every cell of the study was trained entirely in one process. A process killed while publishing
+/// may have left part of a cell.
 fn assert_is_complete(tables: &Tables) {
     let mut whole = cells(tables);
     whole.retain(|_, batchers| batchers.len() == 3);
-    // Without the part that is different in every process.
+    // Without the part that differs between processes.
     let name = |cell: &String| cell.rsplit_once('-').unwrap().0.to_owned();
     let cells: BTreeSet<String> = whole.keys().map(name).collect();
     assert_eq!(cells.len(), 4, "{whole:?}");
@@ -161,7 +161,7 @@ fn a_timing_study_refuses_a_second_worker_on_the_device() {
     assert_eq!(second.status.code(), Some(1), "{}", text(&second));
     let message = String::from_utf8(second.stderr).unwrap();
     insta::assert_snapshot!("device_busy", message.replace(&pid.to_string(), "[pid]"));
-    // The system gives the device back, however its owner ended.
+    // The system releases the device, however its owner exited.
     place.done(&["training.steps=10", "repeats=1", "batch_sizes=8"]);
 }
 
@@ -192,7 +192,7 @@ fn results_that_are_gone_are_trained_again() {
         let run = first.runs.iter().find(|run| run.batch_size == Some(batch_size)).unwrap();
         run.run_id.clone()
     };
-    // Of one run a table; of another one everything, as `doctor` advises where a run is not wanted.
+    // One table of one run, and everything of another, as `doctor` advises for an unwanted run.
     fs::remove_file(place.out().join(format!("tables/steps/{}.parquet", gone(8)))).unwrap();
     for table in names(&place.out().join("tables")) {
         let _ = fs::remove_file(place.out().join(format!("tables/{table}/{}.parquet", gone(16))));
@@ -214,7 +214,7 @@ fn results_that_are_gone_are_trained_again() {
     assert!(!text(&report).contains("results are gone"), "{}", text(&report));
 }
 
-/// With as many open files as fewer runs need, nothing begins and nothing is left behind.
+/// If the open-file limit is too low for a cell, nothing starts and nothing is left behind.
 #[test]
 fn a_cell_with_too_many_files_leaves_nothing_behind() {
     let place = Place::new(STUDY);
@@ -242,7 +242,7 @@ fn a_cell_with_too_many_files_leaves_nothing_behind() {
     assert_eq!(place.tables().runs.len(), 20);
 }
 
-/// What cannot be written as text is no reason to lose the summary.
+/// A path that is not valid text is no reason to lose the summary.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_folder_needs_no_name_in_utf_8() {
@@ -314,7 +314,7 @@ fn a_run_that_fails_does_not_take_the_others_with_it() {
         state["runs"].as_array().unwrap().iter().filter(|run| run["status"] == "failed").collect();
     assert_eq!(failed.len(), 1, "{state}");
     assert!(failed[0]["reason"].as_str().unwrap().contains("oversize"), "{state}");
-    // It is not tried again by itself.
+    // It is not retried automatically.
     let again = place.sweep(&arguments).output().unwrap();
     assert_eq!((again.status.code(), place.tables().runs.len()), (Some(7), tables.runs.len()));
     let retried = place.sweep(&arguments).arg("--retry").output().unwrap();
@@ -358,7 +358,7 @@ fn what_is_done_is_not_counted_again() {
     let bytes = |cell: &&Value| cell["n_byte"].as_u64().unwrap();
     let waiting = cells.iter().filter(|cell| cell["is_done"] == false);
     assert_eq!(all["n_byte"], waiting.map(|cell| bytes(&cell)).sum::<u64>());
-    // What is done is not tried again.
+    // Completed cells are not tried again.
     assert!(cells[0]["seconds"].is_null() && cells[0]["runs"] == Value::Array(Vec::new()));
     let output = place.sweep(&["--dry-run"]).output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
@@ -413,7 +413,7 @@ fn namesakes_are_told_apart() {
     assert_eq!(of("[\"qm9\"]", "[\"schnet\", \"mpeu\"]")[2..], ["qm9 mpeu", "qm9 mpeu"]);
 }
 
-/// The message for a study that differs from a good one.
+/// The message for a modified copy of a valid study.
 fn refusal(change: impl Fn(&str) -> String, arguments: &[&str]) -> String {
     let place = Place::new(&change(STUDY));
     let output = place.sweep(arguments).output().unwrap();

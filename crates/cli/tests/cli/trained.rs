@@ -1,4 +1,4 @@
-//! Weights of a real run, evaluated again, and compared with the numbers that the run recorded.
+//! Weights of a real run, evaluated again and compared with the numbers that the run recorded.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// One run with a checkpoint, for all tests.
+/// One run with a checkpoint, shared by all tests.
 static RUN: LazyLock<TempDir> = LazyLock::new(|| {
     let dir = tempfile::tempdir().unwrap();
     let output = start(
@@ -45,7 +45,7 @@ fn evaluate(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// What standard error says when it is refused.
+/// The message on standard error if it is rejected.
 fn refused(arguments: &[&str], code: i32) -> String {
     let run = run_folder(RUN.path());
     let output = call(&[&["evaluate", run.to_str().unwrap()], arguments].concat());
@@ -123,7 +123,7 @@ fn the_final_checkpoint_gives_the_numbers_that_the_run_recorded() {
         assert!(parts.iter().all(|&ns| ns > 0));
         assert!(parts.iter().sum::<i64>() <= found["total_ns"].as_i64().unwrap());
     }
-    // An earlier checkpoint by its path is another model.
+    // An earlier checkpoint, given by its path, is a different model.
     let earlier: Vec<(u64, PathBuf)> = checkpoints(RUN.path());
     assert_eq!(earlier.iter().map(|(step, _)| *step).collect::<Vec<_>>(), [30, 40]);
     let output = call(&["evaluate", earlier[0].1.to_str().unwrap(), "--json"]);
@@ -132,7 +132,7 @@ fn the_final_checkpoint_gives_the_numbers_that_the_run_recorded() {
     assert_ne!(found["rmse"].as_f64(), recorded("test").rmse);
 }
 
-/// The text output, without what differs between runs and machines.
+/// The text output, without what varies between runs and machines.
 #[test]
 fn a_judgement_in_words() {
     let run = run_folder(RUN.path());
@@ -160,7 +160,7 @@ fn predictions_give_the_same_error() {
     assert_eq!(Some(rows.num_rows() as i64), run.n_output);
     let squared: f64 = target.iter().zip(&prediction).map(|(t, p)| (t - p).powi(2)).sum();
     let rmse = (squared / target.len() as f64).sqrt();
-    // Training sees targets in single precision.
+    // Training uses targets in single precision.
     assert!((rmse / run.rmse.unwrap() - 1.0).abs() < 1e-5, "{rmse} {run:?}");
     let pair =
         |key: &str| pairs.iter().find(|(own, _)| own == key).map(|(_, value)| value.as_str());
@@ -171,9 +171,9 @@ fn predictions_give_the_same_error() {
     let index = rows["index"].as_primitive::<Int64Type>().values();
     assert!(index.windows(2).all(|pair| pair[0] < pair[1]), "each graph once, in order");
     assert!(rows["subset"].as_string::<i32>().iter().all(|subset| subset == Some("test")));
-    // The molecules of the sample are called as in QM9, not by their position.
+    // The molecules of the sample are named as in QM9, not by position.
     assert!(rows["name"].as_string::<i32>().iter().all(|name| name.unwrap().starts_with("gdb_")));
-    // Nothing unfinished is left.
+    // No unfinished files are left.
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 
     let (all, _) = predict(&out, &["--subset", "all"]);
@@ -247,7 +247,7 @@ fn other_data_must_fit() {
     let good = structures("water", ["O", "H", "H"], "eV");
     let found = evaluate(&["--dataset", &good]);
     assert_eq!((&found["n_output"], &found["subset"]), (&4.into(), &"all".into()));
-    // The mean of training predicts badly here, on the scale of training.
+    // The training mean is a bad prediction here, on the training scale.
     let runs = Tables::read(RUN.path()).runs;
     let mean = runs[0].target_mean.unwrap();
     let squared: f64 = (0..4).map(|n| (-10.0 - f64::from(n) - mean).powi(2)).sum();

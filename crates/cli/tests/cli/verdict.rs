@@ -1,4 +1,4 @@
-//! `batchlab verdict` and `batchlab bench`, from outside.
+//! End-to-end tests of `batchlab verdict` and `batchlab bench`.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -28,7 +28,7 @@ fn refused(csv: &str) -> String {
     String::from_utf8(output).unwrap()
 }
 
-/// The blocks of a sweep, written as CSV, are judged as the report judges them.
+/// The blocks of a sweep, written as CSV, get the same verdict as in the report.
 #[test]
 fn the_verdict_is_that_of_the_report() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../results/example");
@@ -76,7 +76,7 @@ fn runs_in_processes_of_their_own_are_compared_apart() {
     let mut csv = String::from("strategy, seconds, n_output, run\n");
     for (run, noise) in [0.01, -0.02, 0.0, 0.015, -0.01].iter().enumerate() {
         for (strategy, seconds) in [("a", 1.0), ("b", 1.3)] {
-            // Two stretches of one run are added up.
+            // Two parts of one run are added up.
             for _ in 0..2 {
                 writeln!(csv, "{strategy}, {}, 50, {run}", seconds * (1.0 + noise)).unwrap();
             }
@@ -146,18 +146,19 @@ fn programs_are_timed_in_turns_and_judged() {
     assert_eq!(verdict["strategies"][0]["batcher"], "one");
     let times = fs::read_to_string(&out).unwrap();
     assert_eq!(times.lines().count(), 1 + 2 * 9);
-    // Mirrored: the order of block 2 is that of block 1 backwards.
+    // Mirrored: the order of block 2 is the reverse of that of block 1.
     let order = |block: &str| -> Vec<&str> {
         let of_block = times.lines().filter(|line| line.ends_with(&format!(",{block}")));
         of_block.map(|line| line.split(',').next().unwrap()).collect()
     };
     assert_eq!(order("1").into_iter().rev().collect::<Vec<_>>(), order("2"));
-    // What is there is not replaced.
+    // An existing file is not replaced.
     let again = batchlab().arg("bench").arg(&file).arg("--out").arg(&out).assert().failure();
-    assert!(String::from_utf8_lossy(&again.get_output().stderr).contains("is there already"));
+    assert!(String::from_utf8_lossy(&again.get_output().stderr).contains("already exists"));
 }
 
-/// Of nine blocks of a process, the sixth takes six times as long; its pair is repeated and left out.
+/// Of nine blocks of a process, the sixth takes six times as long; its pair is repeated and
+/// excluded.
 #[test]
 fn a_disturbed_pair_of_blocks_is_repeated_in_every_process() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-"""Opens result tables with the readers that analysts use and checks that all see the same.
+"""Opens result tables with the readers that analysts use and checks that all agree.
 
     check.py DIR [TABLE=COLUMN,COLUMN..]  check DIR/tables/*/*.parquet
 
@@ -15,7 +15,7 @@ SUMS = ["step_ns", "n_edge"]
 
 
 def with_duckdb(tables):
-    """One pattern per table, as a query in a shell has it."""
+    """One glob pattern per table, as in a query."""
     import duckdb
 
     database = duckdb.connect()
@@ -34,7 +34,7 @@ def with_duckdb(tables):
 
 
 def with_pandas(tables):
-    """One folder per table."""
+    """One directory per table."""
     import pandas
 
     frames = {table: pandas.read_parquet(tables / table) for table in TABLES}
@@ -73,7 +73,7 @@ def with_polars(tables):
 
 
 def mistakes(seen, sums, starts, expected):
-    """What one reader sees that cannot be right."""
+    """What is evidently wrong in the result of one reader."""
     for table, columns in expected.items():
         if list(seen[table][0]) != columns:
             yield f"{table} has the columns {list(seen[table][0])}, not {columns}"

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{python, root, script, succeed};
 
-/// Trains, evaluates and predicts with the engine that comes along.
+/// Trains, evaluates and predicts with the bundled engine.
 pub(super) fn the_toy_learns() {
     let dir = tempfile::tempdir().unwrap();
     let output = succeed(&mut train(dir.path(), "numpy_toy.py", &["training.steps=60"]));
@@ -29,7 +29,7 @@ pub(super) fn the_toy_learns() {
     assert_no_process(dir.path());
 }
 
-/// A step that is one call has no stages, which is said.
+/// A step that is a single call has no stages, and the output says so.
 pub(super) fn stages_are_not_invented() {
     let dir = tempfile::tempdir().unwrap();
     let output = succeed(&mut train(
@@ -44,7 +44,7 @@ print(duckdb.sql(f\"select count(step_ns), count(forward_ns) from '{sys.argv[1]}
     assert_eq!(text(&counted.stdout).trim(), "[(4, 0)]");
 }
 
-/// A batch of single atoms has its edge fields, which are empty.
+/// A batch of single atoms has edge fields, which are empty.
 pub(super) fn batches_without_edges_are_batches() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("atoms.xyz");
@@ -76,8 +76,8 @@ def open(c): return E()
     succeed(&mut train_with(dir.path(), engine, &[&data, exact, keep, "training.steps=40"]));
 }
 
-/// Own fields of structures arrive beside the atoms and structures that they belong to, and none is needed for a
-/// prediction.
+/// Custom fields of structures arrive along with their atoms and structures, and none is needed for
+/// a prediction.
 pub(super) fn own_fields_arrive() {
     let dir = tempfile::tempdir().unwrap();
     let structure = |i: usize, forces: &str| {
@@ -161,7 +161,7 @@ def open(c):
     );
 }
 
-/// The lines of docs/data.md write what the data set `graphs` reads.
+/// The code lines in docs/data.md write files that the data set `graphs` reads.
 pub(super) fn graphs_of_other_libraries_arrive() {
     let dir = tempfile::tempdir().unwrap();
     let page = root().join("docs/data.md");
@@ -192,7 +192,7 @@ def open(c): assert c.n_node_class == 3; return E()
         let out = dir.path().join(name.replace(".npz", ""));
         std::fs::create_dir(&out).unwrap();
         succeed(&mut train_with(&out, engine, &[&data, fields, "training.steps=6"]));
-        // What a file lacks is known when it was read.
+        // Fields missing from a file are known once it has been read.
         let output = train_with(&out, engine, &[&data, "model.fields=['node_feature']"]).output();
         let said = text(&output.unwrap().stderr);
         let expected = "needs node features, which the data do not have; the fields that they have: node_class, \
@@ -201,7 +201,7 @@ def open(c): assert c.n_node_class == 3; return E()
     }
 }
 
-/// A run that is extended ends with the same bits as one that was planned as long.
+/// An extended run ends with the same bits as one planned with that length.
 pub(super) fn training_goes_on_exactly() {
     let dir = tempfile::tempdir().unwrap();
     let (whole, parts) = (dir.path().join("whole"), dir.path().join("parts"));
@@ -217,7 +217,7 @@ pub(super) fn training_goes_on_exactly() {
     assert_eq!(at_end(&whole).to_bits(), at_end(&parts).to_bits());
 }
 
-/// What an engine sees of a batch fits together.
+/// The fields of a batch that an engine sees are consistent.
 pub(super) fn batches_are_what_the_page_says() {
     let dir = tempfile::tempdir().unwrap();
     let engine = "
@@ -254,7 +254,7 @@ def open(c): assert c.options == {'a': [1, 'b']} and c.seed == 5 and c.n_node_cl
     assert!(text(&output.stderr).contains("on standard output"));
 }
 
-/// The engine in JAX computes what the study's program does, and trains.
+/// The JAX engine computes the same as the study's program, and trains.
 pub(super) fn jax_trains_and_agrees() {
     let testkit = root().join("crates/testkit/golden");
     for golden in ["schnet_qm9.safetensors.xz", "schnet_aflow.safetensors.xz"] {
@@ -273,7 +273,7 @@ pub(super) fn jax_trains_and_agrees() {
     assert_no_process(dir.path());
 }
 
-/// Each fault ends with its own sentence, a status of failure and no process left.
+/// Each fault has its own message, a failure exit code, and leaves no process behind.
 pub(super) fn faults_are_named() {
     let good = "
 import numpy as n
@@ -328,7 +328,7 @@ def open(c): return E()
     }
 }
 
-/// Interrupted in the middle of a long step, nothing of the engine is left.
+/// If interrupted in the middle of a long step, no process of the engine remains.
 pub(super) fn an_interrupted_run_leaves_no_process() {
     let dir = tempfile::tempdir().unwrap();
     let engine = "
@@ -359,8 +359,8 @@ fn batchlab() -> Command {
     command
 }
 
-/// An engine whose steps sleep 1 ms, and 20 ms more at a new shape: the report measures those 20 ms, forecasts
-/// the shapes as `plan` does, and says that the length of training decides.
+/// An engine whose steps sleep 1 ms, plus 20 ms at a new shape: the report measures those 20 ms,
+/// forecasts the shapes as `plan` does, and says that the length of training decides.
 pub(super) fn first_uses_of_shapes_are_measured() {
     let dir = tempfile::tempdir().unwrap();
     let engine = "
@@ -432,7 +432,7 @@ fn train_with(out: &Path, engine: &str, more: &[&str]) -> Command {
     train(out, file.to_str().unwrap(), more)
 }
 
-/// The engine gets a mark in its environment by which its process is found.
+/// The engine gets a marker in its environment by which its process is found.
 fn train(out: &Path, file: &str, more: &[&str]) -> Command {
     let mut run = batchlab();
     run.env("BATCHLAB_TEST_MARK", out);
@@ -456,7 +456,7 @@ fn only_run(out: &Path) -> std::path::PathBuf {
     runs[0].path()
 }
 
-/// Steps and errors on the test set, of all runs of a folder.
+/// Steps and test errors of all runs in a directory.
 fn errors_on_test(out: &Path) -> Vec<(i64, f64)> {
     let code = "import duckdb, sys, json
 print(json.dumps(duckdb.sql(f\"select step, rmse from '{sys.argv[1]}/tables/evals/*.parquet' where subset = 'test' order by step\").fetchall()))";
@@ -464,7 +464,7 @@ print(json.dumps(duckdb.sql(f\"select step, rmse from '{sys.argv[1]}/tables/eval
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Processes of engines that carry the mark of a folder.
+/// Engine processes that carry the marker of a directory.
 fn processes(out: &Path) -> Vec<String> {
     let mark = format!("BATCHLAB_TEST_MARK={}", out.display());
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
@@ -479,7 +479,7 @@ fn processes(out: &Path) -> Vec<String> {
 }
 
 fn assert_no_process(out: &Path) {
-    // One whose program was killed looks twice a second whether it is still there.
+    // After its program was killed, an engine checks twice a second whether it is still there.
     for _ in 0..60 {
         if processes(out).is_empty() {
             return;

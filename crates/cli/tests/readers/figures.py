@@ -1,4 +1,4 @@
-"""Runs the query of every figure, or its twin for another tool, and compares its numbers with the figure's.
+"""Runs the query of every figure, or its equivalent for another tool, and compares the numbers with the figure's.
 
 usage: figures.py FOLDER [TOOL CODE] < report.json
 
@@ -13,12 +13,12 @@ import os
 import sys
 from collections import defaultdict
 
-# Which columns hold the points of curves.
+# The columns with the points of curves.
 COLUMNS = {
     "course": ("step", "step_ms"),
     "curves": ("step", "rmse"),
 }
-# The columns of twins that are called otherwise.
+# Columns with other names in the equivalents.
 TWINS = {
     "outputs_per_s": "n_output_per_s",
     "edges_per_s": "n_edge_per_s",
@@ -26,12 +26,12 @@ TWINS = {
     "node_padding_percent": "node",
     "strategy": "batcher",
 }
-# The frames in which twins have the numbers of strategies.
+# The frames in which the equivalents have the numbers of strategies.
 PARTS = {
     "throughput": ["outputs_per_s", "edges_per_s"],
     "padding": ["edge_padding_percent", "node_padding_percent"],
 }
-# Which column holds the whole of a bar.
+# The column with the total of a bar.
 SUMS = {"shapes": "shapes"}
 CAUSES = {
     "planning": "planning_us",
@@ -112,7 +112,7 @@ def only(row, columns):
 
 
 def t_of_pairs(rows, name):
-    """The samples of the query give t of the figure."""
+    """The samples of the query give the figure's t."""
     pairs = []
     for a in rows:
         for b in rows:

@@ -1,4 +1,4 @@
-"""Writes graphs with the lines of docs/data.md for PyTorch Geometric and for jraph, from objects like theirs.
+"""Writes graphs with the code in docs/data.md for PyTorch Geometric and for jraph, from mock objects.
 
 usage: graphs.py docs/data.md FOLDER
 
@@ -22,7 +22,7 @@ class Tensor:
 
 
 class Data(dict):
-    """As much of torch_geometric.data.Data as the lines use."""
+    """The part of torch_geometric.data.Data that the code uses."""
 
     @property
     def num_nodes(self):
@@ -49,7 +49,7 @@ def graph(i, random):
 
 
 def batched(graphs):
-    """As jraph.batch: nodes are numbered through."""
+    """Like jraph.batch: node indices are global."""
     first = numpy.cumsum([0] + [len(g["class"]) for g in graphs[:-1]])
     joined = lambda name: numpy.concatenate([g[name] for g in graphs])
     ends = numpy.concatenate([g["ends"] + start for g, start in zip(graphs, first)], axis=1)

@@ -17,7 +17,7 @@ for path in sys.argv[1:]:
         config = tomllib.load(file)
     for error in validator.iter_errors(config):
         sys.exit(f"{path}: {error.json_path}: {error.message}")
-    # What no file may have: a key that nobody knows, a number where a name belongs.
+    # Invalid in any file: an unknown key, a number instead of a name.
     for key, wrong in [("trainning", {}), ("study", 7)]:
         if validator.is_valid({**config, key: wrong}):
             sys.exit(f"{path}: the schema takes {key} = {wrong}")

@@ -1,4 +1,4 @@
-"""Runs what `batchlab sql` prints for DuckDB.
+"""Runs the output of `batchlab sql` for DuckDB.
 
 usage: snippets.py < queries
 """

@@ -1,9 +1,9 @@
-"""Opens CSV and JSON Lines of real runs with the readers that analysts use, and checks that all see
-what stands in Parquet, every value of every row.
+"""Opens CSV and JSON Lines of real runs with the readers that analysts use, and checks that every
+value of every row is the same as in Parquet.
 
 usage: text.py DIR   with DIR/tables, DIR/csv and DIR/jsonl
 
-Prints one line per reader and format. Exit code 1: a reader sees something else.
+Prints one line per reader and format. Exit code 1: a reader disagrees.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ TABLES = ["runs", "steps", "evals", "events", "metrics"]
 
 
 def duckdb_csv(path):
-    # Quoted and empty is an empty text, nothing at all is null.
+    # Quoted and empty is an empty text, unquoted and empty is null.
     return rows_of(duckdb.sql(f"from read_csv('{path}', allow_quoted_nulls = false)"))
 
 
@@ -60,7 +60,7 @@ def polars_jsonl(path):
 
 
 def same(expected, found, tells_nan):
-    """Whether a cell is what stands in Parquet. pandas shows null as NaN, and numbers of columns with
+    """Whether a cell is the same as in Parquet. pandas shows null as NaN, and numbers of columns with
     nulls as floats; JSON Lines have null for NaN."""
     if found is None or found is pandas.NaT or (isinstance(found, float) and math.isnan(found)):
         if tells_nan and expected is not None:

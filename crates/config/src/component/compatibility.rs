@@ -1,4 +1,4 @@
-//! Whether the components fit together.
+//! Checks that components are compatible.
 
 use batchlab_core::registry::{self, Kind, Selectable, components};
 use batchlab_core::{BatchFields, Batcher, Dataset, Level, Model, Provides};
@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::text::diagnostic::Diagnostic;
 use crate::text::{Source, Table};
 
-/// What does not fit: the component, by its place in a configuration, and why.
+/// An incompatibility: the component, by its path in a configuration, and the reason.
 pub(crate) struct Misfit {
     place: [&'static str; 2],
     message: String,
@@ -17,7 +17,7 @@ pub(crate) struct Misfit {
 }
 
 impl Misfit {
-    /// The mistake at its place in the text; a default has none.
+    /// The error at its position in the text; a default has none.
     pub(crate) fn at(self, source: &Source, root: &Table<'_>, file: &str) -> Diagnostic {
         let diagnostic = Diagnostic::new(self.message).help(self.help);
         let [table, key] = self.place;
@@ -32,8 +32,9 @@ impl Misfit {
     }
 }
 
-/// What the names alone say against the model and the batcher, whatever else is wrong: none, which ones fit, or a
-/// batcher of another level, so that nobody completes its options in vain.
+/// Early checks by the names of model and batcher alone, whatever else is wrong: a missing name,
+/// with those that fit, or a batcher of another level, so that nobody completes its options in
+/// vain.
 pub(crate) fn check_names(source: &Source, root: &Table<'_>, file: &str) -> Result<(), Diagnostic> {
     let dataset: Box<dyn Dataset> = component::required(source, root, "dataset")?;
     let provides = dataset.provides();
@@ -47,7 +48,7 @@ pub(crate) fn check_names(source: &Source, root: &Table<'_>, file: &str) -> Resu
     check_batcher_name(source, root, &*dataset).map_err(|misfit| misfit.at(source, root, file))
 }
 
-/// The batcher of a table, which fits the data set.
+/// The batcher of a table, checked against the data set.
 pub(crate) fn batcher_for(
     source: &Source,
     root: &Table<'_>,
@@ -75,10 +76,10 @@ fn check_batcher_name(
     example.map_or(Ok(()), |example| check_level("batcher", &*example, dataset))
 }
 
-/// Refuses components that cannot work together, before anything is loaded.
+/// Rejects incompatible components before anything is loaded.
 ///
 /// # Errors
-/// What does not fit, and what to change.
+/// If components do not fit together; the message says what to change.
 pub(crate) fn check(config: &Config) -> Result<(), Misfit> {
     let provides = config.dataset.provides();
     let dataset = config.dataset.typetag_name();
@@ -121,7 +122,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Misfit> {
     Ok(())
 }
 
-/// An own field is missing, which another model would not have missed.
+/// The error for a missing custom field that other models do not need.
 fn no_field(missing: &str, dataset: &str, provided: &BatchFields) -> Misfit {
     let registration = registry::find(Kind::Dataset, dataset);
     let has_key = registration.is_some_and(|of| (of.schema)()["properties"]["fields"].is_object());
@@ -136,7 +137,7 @@ fn no_field(missing: &str, dataset: &str, provided: &BatchFields) -> Misfit {
     }
 }
 
-/// Refuses a batcher of graphs for nodes, and the other way round. `table` is where it stands.
+/// Rejects a batcher of graphs for nodes, and vice versa. `table` is its location.
 pub(crate) fn check_level(
     table: &'static str,
     batcher: &dyn Batcher,
@@ -175,7 +176,7 @@ fn fits(model: &dyn Model, provides: &Provides) -> bool {
     model.accepts(provides.level) && model.needs().missing_from(&provides.fields).is_none()
 }
 
-/// The names of all components of a kind that fit.
+/// The names of all compatible components of a kind.
 fn fitting<T: Selectable + ?Sized>(fits: impl Fn(Box<T>) -> bool) -> String
 where
     Box<T>: DeserializeOwned,

@@ -1,4 +1,4 @@
-//! What helps against a mistake, from the schema of what may stand in its place.
+//! Suggests remedies for errors, from the schema of what may be written there.
 
 use batchlab_core::registry::nearest;
 use serde_json::Value as Json;
@@ -9,7 +9,7 @@ use crate::schema::schema;
 use crate::text::diagnostic::Diagnostic;
 use crate::text::{Source, Table, Value};
 
-/// A mistake that serde found in the table `here`, which a schema describes.
+/// An error found by serde in the table `here`, which a schema describes.
 pub(crate) fn mistake(
     source: &Source,
     error: &Error,
@@ -29,7 +29,7 @@ pub(crate) fn mistake(
     }
 }
 
-/// A key that the tables of a run and of a study do not have.
+/// The error for a key that neither run nor study tables have.
 pub(crate) fn unknown_key(source: &Source, table: &Table<'_>) -> Option<Diagnostic> {
     let known: Vec<&str> =
         schema()["properties"].as_object().into_iter().flatten().map(|(key, _)| &**key).collect();
@@ -48,7 +48,7 @@ fn wrong_value(source: &Source, message: &str, value: &Value<'_>, schema: &Json)
     let (span, value) = (value.span(), value.get_ref());
     let typed = source.text(&span);
     let has_type = forms::has_type(schema, value);
-    // A word where a table such as { power = 2 } is meant.
+    // A word instead of a table such as { power = 2 }.
     let is_key = |word: &&str| {
         forms::forms(schema).iter().any(|form| form["properties"].get(*word).is_some())
     };
@@ -56,7 +56,7 @@ fn wrong_value(source: &Source, message: &str, value: &Value<'_>, schema: &Json)
         let diagnostic = source.at(&span, format!("\"{word}\" needs a value"));
         return diagnostic.help(format!("write {{ {word} = 2 }}, with your number"));
     }
-    // In serde's words for numbers out of range are types of Rust.
+    // serde reports numbers out of range in terms of Rust types.
     if !has_type || value.is_integer() && message.starts_with("invalid value") {
         let found = if typed.len() < 60 { typed } else { value.type_str() };
         let words = forms::in_words(schema);
@@ -65,7 +65,7 @@ fn wrong_value(source: &Source, message: &str, value: &Value<'_>, schema: &Json)
         return remedy.into_iter().fold(diagnostic, |all, form| all.help(format!("write {form}")));
     }
     match value {
-        // Of the forms that are tables with one key each.
+        // Alternatives that are tables with a single key.
         DeValue::Table(table) if table.len() != 1 && message.starts_with("wanted") => {
             let forms = forms::instead(schema, value, typed);
             let diagnostic = source.at(&span, "this is a table with one key");
@@ -80,7 +80,8 @@ fn wrong_value(source: &Source, message: &str, value: &Value<'_>, schema: &Json)
     }
 }
 
-/// The count that was written with a point or an exponent, or the two next to it; the share in percent.
+/// For a count written with a decimal point or an exponent: the integer, or the two nearest. For a
+/// percentage: the share.
 fn number(value: &DeValue<'_>, schema: &Json) -> Option<String> {
     let probe = |text: &str| {
         let value = DeValue::parse(text).ok()?;
@@ -103,10 +104,10 @@ fn number(value: &DeValue<'_>, schema: &Json) -> Option<String> {
     }
 }
 
-/// `["lr"]`: what other programs call a key.
+/// `["lr"]`: names for a key in other programs.
 const KNOWN_AS: &str = "x-known-as";
 
-/// Where a key belongs that is not known in the table `here`, in words; `None` if that is not clear.
+/// Says where a key belongs that is unknown in the table `here`; `None` if that is unclear.
 fn right_place(key: &str, here: &str) -> Option<String> {
     let words = match key {
         "optimizer" | "optim" | "optimiser" => {
@@ -138,8 +139,8 @@ fn right_place(key: &str, here: &str) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// All places of a key in the tables of a configuration and of its components, and those of keys that other
-/// programs call so.
+/// All locations of a key in the tables of a configuration and of its components, and of keys known
+/// by that name in other programs.
 fn find(schema: &Json, path: &str, key: &str, own: &mut Vec<String>, others: &mut Vec<String>) {
     for (name, value) in schema["properties"].as_object().into_iter().flatten() {
         let place = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
@@ -151,7 +152,7 @@ fn find(schema: &Json, path: &str, key: &str, own: &mut Vec<String>, others: &mu
         }
         find(value, &place, key, own, others);
     }
-    // Those of lists of a study are those of its runs.
+    // Entries of a study's lists are the same as those of its runs.
     if ["dataset", "model", "batcher"].contains(&path) {
         for component in schema["oneOf"].as_array().into_iter().flatten() {
             find(component, path, key, own, others);

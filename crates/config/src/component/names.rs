@@ -1,4 +1,4 @@
-//! Names in the place of tables: labels of batching strategies, and components by their names.
+//! Names in place of tables: labels of batching strategies, and component names.
 
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, components, find, suggestion};
@@ -12,10 +12,11 @@ use crate::text::diagnostic::Diagnostic;
 use crate::text::merge::add_batch_size;
 use crate::text::{Source, Table, Value, placed};
 
-/// Batching strategies by label, each a batcher's table in one line of TOML.
+/// Labels of batching strategies, each with a batcher's table in one line of TOML.
 pub type Labels<'a> = &'a [(&'a str, &'a str)];
 
-/// Replaces the names of components by their tables, in a configuration of one run or in a change of it.
+/// Replaces component names by their tables, in the configuration of one run or in an override of
+/// it.
 pub(crate) fn expand(
     source: &Source,
     labels: Labels<'static>,
@@ -45,7 +46,7 @@ pub(crate) fn expand(
     Ok(())
 }
 
-/// Replaces the name of a component by a table with its defaults, all of it at the place of the name.
+/// Replaces the name of a component by a table with its defaults, all at the position of the name.
 pub(crate) fn expand_name(value: &mut Value<'_>) {
     if let DeValue::String(name) = value.get_ref() {
         let name = Spanned::new(value.span(), DeValue::String(name.clone()));
@@ -64,7 +65,7 @@ pub(crate) fn expand_label(
     if let Some((_, preset)) = labels.iter().find(|(known, _)| *known == label) {
         let preset = DeValue::parse(preset).map_err(|error| source.at(&span, error.message()))?;
         if let DeValue::Table(table) = preset.into_inner() {
-            // Spans of another text mean nothing here.
+            // Spans of another text are meaningless here.
             *value.get_mut() = DeValue::Table(placed(table, &|_| span.clone()));
         }
         return Ok(());
@@ -83,15 +84,15 @@ pub(crate) fn expand_label(
         .help("or a table, such as { name = \"static\", padding = { multiple = 32 } }"))
 }
 
-/// Gives a batcher this batch size, unless it has its own or needs none.
+/// Sets the batch size of a batcher, unless it has its own or needs none.
 pub(crate) fn with_batch_size<'t>(batcher: &mut Value<'t>, size: &Value<'t>) {
     if let DeValue::Table(table) = batcher.get_mut() {
         add_batch_size(table, size, &schema()["properties"]["batcher"]);
     }
 }
 
-/// The batcher that an option of the command line names: a label, or a table with or without braces;
-/// with this batch size unless it has its own or needs none. It fits the data set.
+/// The batcher given by a command-line option: a label, or a table with or without braces. It gets
+/// this batch size unless it has its own or needs none, and is checked against the data set.
 ///
 /// # Errors
 /// The first error.
@@ -112,14 +113,14 @@ pub fn batcher_of_argument(
     let size = size.get().to_string();
     let mut root = source.parse()?.into_inner();
     let Some(batcher) = root.get_mut("batcher") else {
-        return Err(source.whole(format!("{text} is no strategy")));
+        return Err(source.whole(format!("{text} is not a strategy")));
     };
     expand_label(&source, labels, batcher)?;
     with_batch_size(batcher, &integer(&source, &size)?);
     compatibility::batcher_for(&source, &root, dataset, option)
 }
 
-/// A number that stands in no text.
+/// A number that does not come from any text.
 pub(crate) fn integer<'t>(source: &Source, digits: &'t str) -> Result<Value<'t>, Diagnostic> {
     let value = DeValue::parse(digits).map_err(|error| source.whole(error.message()))?;
     Ok(Spanned::new(0..0, value.into_inner()))

@@ -1,4 +1,4 @@
-//! The schemas of components, with their names.
+//! The schemas of components, including their names.
 
 use batchlab_core::registry::{Kind, Registration, components};
 use schemars::{Schema, SchemaGenerator};
@@ -48,7 +48,7 @@ pub fn component_schema(registration: &Registration) -> Value {
     schema
 }
 
-/// Replaces references by what they refer to, so that schemas can be nested.
+/// Inlines references, so that schemas can be nested.
 pub(crate) fn inlined(mut schema: Value) -> Value {
     let definitions = schema.as_object_mut().and_then(|object| {
         object.remove("$schema");

@@ -1,4 +1,4 @@
-//! The parts of a study that need no training: its data, and the strategies on them.
+//! The parts of a study that need no training: its data, and the strategies applied to them.
 
 use batchlab_core::padding::BatchSize;
 use batchlab_core::registry::{Kind, find};
@@ -18,19 +18,19 @@ use crate::text::diagnostic::Diagnostic;
 use crate::text::{Source, Table, Value, placed, word};
 use crate::training::Seeds;
 
-/// What a forecast needs: data, and strategies on them.
+/// Input of a forecast: data, and strategies to apply.
 #[derive(Debug)]
 pub struct ToForecast {
     pub dataset: Box<dyn Dataset>,
-    /// Decides which fields a batch holds.
+    /// Determines the fields of a batch.
     pub model: Option<Box<dyn Model>>,
-    /// Every strategy at every batch size, batch size by batch size.
+    /// Every strategy at every batch size, grouped by batch size.
     pub batchers: Vec<Box<dyn Batcher>>,
     pub split: Split,
     pub seeds: Seeds,
 }
 
-/// The part of a configuration that decides which graphs come, and in which order.
+/// The part of a configuration that determines the graphs and their order.
 #[derive(Deserialize)]
 struct OfForecast {
     #[serde(default)]
@@ -46,7 +46,7 @@ struct SeedsOnly {
 }
 
 impl StudyFile {
-    /// The data sets, with nothing else read.
+    /// The data sets; nothing else is parsed.
     ///
     /// # Errors
     /// The first error.
@@ -54,8 +54,8 @@ impl StudyFile {
         self.datasets_like(&toml::Table::new())
     }
 
-    /// As [`StudyFile::datasets`]; keys that are not given are those of another data set's table, as far
-    /// as a data set has them, and so is its name.
+    /// Like [`StudyFile::datasets`], but missing keys, including the name, are taken from the table
+    /// of another data set, as far as a data set has them.
     ///
     /// # Errors
     /// The first error.
@@ -73,8 +73,9 @@ impl StudyFile {
         Ok(all.list)
     }
 
-    /// What is to be forecast, for each data set and variant. Where batchers are not listed, those
-    /// with these labels are planned beside the run's own; where there is no batch size, `sizes` are.
+    /// The forecasts to make, for each data set and variant. If batchers are not listed, those with
+    /// the given labels are planned along with the run's own; if there is no batch size, `sizes`
+    /// are used.
     ///
     /// # Errors
     /// The first error.
@@ -114,7 +115,7 @@ fn forecast<'t>(
         tables.extend(labels.iter().map(label).map(Some));
     }
     if tables.is_empty() && root.get_ref().contains_key("batcher") {
-        // It is from the command line.
+        // It comes from the command line.
         tables.push(None);
     }
     if tables.is_empty() {
@@ -122,7 +123,7 @@ fn forecast<'t>(
             "there is no strategy to plan: add [batcher], or batchers = [\"static-64\", \"dynamic\"]",
         ));
     }
-    // A batcher with its own batch size, or without any, is planned once.
+    // A batcher with its own batch size, or with none, is planned once.
     let mut batchers: Distinct<Box<dyn Batcher>> = Distinct::default();
     for &size in sizes {
         for table in &tables {
@@ -134,7 +135,7 @@ fn forecast<'t>(
     Ok(ToForecast { dataset, model, batchers: batchers.list, split, seeds: training.seeds })
 }
 
-/// Components, each once.
+/// A deduplicated list of components.
 struct Distinct<T> {
     list: Vec<T>,
     texts: Vec<String>,
@@ -156,7 +157,7 @@ impl<T: serde::Serialize> Distinct<T> {
     }
 }
 
-/// Completes the table of the data set by the keys of another one that it has too.
+/// Fills in keys of the data set's table from another table, if it has those keys.
 fn inherit<'t>(root: &mut Table<'t>, other: &Table<'t>) {
     if other.is_empty() {
         return;
@@ -165,7 +166,7 @@ fn inherit<'t>(root: &mut Table<'t>, other: &Table<'t>) {
     let key = Spanned::new(0..0, Kind::Dataset.key().into());
     let DeValue::Table(table) = root.entry(key).or_insert_with(empty).get_mut() else { return };
     let own = word(table, "name").or_else(|| word(other, "name"));
-    // An unknown name is told where the table is read.
+    // An unknown name is reported when the table is parsed.
     let Some(registration) = own.and_then(|name| find(Kind::Dataset, name)) else { return };
     let schema = (registration.schema)();
     for (key, value) in other {

@@ -1,4 +1,4 @@
-//! What a study file has beyond the tables of a run.
+//! Keys of a study file beyond those of a run.
 
 use std::num::NonZeroU32;
 
@@ -12,44 +12,45 @@ use toml::{Table, Value};
 use super::blocks::Blocks;
 use crate::component::schema::{make_optional, one_of};
 
-/// The lists of a study, the number of repeats, and how runs take turns.
+/// The lists of a study, the number of repeats, and how runs are interleaved.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Grid {
-    // The lists are read with their places, in `lists`; here they are for the schema, and for errors.
-    /// Data sets; each may have a table `with` of changes to its runs, and a list `batchers` of what is
-    /// compared on it instead of the study's.
+    // The lists are parsed with positions in `lists`; here they serve the schema and error
+    // messages.
+    /// Data sets. Each may have a table `with` of overrides for its runs, and a list `batchers` to
+    /// compare on it instead of the study's.
     #[serde(default)]
     #[schemars(schema_with = "datasets")]
     #[expect(dead_code, reason = "for the schema")]
     datasets: Vec<Table>,
-    /// Models; each may have a table `with` of changes to its runs.
+    /// Models. Each may have a table `with` of overrides for its runs.
     #[serde(default)]
     #[schemars(schema_with = "models")]
     #[expect(dead_code, reason = "for the schema")]
     models: Vec<Table>,
-    /// What is compared: labels such as "static-64", "static-2^N", "dynamic", or tables with or
-    /// without a batch size.
+    /// Strategies to compare: labels such as "static-64", "static-2^N", "dynamic", or tables with
+    /// or without a batch size.
     #[serde(default)]
     #[schemars(schema_with = "batchers")]
     #[expect(dead_code, reason = "for the schema")]
     batchers: Vec<Value>,
-    /// Graphs per batch; every batcher that has a batch size is compared at each of them.
+    /// Graphs per batch. Every batcher that has a batch size is compared at each of these.
     #[serde(default)]
     #[expect(dead_code, reason = "for the schema, and for errors")]
     batch_sizes: Vec<BatchSize>,
-    /// How often every combination is trained.
+    /// How often to train every combination.
     #[serde(default = "once")]
     pub(super) repeats: NonZeroU32,
     /// Seeds that differ between repeats: the number of the repeat is added to each.
     #[serde(default = "order_and_init")]
     pub(super) vary_seeds: Vec<SeedName>,
-    /// Changes of the configuration; every combination is trained once for each.
+    /// Overrides of the configuration; every combination is trained once for each.
     #[serde(default)]
     #[schemars(with = "Vec<serde_json::Map<String, Json>>")]
     #[expect(dead_code, reason = "for the schema, and for errors")]
     variants: Vec<Table>,
-    /// How the runs of a cell take turns.
+    /// How the runs of a cell are interleaved.
     #[serde(default)]
     pub(super) blocks: Blocks,
 }
@@ -65,15 +66,15 @@ pub(crate) const STUDY_KEYS: [&str; 8] = [
     "blocks",
 ];
 
-/// One of the seeds of the training.
+/// One of the training seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum SeedName {
-    /// Which graphs are held out for evaluation.
+    /// Seed of the split into subsets.
     Split,
-    /// The order of the graphs.
+    /// Seed of the order of the graphs.
     Order,
-    /// The initial parameters.
+    /// Seed of the initial parameters.
     Init,
 }
 
@@ -81,7 +82,7 @@ fn once() -> NonZeroU32 {
     NonZeroU32::MIN
 }
 
-/// The split stays the same, so that errors can be compared between repeats.
+/// The split stays fixed, so that errors are comparable between repeats.
 fn order_and_init() -> Vec<SeedName> {
     vec![SeedName::Order, SeedName::Init]
 }
@@ -107,7 +108,7 @@ fn batchers(_: &mut SchemaGenerator) -> Schema {
     list(&json!({ "anyOf": [{ "type": "string" }, tables] }))
 }
 
-/// The components of a kind, each with changes of its runs.
+/// The schema of a list of components of a kind, each with overrides for its runs.
 fn with_changes(kind: Kind) -> Json {
     let mut components = one_of(kind);
     for option in components["oneOf"].as_array_mut().into_iter().flatten() {

@@ -19,12 +19,13 @@ use crate::schema::schema;
 use crate::text::diagnostic::Diagnostic;
 use crate::text::{Source, Span, Table, Value, placed, take, word};
 
-/// A study holds a checked configuration of every run before the first one begins, some 10 kB each.
+/// A study holds the checked configuration of every run before the first one starts, some 10 kB
+/// each.
 const MAX_RUNS: usize = 20_000;
 /// Lists that the command line replaces.
 const LISTS: [&str; 3] = ["datasets", "models", "batchers"];
 
-/// A study file with everything parsed once.
+/// A study file, fully parsed.
 pub(super) struct Lists<'t> {
     pub(super) source: &'t Source,
     pub(super) defaults: Defaults,
@@ -37,13 +38,13 @@ pub(super) struct Lists<'t> {
     pub(super) models: Vec<Choice<'t>>,
     /// Empty if the file names none.
     pub(super) batchers: Vec<Value<'t>>,
-    /// Whether strategies are listed, and not one alone.
+    /// Whether strategies are given as a list, rather than a single one.
     pub(super) is_compared: bool,
     pub(super) batch_sizes: Vec<Option<Value<'t>>>,
     pub(super) variants: Vec<Variant<'t>>,
-    /// Changes of all runs.
+    /// Overrides of all runs.
     pub(super) changes: Vec<Table<'t>>,
-    /// For each key that varies one change per value, as it was typed.
+    /// For each varied key, one override per value, along with the typed text.
     pub(super) varied: Vec<Vec<(&'t str, Table<'t>)>>,
 }
 
@@ -51,13 +52,13 @@ pub(super) struct Choice<'t> {
     /// `None` if the file names none.
     pub(super) table: Option<Value<'t>>,
     pub(super) with: Table<'t>,
-    /// Its name, with the file or folder that it reads where another one of this name reads another.
+    /// Its name, plus the file or directory it reads if others of this name read another.
     pub(super) label: String,
-    /// What is compared on this data set, if it has a list of its own.
+    /// Its own list of strategies to compare, if any.
     pub(super) batchers: Option<Vec<Value<'t>>>,
 }
 
-/// How many of each there are in a study.
+/// The size of each dimension of a study.
 pub(super) struct Size([(usize, &'static str); 6]);
 
 impl Size {
@@ -116,7 +117,8 @@ impl<'t> Lists<'t> {
         }
         let mut batchers: Vec<Value<'t>> =
             listed.into_iter().flatten().chain(own_batcher).collect();
-        // Sizes from the command line replace those of the strategies, and those of a study that of its one.
+        // Sizes from the command line replace those of the strategies; sizes of a study replace
+        // that of its single strategy.
         let sizes = study.get("batch_sizes").map(Spanned::span);
         let replaces = sizes.is_some_and(|span| source.is_change(&span) || !is_compared);
         let own_lists = datasets.iter_mut().filter_map(|dataset| dataset.batchers.as_mut());
@@ -190,7 +192,7 @@ impl<'t> Lists<'t> {
     }
 }
 
-/// A change of a run, with names replaced by tables.
+/// An override of a run, with names replaced by tables.
 pub(super) fn change<'t>(
     source: &'t Source,
     line: &Span,
@@ -206,7 +208,7 @@ fn check_keys(source: &Source, table: &Table<'_>) -> Result<(), Diagnostic> {
     unknown_key(source, table).map_or(Ok(()), Err)
 }
 
-/// A list of the study; `None` without it.
+/// A list of the study; `None` if missing.
 fn list<'t>(
     source: &Source,
     key: &str,
@@ -226,7 +228,7 @@ fn list<'t>(
     }
 }
 
-/// A strategy that is compared, as a table that names a batcher.
+/// Checks that a strategy to be compared is a table that names a batcher.
 fn check_batcher(
     source: &Source,
     labels: Labels<'static>,
@@ -244,8 +246,8 @@ fn check_batcher(
     component::registration(source, Kind::Batcher, batcher).map(drop)
 }
 
-/// The components of a kind that are listed, or the one that the run's own table names; one that is not there
-/// if there is neither. The command line chooses among them, or names others.
+/// The listed components of a kind, or the one named by the run's own table; a placeholder if there
+/// is neither. The command line selects among them, or names others.
 fn choices<'t>(
     source: &Source,
     kind: Kind,
@@ -278,7 +280,7 @@ fn choices<'t>(
     labelled.map(|(table, label)| choice(source, kind, table, label)).collect()
 }
 
-/// A component without what a study says beside it.
+/// A component, separated from the study's keys in its table.
 fn choice<'t>(
     source: &Source,
     kind: Kind,
@@ -309,7 +311,7 @@ pub(super) fn name<'a>(component: &'a Value<'_>) -> &'a str {
     component.get_ref().as_table().and_then(|table| word(table, "name")).unwrap_or_default()
 }
 
-/// Names of components, with the last part of their paths where these are not all the same.
+/// Names of components, with the last part of their paths if those differ.
 fn component_labels(tables: &[Value<'_>]) -> Vec<String> {
     let path = |table: &Value<'_>| {
         let path = Path::new(word(table.get_ref().as_table()?, "path")?);
@@ -330,7 +332,7 @@ pub(super) fn batch_size<'a, 't>(batcher: &'a Value<'t>) -> Option<&'a Value<'t>
     batcher.get_ref().as_table()?.get("batch_size")
 }
 
-/// Whether a file compares a list of these.
+/// Whether a file has a list of these to compare.
 pub(super) fn is_listed(root: &Table<'_>, key: &str) -> bool {
     let datasets = root.get("datasets").and_then(|datasets| datasets.get_ref().as_array());
     let has_batchers = |dataset: &Value<'_>| dataset.get_ref().get("batchers").is_some();

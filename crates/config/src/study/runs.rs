@@ -1,4 +1,4 @@
-//! The runs that the lists of a study make.
+//! Expands the lists of a study into runs.
 
 use std::path::Path;
 
@@ -108,7 +108,7 @@ impl<'t> Lists<'t> {
             if !self.batchers(place).iter().any(takes_size) {
                 return Err(source.whole("batch_sizes differ, but no batcher has a batch size"));
             }
-            // In the cells of several sizes it would be the same run, shown under the size of each.
+            // Otherwise the same run would appear in the cells of every size.
             if let Some(size) = batcher.and_then(batch_size) {
                 let message = "a batcher with a batch size of its own cannot be compared at several \
                                batch_sizes";
@@ -174,7 +174,7 @@ impl<'t> Lists<'t> {
         Ok(Spanned::new(self.span.clone(), root))
     }
 
-    /// The name of a run in messages.
+    /// The name of a run for messages.
     fn name_of(&self, place: Place<'_, 't>, batcher: Option<&Value<'t>>) -> String {
         let file = &self.source.file;
         if self.places().map(|place| self.batchers(place).len()).sum::<usize>() <= 1 {
@@ -191,7 +191,7 @@ impl<'t> Lists<'t> {
     }
 }
 
-/// Whether the batcher of a table has a batch size; not if the table names no batcher.
+/// Whether the table's batcher takes a batch size; false if the table names no batcher.
 fn takes_size(batcher: &Value<'_>) -> bool {
     let schema = &schema()["properties"]["batcher"];
     let table = batcher.get_ref().as_table();

@@ -1,4 +1,5 @@
-//! The variants of a study: those of the file, each with every combination of values from the command line.
+//! The variants of a study: those of the file, each with every combination of values from the
+//! command line.
 
 use std::collections::BTreeSet;
 
@@ -8,17 +9,17 @@ use super::lists::Lists;
 use crate::schema::schema;
 use crate::text::Table;
 
-/// A set of changes: of the file, and of the command line.
+/// A set of overrides, from the file and from the command line.
 pub(super) struct Variant<'t> {
     pub(super) label: String,
     pub(super) table: Table<'t>,
-    /// Which value of each key that varies.
+    /// The index of the value of each varied key.
     pub(super) values: Vec<usize>,
 }
 
 impl<'t> Lists<'t> {
-    /// The variants of the file with their labels; an empty one if it has none. What the command line says is
-    /// the same in all of them, and those that differ in nothing else are one.
+    /// The file's variants with their labels; a single empty one if it has none. Command-line
+    /// overrides apply to all of them, and variants that no longer differ are merged.
     pub(super) fn distinct(&self, tables: &[&Table<'t>]) -> Vec<(Vec<String>, Table<'t>)> {
         let of_keys = self.varied.iter().filter_map(|values| Some(&values.first()?.1));
         let changes: Vec<&Table<'t>> = self.changes.iter().chain(of_keys).collect();
@@ -27,7 +28,7 @@ impl<'t> Lists<'t> {
         for &table in tables {
             let mut own = table.clone();
             for &change in &changes {
-                // A mistake in a change is found when it is applied to a run.
+                // A mistake in an override is found when it is applied to a run.
                 let _ = self.source.merge(&mut own, change.clone(), schema());
             }
             let mut label = Vec::new();
@@ -39,7 +40,7 @@ impl<'t> Lists<'t> {
         if all.is_empty() { vec![(Vec::new(), Table::new())] } else { all }
     }
 
-    /// `a.b=1` for every value of the file.
+    /// Flattens the file's values into `a.b=1`.
     fn leaves(&self, prefix: &str, table: &Table<'_>, all: &mut Vec<String>) {
         for (key, value) in table {
             let key = key.get_ref();
@@ -52,7 +53,7 @@ impl<'t> Lists<'t> {
         }
     }
 
-    /// Tables with their labels, each with every combination of what varies on the command line.
+    /// Combines labelled tables with every combination of values that vary on the command line.
     pub(super) fn combined(&self, tables: &[(Vec<String>, Table<'t>)]) -> Vec<Variant<'t>> {
         let combinations = self.varied.iter().fold(vec![Vec::new()], |all, values| {
             let with = |rest: &Vec<usize>, value| rest.iter().copied().chain([value]).collect();

@@ -1,11 +1,12 @@
-//! An error in a configuration, with its place and a remedy.
+//! A configuration error with its position and a remedy.
 
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-/// An error with its place and hints. Its text names file, line and column, and underlines the place.
+/// An error with its position and hints. Its text names file, line and column, and underlines the
+/// position.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
     message: String,
@@ -17,12 +18,12 @@ pub struct Diagnostic {
 enum Place {
     Unknown,
     File(String),
-    /// Bytes of a text: of a file, or of the command line.
+    /// A byte range of a text: of a file, or of the command line.
     Span {
         origin: String,
         text: String,
         span: Range<usize>,
-        /// A second place, and what it is.
+        /// A second position, and its description.
         other: Option<Box<(Range<usize>, &'static str)>>,
     },
 }
@@ -38,7 +39,7 @@ impl Diagnostic {
         self
     }
 
-    /// Shows a second place of the same text.
+    /// Adds a second position in the same text.
     pub(crate) fn beside(mut self, span: Range<usize>, what: &'static str) -> Self {
         if let Place::Span { other, .. } = &mut self.place {
             *other = Some(Box::new((span, what)));

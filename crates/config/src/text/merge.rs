@@ -1,11 +1,11 @@
-//! One table put over another: changes from the command line over a file, and those of a part of a study over
-//! the whole.
+//! Merges tables: command-line overrides into a file, and those of a part of a study into the
+//! whole.
 //!
-//! A key may stand in place of another one: a change replaces what it is an alternative to, so that
-//! `training.epochs=5` needs no way to take `training.steps` out of a file. The schema says which keys these
-//! are: the forms of a value such as `{ multiple = 64 }` and `{ power = 2 }`; keys that another one names in
-//! [`REPLACES`]; and keys that mean something with some values of another key only, which they name in
-//! [`ONLY_WITH`].
+//! A key may be an alternative to another one, which it then replaces: `training.epochs=5` need not
+//! remove `training.steps` from a file explicitly. The schema says which keys are alternatives: the
+//! forms of a value such as `{ multiple = 64 }` and `{ power = 2 }`; keys that another one names in
+//! [`REPLACES`]; and keys that are only meaningful with some values of another key, which they name
+//! in [`ONLY_WITH`].
 
 use serde_json::Value as Json;
 use toml::Spanned;
@@ -14,15 +14,15 @@ use toml::de::{DeArray, DeValue};
 use super::{Diagnostic, Source, Span, Table, Value, word};
 use crate::forms::{form, forms, within};
 
-/// `["epochs"]`: giving this key takes those out.
+/// `["epochs"]`: setting this key removes those.
 const REPLACES: &str = "x-replaces";
-/// `{ "padding": ["constant"] }`: any other value of that key takes this key out.
+/// `{ "padding": ["constant"] }`: any other value of that key removes this key.
 const ONLY_WITH: &str = "x-only-with";
 const BATCH_SIZE: &str = "batch_size";
 
 impl Source {
-    /// Puts `change` over `root`: tables are merged, everything else is replaced, and so is a table by an inline
-    /// table of the command line.
+    /// Merges `change` into `root`: tables are merged, anything else is replaced. An inline table
+    /// from the command line replaces a table.
     pub(crate) fn merge<'t>(
         &self,
         root: &mut Table<'t>,
@@ -37,7 +37,7 @@ impl Source {
                 DeValue::Table(change) if !self.is_change(&span) || is_dotted(&span, &change) => {
                     let name = key.get_ref().clone();
                     let entry = root.entry(key).or_insert_with(|| empty(place));
-                    // A word such as "none" that may be a table too.
+                    // A word such as "none", where a table is also possible.
                     let is_key = |key: &str| !within(inner, &change, key).is_null();
                     if entry.get_ref().is_str() && change.keys().all(|key| is_key(key.get_ref())) {
                         *entry = empty(entry.span());
@@ -95,11 +95,11 @@ impl Source {
         Ok(())
     }
 
-    /// Takes out of a table what a change of one of its keys is an alternative to. What the command line says is
-    /// as new as the change, and stays: two changes can contradict each other.
+    /// Removes the alternatives to an overridden key from a table. Keys from the command line are
+    /// as new as the override and stay: two overrides can contradict each other.
     fn make_way(&self, table: &mut Table<'_>, key: &str, value: &DeValue<'_>, schema: &Json) {
         let Some(form) = form(schema, table, key) else { return };
-        // Components have a name; a key of another one is a mistake to be told of.
+        // Components have a name; a key of another component is an error to report.
         let is_of_another = |other: &str| {
             let has_other = |form: &&Json| form["properties"].get(other).is_some();
             form["properties"].get("name").is_none() && forms(schema).iter().any(has_other)
@@ -122,7 +122,8 @@ impl Source {
     }
 }
 
-/// Adds a batch size to the table of a batcher that needs one and has none. `schema` is that of batchers.
+/// Adds a batch size to the table of a batcher that needs one and has none. `schema` is that of
+/// batchers.
 pub(crate) fn add_batch_size<'t>(table: &mut Table<'t>, size: &Value<'t>, schema: &Json) {
     if !within(schema, table, BATCH_SIZE).is_null() && !table.contains_key(BATCH_SIZE) {
         table.insert(Spanned::new(size.span(), BATCH_SIZE.into()), size.clone());
@@ -133,7 +134,7 @@ fn empty<'t>(span: Span) -> Value<'t> {
     Spanned::new(span, DeValue::Table(Table::new()))
 }
 
-/// In `a.b = 1` the key `b` follows `a` at once, in `a = { b = 1 }` it does not.
+/// In `a.b = 1` the key `b` directly follows `a`; in `a = { b = 1 }` it does not.
 fn is_dotted(key: &Span, inner: &Table<'_>) -> bool {
     inner.keys().next().is_some_and(|first| first.span().start == key.end + 1)
 }

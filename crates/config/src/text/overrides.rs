@@ -1,4 +1,4 @@
-//! Changes on the command line: `key=value` for all runs, `key=a,b,c` for one variant each.
+//! Command-line overrides: `key=value` for all runs, `key=a,b,c` for one variant each.
 
 use toml::de::DeTable;
 
@@ -6,11 +6,11 @@ use super::Diagnostic;
 
 /// Keys of a study whose value is a list.
 const LISTS: [&str; 5] = ["datasets", "models", "batchers", "batch_sizes", "vary_seeds"];
-/// Keys that are the same for all runs of a study.
+/// Keys that cannot vary between the runs of a study.
 const SAME: [&str; 4] = ["study", "repeats", "variants", "blocks"];
 /// Tables that name a component.
 const COMPONENTS: [&str; 4] = ["dataset", "model", "batcher", "evaluation.batcher"];
-/// What several values of a run's key mean: they are compared in one cell, or make cells.
+/// The meaning of several values for a key of a run: compared in one cell, or one cell each.
 const SEVERAL: [(&str, &str); 4] = [
     ("batcher", "batchers"),
     ("batcher.batch_size", "batch_sizes"),
@@ -20,15 +20,15 @@ const SEVERAL: [(&str, &str); 4] = [
 
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Overrides {
-    /// Changes of all runs, as lines of TOML.
+    /// Overrides of all runs, as lines of TOML.
     pub(crate) lines: Vec<String>,
-    /// For each key, one change per value, as it was typed.
+    /// For each key, one override per value, along with the typed text.
     pub(crate) variants: Vec<Vec<String>>,
 }
 
 impl Overrides {
-    /// `is_listed` says whether the file compares several of what a key lists: a change of the one that a
-    /// run has is then a list of one.
+    /// `is_listed` says whether the file compares a list of what a key names; an override of the
+    /// run's single one then becomes a list of one.
     pub(crate) fn new(
         arguments: &[String],
         is_listed: impl Fn(&str) -> bool,
@@ -55,12 +55,12 @@ impl Overrides {
             if key.is_empty() {
                 return Err(no_change(argument));
             }
-            // Lists with and without brackets are the same.
+            // Lists with and without brackets are equivalent.
             let inner = value.strip_prefix('[').and_then(|value| value.strip_suffix(']'));
             if let (true, Some(inner)) = (LISTS.contains(&key), inner) {
                 value = inner.trim().trim_end_matches(',');
             }
-            // Another name is another component: the keys of the one before mean nothing to it.
+            // A new name means a new component: keys of the previous one no longer apply.
             let of_name = key.strip_suffix(".name").filter(|kind| COMPONENTS.contains(kind));
             let key = of_name.unwrap_or(key);
             let values = split(value);
@@ -99,20 +99,20 @@ fn no_change(argument: &str) -> Diagnostic {
     });
     if is_file {
         return Diagnostic::new(format!("{argument} is a second configuration; there can be one"))
-            .help("what differs from the first is given as key=value");
+            .help("give differences from the first as key=value");
     }
-    let diagnostic = Diagnostic::new(format!("{argument} is no change: write key=value"));
+    let diagnostic = Diagnostic::new(format!("{argument} is not an override: write key=value"));
     match argument.split_once(':') {
         Some((key, value)) => diagnostic.help(format!("write {}={}", key.trim(), value.trim())),
         None => diagnostic,
     }
 }
 
-/// A change as a line of TOML. A value that is not TOML is a string: `dataset.target=U0` needs no
-/// quotes, and neither do the values of a list.
+/// An override as a line of TOML. A value that is not TOML is taken as a string:
+/// `dataset.target=U0` needs no quotes, and neither do list items.
 pub(crate) fn line(change: &str) -> String {
     let line = change.replace('\n', " ");
-    // A line without a value is refused as invalid TOML.
+    // A line without a value is rejected as invalid TOML.
     let Some((key, value)) = line.split_once('=') else { return line + " = ?" };
     let key: Vec<&str> = key.split('.').map(str::trim).collect();
     let (key, value) = (key.join("."), value.trim());
@@ -127,7 +127,7 @@ pub(crate) fn line(change: &str) -> String {
     format!("{key} = {}", toml::Value::String(value.to_owned()))
 }
 
-/// Splits at the commas outside of brackets and quotes.
+/// Splits at commas outside of brackets and quotes.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_i32, None);
     for (at, c) in text.char_indices() {

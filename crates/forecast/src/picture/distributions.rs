@@ -1,4 +1,4 @@
-//! Histograms of nodes, edges and targets, one row of panels for each data set.
+//! Histograms of nodes, edges and targets, one row of panels per data set.
 
 use batchlab_draw::{Anchor, Axis, Svg, tick_text};
 
@@ -6,13 +6,13 @@ use super::{MARGIN, TEXT, WIDTH, caption, cut};
 use crate::distribution::Distribution;
 
 pub struct DatasetSummary<'a> {
-    /// In words, for example the name and how many graphs there are.
+    /// A description, for example the name and the number of graphs.
     pub title: String,
     pub panels: Vec<Panel<'a>>,
 }
 
 pub struct Panel<'a> {
-    /// What is counted, for example `Nodes per graph`.
+    /// The quantity, for example `Nodes per graph`.
     pub head: String,
     /// Unit of the horizontal axis; empty for counts.
     pub unit: String,
@@ -20,15 +20,15 @@ pub struct Panel<'a> {
 }
 
 const PANEL_HEIGHT: f64 = 200.0;
-/// Room for the numbers of the vertical axis.
+/// Space for the tick labels of the vertical axis.
 const TICKS: f64 = 38.0;
 const GAP: f64 = 34.0;
-/// Pixels between two numbers on the horizontal and on the vertical axis.
+/// Minimum pixels between two ticks on the horizontal and on the vertical axis.
 const TICK_DISTANCE: [f64; 2] = [52.0, 40.0];
 /// Bars are paler than lines.
 const OPACITY: f64 = 0.65;
 
-/// Draws the data sets below each other.
+/// Draws the data sets one below the other.
 #[must_use]
 pub fn summaries(all: &[DatasetSummary<'_>]) -> String {
     let mut svg = Svg::default();
@@ -80,18 +80,18 @@ fn panel(svg: &mut Svg, panel: &Panel<'_>, (left, top): (f64, f64), width: f64, 
     let highest = histogram.count.iter().copied().max().map_or(0.0, percent);
     let y = Axis::between(0.0, highest * 1.05, bottom, top);
     svg.left_scale(&y, left, right, TICK_DISTANCE[1]);
-    // Room for some bins, so that a single one does not fill the panel.
+    // A minimum number of bins, so that a single one does not fill the panel.
     let n_bin = histogram.count.len().max(5) as f64;
     let bar = width / n_bin;
     for (bin, &count) in histogram.count.iter().enumerate().filter(|(_, count)| **count > 0) {
-        // Bins that are not empty are visible.
+        // A bin that is not empty is always visible.
         let height = (bottom - y.pixel(percent(count))).max(0.8);
         let gap = if bar > 6.0 { 1.0 } else { 0.0 };
         let at = (left + bar * bin as f64, bottom - height);
         svg.rectangle(at, (bar - gap, height), color, OPACITY);
     }
     svg.line((left, bottom), (right, bottom), "rule", 1.0);
-    // The bar of a whole number stands over it, not to its right.
+    // The bar of an integer is centred over it, not to its right.
     let is_whole = histogram.width.to_bits() == 1.0_f64.to_bits() && d.least().fract() == 0.0;
     let middle = if is_whole { bar / 2.0 } else { 0.0 };
     let end = histogram.first + histogram.width * n_bin;

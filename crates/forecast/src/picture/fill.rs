@@ -7,17 +7,17 @@ use crate::Forecast;
 
 const PANEL_WIDTH: f64 = 400.0;
 const PANEL_HEIGHT: f64 = 230.0;
-/// Room for the numbers of the vertical axis.
+/// Space for the tick labels of the vertical axis.
 const TICKS: f64 = 40.0;
 const GAP: f64 = 30.0;
 const LEGEND_LINE: f64 = 21.0;
-/// Pixels between two numbers on the vertical axis.
+/// Minimum pixels between two ticks on the vertical axis.
 const TICK_DISTANCE: f64 = 38.0;
 
-/// Which of a forecast's shares a panel shows.
+/// The share of a forecast that a panel shows.
 type Fill = fn(&Forecast) -> Option<f64>;
 
-/// Draws fill of nodes, fill of edges and the legend from `y` downwards; returns where it ends.
+/// Draws fill of nodes, fill of edges and the legend from `y` downwards; returns the lower end.
 pub(super) fn draw(svg: &mut Svg, section: &Section<'_>, y: f64) -> f64 {
     let labels = labels(section);
     let top = y + 34.0;

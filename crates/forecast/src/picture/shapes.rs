@@ -1,4 +1,4 @@
-//! How padded shapes are distributed: a histogram for every strategy and batch size.
+//! Distribution of padded shapes: a histogram for every strategy and batch size.
 
 use batchlab_draw::{Anchor, Axis, Svg, places, tick_text};
 
@@ -10,13 +10,13 @@ const NAMES: f64 = 150.0;
 const ROW: f64 = 50.0;
 const BAR: f64 = 28.0;
 const GAP: f64 = 18.0;
-/// More columns than this do not fit side by side.
+/// Maximum number of columns that fit side by side.
 const MAX_COLUMN: usize = 6;
 const BAR_WIDTH: f64 = 5.0;
-/// Pixels between two numbers on the horizontal axis.
+/// Minimum pixels between two ticks on the horizontal axis.
 const TICK_DISTANCE: f64 = 34.0;
 
-/// Draws from `y` downwards; returns where it ends.
+/// Draws from `y` downwards; returns the lower end.
 pub(super) fn draw(svg: &mut Svg, section: &Section<'_>, y: f64) -> f64 {
     let labels = labels(section);
     let sizes = batch_sizes(section);
@@ -72,7 +72,7 @@ fn column(
     }
 }
 
-/// From the smallest to the largest number of edges, real means included.
+/// From the smallest to the largest number of edges, including the means of real edges.
 fn axis(forecasts: &[&Forecast], left: f64, width: f64) -> Option<Axis> {
     let padded = forecasts.iter().flat_map(|f| &f.census).map(|(shape, _)| f64::from(shape.n_edge));
     let all = padded.chain(forecasts.iter().map(|f| f.edges_per_step)).filter(|&n| n > 0.0);
@@ -99,7 +99,7 @@ fn histogram(
     }
     let highest = share.iter().copied().fold(0.0, f64::max);
     for (bin, &share) in share.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-        // Bins that are not empty are visible.
+        // A bin that is not empty is always visible.
         let height = (BAR * share / highest).max(1.0);
         let x = left + BAR_WIDTH * bin as f64;
         svg.rectangle((x, base - height), (BAR_WIDTH - 0.4, height), color, 1.0);

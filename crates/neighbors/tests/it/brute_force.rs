@@ -1,18 +1,20 @@
-//! Against three nested loops over a block of images, for random cells and structures.
+//! Comparison with brute force, three nested loops over a block of images, for random cells and
+//! structures.
 
 use crate::common::{cell, nearest, positions, radius, unit_volume};
 use batchlab_core::EdgeRule;
 use batchlab_neighbors::{Neighbors, connect};
 use proptest::prelude::*;
 
-/// How far the two computations may differ, in angstrom: rounding to f32, below 100 angstrom.
+/// Maximum difference between the two computations, in angstrom: rounding to f32, below 100
+/// angstrom.
 const TOLERANCE: f64 = 1e-5;
 
 #[derive(Debug, Clone)]
 struct Crystal {
     lengths: [f64; 3],
     angles: [f64; 3],
-    /// Along which vectors it repeats.
+    /// The vectors along which it is periodic.
     repeats: [bool; 3],
     fractional: Vec<[f64; 3]>,
 }
@@ -42,8 +44,9 @@ impl Crystal {
         connect(rule, &self.positions(), Some(&cell)).expect("a sane crystal")
     }
 
-    /// Images in each direction that hold every neighbour within a radius: the heights come from
-    /// lengths and angles alone, atoms may lie up to `spread` cells apart, and one image is spare.
+    /// Number of images in each direction that contain every neighbour within a radius: heights
+    /// come from lengths and angles alone, atoms may lie up to `spread` cells apart, and there is
+    /// one spare image.
     fn block(&self, radius: f64) -> [i32; 3] {
         let spread =
             1.0 + 2.0 * self.fractional.as_flattened().iter().fold(0.0, |m, f| f.abs().max(m));
@@ -107,7 +110,7 @@ fn same(a: &Edge, b: &Edge) -> bool {
         && [0, 1, 2].iter().all(|&k| (a.displacement[k] - b.displacement[k]).abs() < TOLERANCE)
 }
 
-/// The edges of `some` for which `all` has no partner of their own.
+/// The edges of `some` without a matching edge in `all`.
 fn unmatched(some: &[Edge], all: &[Edge]) -> Vec<Edge> {
     let mut left = all.to_vec();
     let mut lonely = Vec::new();
@@ -132,8 +135,8 @@ fn check_order(neighbors: &Neighbors) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Cells of any angles between 30 and 150 degrees that are not too flat, with atoms inside and
-/// outside of them, that repeat along at least one vector.
+/// Cells with any angles between 30 and 150 degrees that are not too flat, with atoms inside and
+/// outside, periodic along at least one vector.
 fn crystals() -> impl Strategy<Value = Crystal> {
     let lengths = prop::array::uniform3(1.5..7.0);
     let angles = prop::array::uniform3(30.0..150.0)
@@ -156,7 +159,7 @@ proptest! {
         let found = crystal.connect(radius(r));
         check_order(&found)?;
         let expected = crystal.brute_force(r);
-        // Rounding decides about what lies at the radius itself.
+        // Rounding decides about anything at the radius itself.
         let clear = |edges: Vec<Edge>| {
             edges.into_iter().filter(|e| (e.distance - r).abs() > TOLERANCE).collect::<Vec<_>>()
         };

@@ -1,8 +1,8 @@
-//! Cells from their lengths and angles.
+//! Builds cells from their lengths and angles.
 
 use batchlab_core::EdgeRule;
 
-/// Cosine of an angle in degrees; as the sine of what is left to 90, it is exactly 0 there.
+/// Cosine of an angle in degrees, computed as the sine of the complement to be exactly 0 at 90.
 fn cosine(degrees: f64) -> f64 {
     (90.0 - degrees).to_radians().sin()
 }
@@ -14,7 +14,7 @@ pub(crate) fn unit_volume(angles: [f64; 3]) -> f64 {
     square.max(0.0).sqrt()
 }
 
-/// Vectors from lengths in angstrom and angles in degrees: a along x, b in the plane of x and y.
+/// Vectors from lengths in angstrom and angles in degrees: a along x, b in the xy plane.
 pub(crate) fn cell(lengths: [f64; 3], angles: [f64; 3]) -> [[f64; 3]; 3] {
     let [a, b, c] = lengths;
     let [alpha, beta, gamma] = angles.map(cosine);

@@ -30,7 +30,7 @@ fn the_shells_of_a_simple_cubic_lattice() {
 
 #[test]
 fn the_same_lattice_in_a_skewed_basis() {
-    // (1, 0, 0), (5, 1, 0), (-7, 4, 1) span all whole numbers too.
+    // (1, 0, 0), (5, 1, 0), (-7, 4, 1) also span all integers.
     let skewed = [[3., 0., 0.], [15., 3., 0.], [-21., 12., 3.]];
     let edges = connect(radius(3.0 * 3.1_f64.sqrt()), &[[0.; 3]], Some(&skewed)).expect("sane");
     assert_eq!(edges.n_edge(), 26);
@@ -53,8 +53,8 @@ fn tens_of_thousands_of_atoms_are_no_obstacle() {
     assert_eq!(n_edge(nearest(3), None), 3 * grid.len());
 }
 
-/// An entry of AFLOW (aflowlib.org) with what another program found: the number of edges within 5
-/// angstrom, and the largest distance among the 24 nearest neighbours of each atom.
+/// An entry of AFLOW (aflowlib.org) with the results of another program: the number of edges within
+/// 5 angstrom, and the largest distance among the 24 nearest neighbours of each atom.
 struct Entry {
     compound: &'static str,
     lengths: [f64; 3],
@@ -171,8 +171,9 @@ fn entries_of_aflow() {
     }
 }
 
-/// A slab or a wire with what `neighbor_list` of ASE 3.29 and `get_neighbor_list` of pymatgen found, which agree: the
-/// neighbours within 5 angstrom, the sum of their distances, and that of the 12 nearest of each atom.
+/// A slab or a wire with the matching results of `neighbor_list` in ASE 3.29 and
+/// `get_neighbor_list` in pymatgen: the neighbours within 5 angstrom, the sum of their distances,
+/// and that of the 12 nearest of each atom.
 struct Partly {
     name: &'static str,
     cell: [[f64; 3]; 3],

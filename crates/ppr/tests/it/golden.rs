@@ -1,4 +1,4 @@
-//! Numbers of an independent implementation, in double precision.
+//! Reference values of an independent implementation, in double precision.
 
 use batchlab_core::graphs::{OneGraph, Topology};
 use batchlab_core::{Dataset, LoadContext};
@@ -17,7 +17,7 @@ fn push(teleport: f64, epsilon: f64, queue: Queue) -> Push {
     Push { teleport, epsilon, walk: Walk::Plain, queue }
 }
 
-/// Scores by node, residues that are not 0 by node, and the number of pushes.
+/// Scores by node, non-zero residues by node, and the number of pushes.
 type All = (Vec<(u32, f64)>, Vec<(u32, f64)>, usize);
 
 fn all(push: Push, graph: &OneGraph, root: u32) -> All {

@@ -1,4 +1,4 @@
-//! What holds for every graph, option and number of threads.
+//! Properties that hold for every graph, option and number of threads.
 
 use std::collections::BTreeSet;
 
@@ -46,7 +46,7 @@ fn options() -> impl Strategy<Value = Push> {
     )
 }
 
-/// A step of the walk that the scores describe, on all nodes at once.
+/// Exact scores: steps of the walk on all nodes at once.
 fn exact(graph: &OneGraph, teleport: f64, walk: Walk, root: u32) -> Vec<f64> {
     let n_node = graph.n_node();
     let mut now = vec![0.0; n_node];
@@ -76,8 +76,8 @@ fn exact(graph: &OneGraph, teleport: f64, walk: Walk, root: u32) -> Vec<f64> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Nothing of the walk is lost, what is left is below the threshold everywhere, and the scores
-    /// miss the exact ones by what is left.
+    /// No part of the walk is lost, residues are below the threshold everywhere, and scores differ
+    /// from the exact ones by the residues.
     #[test]
     fn scores_and_residues_sum_to_one(graph in graphs(), push in options(), root in any::<prop::sample::Index>()) {
         let root = root.index(graph.n_node()) as u32;

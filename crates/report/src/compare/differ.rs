@@ -1,4 +1,4 @@
-//! What differs, by key.
+//! Finds differences by key.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +12,8 @@ pub struct Difference {
     pub b: Value,
 }
 
-/// Keys of two configurations, down to the last table. A table and another type are one difference.
+/// Differing keys of two configurations, down to the innermost table. A table against another type
+/// is a single difference.
 pub(crate) fn of_configurations(a: &Value, b: &Value) -> Vec<Difference> {
     let mut found = Vec::new();
     differ("", a, b, &mut found);

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::CompareError;
 
-/// One run, or all runs of a folder that did all their steps.
+/// One run, or all completed runs of a directory.
 #[derive(Debug, Clone)]
 pub struct Side {
     pub name: String,
     pub runs: Vec<RunSummary>,
-    /// Runs of a folder that did not complete, and are left out.
+    /// Number of incomplete runs of a directory, which are left out.
     pub n_left_out: usize,
-    /// Runs of a folder whose files are damaged, and that are left out too.
+    /// Runs of a directory with damaged files, which are also left out.
     pub damaged: Vec<DamagedRun>,
 }
 
@@ -23,7 +23,7 @@ impl Side {
     /// One run of a study.
     ///
     /// # Errors
-    /// A run without published results, a damaged file.
+    /// If the run has no published results or a file is damaged.
     pub fn of_run(name: &str, dir: &Path, run_id: &str) -> Result<Self, CompareError> {
         let run = RunSummary::read(dir, run_id)?.ok_or_else(|| CompareError::Unpublished {
             run_id: run_id.to_owned(),
@@ -32,10 +32,10 @@ impl Side {
         Ok(Self { name: name.to_owned(), runs: vec![run], n_left_out: 0, damaged: Vec::new() })
     }
 
-    /// All runs of a study that did all their steps.
+    /// All completed runs of a study.
     ///
     /// # Errors
-    /// A folder without results, a damaged file.
+    /// If the directory has no results or a file is damaged.
     pub fn of_study(name: &str, dir: &Path) -> Result<Self, CompareError> {
         let (all, published) = RunSummary::read_all(dir)?;
         let n_all = all.len();
@@ -51,7 +51,7 @@ impl Side {
     }
 }
 
-/// What else affects times, besides the configuration.
+/// Conditions besides the configuration that affect times.
 pub(super) fn conditions(summary: &RunSummary) -> Vec<(&'static str, Value)> {
     let run = &summary.run;
     vec![
@@ -69,7 +69,8 @@ pub(super) fn conditions(summary: &RunSummary) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Whether the run kept the state of its best evaluation, which need not be that of its last step.
+/// Whether the run kept the state of its best evaluation, which need not be the one after its last
+/// step.
 pub(super) fn keeps_best(summary: &RunSummary) -> bool {
     !summary.config["training"]["early_stopping"].is_null()
 }
@@ -79,7 +80,7 @@ pub(super) fn errors(summary: &RunSummary) -> BTreeMap<String, f64> {
     let unit = summary.run.target_unit.as_ref();
     let unit = unit.map_or_else(String::new, |unit| format!(", {unit}"));
     let mut errors = BTreeMap::new();
-    // Later evaluations replace earlier ones.
+    // Later evaluations overwrite earlier ones.
     for eval in &summary.evals {
         let subset = &eval.subset;
         for (kind, value, unit) in [

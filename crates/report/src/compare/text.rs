@@ -1,4 +1,4 @@
-//! A comparison as text.
+//! Formats a comparison as text.
 
 use std::fmt::Write as _;
 
@@ -65,7 +65,7 @@ fn measures(text: &mut String, measures: &[Measure]) {
     }
 }
 
-/// Four significant digits; whole numbers unchanged.
+/// Four significant digits; integers unchanged.
 fn significant(value: f64) -> String {
     if value.fract() == 0.0 || !value.is_finite() {
         return value.to_string();
@@ -92,7 +92,7 @@ fn conclusion(pair: &Pair) -> String {
              interval needs repeats with at least {FEWEST} on either side."
         ),
         _ if !pair.untimed.is_empty() => format!(
-            "The times have no interval, as they cannot be compared: {}.",
+            "The times have no interval because they are not comparable: {}.",
             pair.untimed.join("; ")
         ),
         Replicates::Pairs(n) => {
@@ -105,7 +105,8 @@ fn conclusion(pair: &Pair) -> String {
     }
 }
 
-/// By time per graph, which is fair to strategies that put different numbers of graphs into a step.
+/// Compares time per graph, which is fair to strategies that put different numbers of graphs into a
+/// step.
 fn verdict(pair: &Pair) -> String {
     let of_graphs = pair.measures.iter().find(|measure| measure.name.starts_with("time per graph"));
     let Some(Measure { ratio: Some(ratio), interval: Some((low, high)), .. }) = of_graphs else {
@@ -116,6 +117,6 @@ fn verdict(pair: &Pair) -> String {
         () if *high < 1.0 => {
             format!("B takes {ratio:.3} times as long per graph as A, so B is faster,")
         }
-        () => "The times per graph are not told apart,".to_owned(),
+        () => "The times per graph cannot be told apart,".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Lines over steps, with a band for the spread of the runs.
+//! Line plots with a band for the spread over runs.
 
 use batchlab_draw::{Anchor, Axis, Svg};
 
@@ -7,7 +7,7 @@ use super::frame::{BOTTOM, LEFT, RIGHT, TOP, frame};
 use crate::figures::{Curve, Curves, Point};
 
 const HEIGHT: f64 = 228.0;
-/// Pixels between two numbers on the horizontal axis.
+/// Minimum pixels between two ticks on the horizontal axis.
 const TICK_DISTANCE: f64 = 46.0;
 
 pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
@@ -35,7 +35,7 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
     };
     svg.bottom_scale(&steps, BOTTOM + 15.0, TICK_DISTANCE);
     svg.text(WIDTH - RIGHT, BOTTOM + 26.0, Anchor::End, "grey small", &steps.label(curves.x));
-    // A logarithmic axis has no place for the beginning.
+    // A logarithmic axis has no place for 0.
     let shown = |curve: &Curve| -> Vec<(f64, Point)> {
         let is_shown = |(x, _): &&(f64, Point)| !steps.is_log() || *x > 0.0;
         curve.points.iter().filter(is_shown).copied().collect()
@@ -58,8 +58,8 @@ pub(super) fn draw(curves: &Curves, title: &str, color: impl Fn(&str) -> usize) 
     (svg, HEIGHT)
 }
 
-/// The first time that is not that of the beginning: where some strategies take seconds and others minutes,
-/// a linear axis shows the latter alone.
+/// The earliest time after 0. Where some strategies take seconds and others minutes, a linear axis
+/// would only show the latter.
 fn first_time(curves: &Curves) -> Option<f64> {
     let seconds = curves.curves.iter().filter(|_| curves.is_linear);
     let times = seconds.filter_map(|curve| curve.points.get(1)).map(|(seconds, _)| *seconds);

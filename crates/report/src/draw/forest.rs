@@ -1,4 +1,4 @@
-//! A line for each strategy: its factor or time, and the interval of it.
+//! Forest plot: a line per strategy with its factor or time and its interval.
 
 use batchlab_draw::{Anchor, Axis, N_COLOR, Svg, tick_text};
 
@@ -8,24 +8,24 @@ use crate::number::short;
 
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 38.0;
-/// Pixels between two numbers on the horizontal axis.
+/// Minimum pixels between two ticks on the horizontal axis.
 const TICK_DISTANCE: f64 = 44.0;
-/// A picture of differences of less than this would magnify noise.
+/// Minimum range of the axis, so that noise is not magnified.
 const LEAST_RANGE: f64 = 1.05;
 
-/// Where names stand.
+/// Placement of names.
 struct Layout {
     left: f64,
     row: f64,
-    /// From the middle of a row.
+    /// Vertical offset from the middle of a row.
     name: f64,
-    /// Most characters of a name.
+    /// Maximum characters of a name.
     n_char: usize,
 }
 
-/// Beside the marks.
+/// Names beside the marks.
 const BESIDE: Layout = Layout { left: 118.0, row: 24.0, name: 4.0, n_char: 20 };
-/// Above them, where one is too long.
+/// Names above the marks, if one is too long.
 const ABOVE: Layout = Layout { left: 14.0, row: 34.0, name: -8.0, n_char: 50 };
 
 pub(super) fn draw(forest: &Forest, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
@@ -90,7 +90,7 @@ fn axis(forest: &Forest, left: f64) -> Axis {
     }
 }
 
-/// What stands under the pointer.
+/// Tooltip text.
 fn hint(forest: &Forest, place: usize) -> String {
     let row = &forest.rows[place];
     let text = |value: f64| match forest.margin {

@@ -8,7 +8,7 @@ pub(super) const LEFT: f64 = 44.0;
 pub(super) const RIGHT: f64 = 10.0;
 pub(super) const TOP: f64 = 34.0;
 pub(super) const BOTTOM: f64 = 200.0;
-/// Pixels between two numbers on the vertical axis.
+/// Minimum pixels between two ticks on the vertical axis.
 const TICK_DISTANCE: f64 = 27.0;
 
 pub(super) fn frame(title: &str, unit: &str, axis: &Axis) -> Svg {

@@ -36,7 +36,7 @@ pub(super) fn draw(heat: &Heat, title: &str) -> (Svg, f64) {
     (svg, TOP + heat.rows.len() as f64 * ROW + 8.0)
 }
 
-/// Colour and opacity. Text must stay readable on it.
+/// Colour and opacity. Text on top must stay readable.
 fn shade(scale: Scale, cell: &Cell) -> (usize, f64) {
     match scale {
         Scale::Signed => {

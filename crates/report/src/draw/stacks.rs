@@ -1,4 +1,4 @@
-//! Stacked bars, one below the other: gains to the right of 0, losses to the left.
+//! Stacked horizontal bars: gains to the right of 0, losses to the left.
 
 use batchlab_draw::{Anchor, Axis, Svg, tick_text};
 
@@ -11,7 +11,7 @@ const RIGHT: f64 = 8.0;
 const TOP: f64 = 38.0;
 const ROW: f64 = 36.0;
 const BAR: f64 = 15.0;
-/// Pixels between two numbers on the horizontal axis.
+/// Minimum pixels between two ticks on the horizontal axis.
 const TICK_DISTANCE: f64 = 52.0;
 
 pub(super) fn draw(stacks: &Stacks, title: &str, color: impl Fn(&str) -> usize) -> (Svg, f64) {
@@ -38,7 +38,7 @@ pub(super) fn draw(stacks: &Stacks, title: &str, color: impl Fn(&str) -> usize) 
         let y = TOP + place as f64 * ROW + 13.0;
         svg.text(LEFT, y, Anchor::Start, "ink", &bar.batcher);
         svg.text(WIDTH - RIGHT, y, Anchor::End, "ink", &bar.label);
-        // Only beside the bar: a line through the names would make them hard to read.
+        // Only next to the bar: a line through the names would make them hard to read.
         let zero = axis.pixel(0.0);
         svg.line((zero, y + 2.0), (zero, y + 6.0 + BAR), "axis", 1.4);
         let (mut right, mut left) = (0.0, 0.0);

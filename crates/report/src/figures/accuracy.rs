@@ -8,7 +8,7 @@ use super::{Curve, Figure, Forest, ForestRow, Panel, Plot, Point, curve_panels};
 use crate::reach::{Reach, SUBSET};
 use crate::setting::{Group, Setting};
 
-/// Accuracy on the validation set over the seconds of preparation and training.
+/// Validation accuracy over the seconds of preparation and training.
 pub(super) fn course(settings: &[Setting]) -> Figure {
     let panels = curve_panels(settings, ("%", "seconds", true), curve);
     Figure::new(
@@ -43,7 +43,7 @@ fn curve(group: &Group) -> Option<Curve> {
 /// Median times with their intervals.
 pub(super) fn reaches(settings: &[Setting], reaches: &[Reach]) -> Figure {
     let panel = |reach: &Reach| {
-        // What is not reached has no end: the interval is drawn to the longest time of all.
+        // An interval without an upper end is drawn up to the longest time of all.
         let ends = reach.strategies.iter().flat_map(|s| {
             let (low, high, _) = s.interval.unwrap_or_default();
             [s.median, low, high]

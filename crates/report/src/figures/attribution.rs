@@ -1,4 +1,4 @@
-//! Causes of speed-ups, and the parts of the time.
+//! Causes of speed-ups, and the breakdown of the time.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use batchlab_results::Parts;
 
 type Part = (&'static str, fn(&Parts) -> f64);
 
-/// At most eight of them, the number of colours, occur with any pipeline.
+/// No pipeline has more than eight of them, the number of colours.
 const PARTS: [Part; 9] = [
     ("upload", |p| p.device.map_or(0.0, |d| d.upload)),
     ("planning", |p| p.planning),

@@ -1,4 +1,4 @@
-//! The time of a step over the course of training.
+//! Step time over the course of training.
 
 use super::{Curve, Figure, curve_panels};
 use crate::setting::{Group, Setting};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Curve, Curves, Figure, Panel, Plot};
 use crate::setting::{Group, Setting, size_name};
 
-/// The subset that is shown, in order of preference.
+/// The subset to show, in order of preference.
 const SUBSETS: [&str; 3] = ["test", "validation", "train"];
 
 /// Curves whose relative difference is at most this at every step coincide in the picture.
@@ -51,7 +51,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     )
 }
 
-/// Strategies whose curves coincide, with the number of panels.
+/// Strategies with coinciding curves, and the number of panels in which they coincide.
 #[derive(Default)]
 struct Hidden(BTreeMap<Vec<String>, usize>);
 
@@ -74,7 +74,7 @@ impl Hidden {
     }
 }
 
-/// The batchers of coinciding curves, in groups of at least two.
+/// The batchers of coinciding curves, in groups of two or more.
 fn coinciding(curves: &[Curve]) -> Vec<Vec<String>> {
     let is_alike = |a: &Curve, b: &Curve| {
         a.points.len() == b.points.len()

@@ -1,4 +1,4 @@
-//! Distinct padded shapes, each of which an engine that compiles per shape compiles once.
+//! Distinct padded shapes. An engine that compiles per shape compiles each of them once.
 
 use batchlab_stats::mean;
 

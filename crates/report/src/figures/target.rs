@@ -1,4 +1,4 @@
-//! Time until an error is reached that all strategies reach.
+//! Time to an error that all strategies reach.
 
 use batchlab_stats::median;
 
@@ -48,8 +48,8 @@ fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
     })
 }
 
-/// The least error that a strategy reaches, in the median of its runs; `None` with less than two
-/// evaluations.
+/// The lowest error that a strategy reaches, as the median over its runs; `None` with fewer than
+/// two evaluations.
 fn least(group: &Group) -> Option<f64> {
     let of_run = |run: &Run| {
         let errors: Vec<f64> = run.rmse("validation").map(|(_, rmse)| rmse).collect();

@@ -1,4 +1,4 @@
-//! Whether strategies end with different errors: Welch's t test on the last test error.
+//! Tests whether strategies end with different errors: Welch's t-test on the last test error.
 
 use std::collections::BTreeMap;
 
@@ -18,15 +18,15 @@ pub struct ErrorComparison {
     pub batch_size: Option<i64>,
     pub pair: [String; 2],
     pub n_run: [usize; 2],
-    /// Welch's t, positive if the first has the greater errors.
+    /// Welch's t, positive if the first strategy has the larger errors.
     pub t: f64,
     pub p: f64,
-    /// The same, corrected for all comparisons of the report (Holm).
+    /// The p-value, Holm-corrected for all comparisons of the report.
     pub corrected_p: f64,
 }
 
-/// Compares the last test errors of all pairs of strategies. Pairs with less than two runs, or
-/// whose runs of a strategy all end with the same error, are not compared.
+/// Compares the last test errors of all pairs of strategies. Pairs are skipped if a strategy has
+/// fewer than two runs, or if all its runs end with the same error.
 #[must_use]
 pub fn compare_errors(settings: &[Setting]) -> Vec<ErrorComparison> {
     let mut all = Vec::new();
@@ -70,8 +70,7 @@ fn comparison(
     })
 }
 
-/// The last errors, one number for each combination of seeds: runs with the same seeds repeat each
-/// other.
+/// The last errors, one per combination of seeds: runs with the same seeds are not independent.
 fn by_seeds(group: &Group) -> Vec<f64> {
     let mut by_seeds: BTreeMap<[Option<i64>; 3], Vec<f64>> = BTreeMap::new();
     for run in &group.runs {
@@ -81,19 +80,19 @@ fn by_seeds(group: &Group) -> Vec<f64> {
     by_seeds.into_values().map(|errors| errors.iter().sum::<f64>() / errors.len() as f64).collect()
 }
 
-/// Whether all numbers are equal, as on a CPU with equal seeds. Their variance would be rounding alone,
-/// and any difference significant.
+/// Whether all values are equal, as with equal seeds on a CPU. Their variance would be mere
+/// rounding, and any difference significant.
 fn is_constant(sample: &[f64]) -> bool {
     sample.windows(2).all(|pair| pair[0].to_bits() == pair[1].to_bits())
 }
 
-/// The error after the last step that was done, not just of the last evaluation.
+/// The error after the last completed step, not merely of the last evaluation.
 fn last(run: &Run) -> Option<f64> {
     let at_end = |eval: &&EvalRecord| eval.subset == "test" && eval.step == run.n_step();
     run.evals.iter().find(at_end)?.rmse
 }
 
-/// Runs in the comparisons that ended before their planned number of steps.
+/// Number of compared runs that ended before their planned number of steps.
 fn n_early(settings: &[Setting]) -> usize {
     let runs = settings.iter().flat_map(|setting| &setting.groups).flat_map(|group| &group.runs);
     runs.filter(|run| run.n_step() < run.n_step_planned() && last(run).is_some()).count()

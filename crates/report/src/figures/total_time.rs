@@ -1,4 +1,5 @@
-//! Time per real output against the length of training, first uses of padded shapes counted.
+//! Time per real output as a function of the length of training, including first uses of padded
+//! shapes.
 
 use super::{Curve, Curves, Figure, Panel, Plot, Point};
 use crate::setting::{Setting, size_name};

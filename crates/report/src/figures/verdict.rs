@@ -1,4 +1,4 @@
-//! Intervals of how many times as long each strategy takes as the fastest.
+//! Intervals of each strategy's time relative to the fastest.
 
 use super::{Figure, Forest, ForestRow, Panel, Plot};
 use crate::setting::{Setting, size_name};

@@ -85,7 +85,7 @@ fn rows(html: &mut String, panel: &Panel) {
     }
 }
 
-/// The columns of the times to an accuracy. Those that are empty in every row are left out.
+/// Columns of the table of times to an accuracy. Columns that are empty in every row are omitted.
 const REACH: [&str; 14] = [
     "setting",
     "B",
@@ -202,7 +202,7 @@ fn range((low, high): (f64, f64)) -> String {
     format!("{low:.3} to {high:.3}")
 }
 
-/// A row of a table.
+/// Appends a row to a table.
 pub(super) fn cells(html: &mut String, cells: &[&str]) {
     html.push_str("<tr>");
     for cell in cells {
@@ -247,7 +247,7 @@ pub(super) fn attribution(html: &mut String, report: &Report) {
     html.push_str("</table></div></details>");
 }
 
-/// For every comparison, also where first uses of shapes take next to no time.
+/// One row per comparison, including those where first uses of shapes take hardly any time.
 pub(super) fn total_times(html: &mut String, report: &Report) {
     html.push_str("<ul>");
     for total in report.total_times.iter().filter(|total| total.matters) {
@@ -313,7 +313,7 @@ pub(super) fn environment(html: &mut String, report: &Report, results: &Results,
     }
     let _ = write!(html, "<p>This page:</p><pre>{}</pre>", escaped(command));
     html.push_str("<details class=\"inner\"><summary>The runs</summary><pre>");
-    // The runs of a sweep are trained together, by one command.
+    // A single command trains all runs of a sweep.
     let mut dirs: Vec<&Path> = Vec::new();
     for run in &results.runs {
         let is_of_sweep = run.run.cell.is_some() && !commands::all(&run.dir).is_empty();

@@ -1,4 +1,4 @@
-//! Total times for a terminal, and the words that the page shares.
+//! Formats total times for a terminal, and the sentences shared with the page.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::setting::size_name;
 use crate::verdict::{fastest, percent};
 use crate::wrapped::wrapped;
 
-/// Characters of a line of text.
+/// Line width in characters.
 const LINE: usize = 96;
 
 /// What the length of training changes, as a table and in sentences.
@@ -58,7 +58,7 @@ fn row(strategy: &StrategyTime) -> [String; 5] {
     ]
 }
 
-/// `0.71 (0.66 to 0.76)`, or a number that is known.
+/// `0.71 (0.66 to 0.76)`, or just the value if it is exact.
 pub(crate) fn cost(Interval { value, low, high }: Interval) -> String {
     let digits =
         |seconds: f64| if seconds < 1e-4 { "0.0000".to_owned() } else { significant(seconds, 2) };
@@ -105,7 +105,7 @@ pub(crate) fn span_text(total: &TotalTime) -> String {
     parts.join("; ")
 }
 
-/// Two digits of a number of steps.
+/// A number of steps to two digits.
 fn about(n_step: u64) -> String {
     let unit = 10_u64.pow(n_step.max(1).ilog10().saturating_sub(1));
     grouped((n_step + unit / 2) / unit * unit)

@@ -1,4 +1,4 @@
-//! Whether the machine was busier while one strategy was trained than while another was.
+//! Checks whether the machine was busier during one strategy than during another.
 
 use batchlab_core::record::BlockRecord;
 use serde::Serialize;
@@ -8,18 +8,18 @@ use crate::setting::Group;
 /// A condition that was not the same for all strategies.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Disturbance {
-    /// What it is, with its unit.
+    /// Name of the condition, with its unit.
     pub what: &'static str,
-    /// Where there was most of it, and how much.
+    /// Strategy with the highest value, and the value.
     pub most: (String, f64),
     pub least: (String, f64),
 }
 
 struct Condition {
     what: &'static str,
-    /// Mean over blocks; `None` where the system does not say.
+    /// Mean over blocks; `None` if the system does not report it.
     of: fn(&[&BlockRecord]) -> Option<f64>,
-    /// Differences up to this, and up to this share of the least, are not mentioned.
+    /// Differences up to this, and up to this share of the minimum, are not mentioned.
     tolerance: f64,
     share: f64,
 }
@@ -45,7 +45,7 @@ const CONDITIONS: [Condition; 3] = [
     },
 ];
 
-/// What was not the same for strategies that were trained in turns.
+/// Conditions that differed between interleaved strategies.
 pub(super) fn disturbances(groups: &[&Group]) -> Vec<Disturbance> {
     let of = |condition: &Condition| {
         let value = |group: &&Group| Some((group.batcher.clone(), (condition.of)(&blocks(group))?));

@@ -1,20 +1,21 @@
-//! What strategies have learned in the times that are compared.
+//! How well strategies have learned in the times compared.
 
 use crate::read::Run;
 use crate::setting::{Group, Setting};
 
-/// The errors that stand beside the times.
+/// The errors shown beside the times.
 #[derive(Debug, Clone)]
 pub(super) struct Error {
     subset: &'static str,
     is_accuracy: bool,
     unit: Option<String>,
-    /// Whether a run kept the state of its best evaluation, so that the last one has to be named.
+    /// Whether a run kept the state of its best evaluation, so that the label has to say that the
+    /// last one is shown.
     keeps_best: bool,
 }
 
 impl Error {
-    /// On the test set, or else on the validation set; `None` where neither was evaluated.
+    /// On the test set, or else on the validation set; `None` if neither was evaluated.
     pub(super) fn of_groups(setting: &Setting, groups: &[&Group]) -> Option<Self> {
         let runs = || groups.iter().flat_map(|group| &group.runs);
         let keeps_best =

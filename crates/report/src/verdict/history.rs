@@ -1,4 +1,4 @@
-//! Which verdict about the same strategies this is, as far as their records tell.
+//! Counts the verdicts about the same strategies, as far as records show.
 
 use std::collections::BTreeSet;
 
@@ -8,27 +8,27 @@ use serde::Serialize;
 use super::Table;
 use crate::setting::Setting;
 
-/// A comparison of which not all cells are done.
+/// A comparison with pending cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Unfinished {
     pub n_cell: usize,
-    /// As many as the study asks for.
+    /// Number of cells that the study requests.
     pub n_planned: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct History {
-    /// The number of the verdict, from 1. There was one before wherever the study had all cells that it asked
-    /// for, and asked for more later; with every cell that was trained again; and with every cell beyond
-    /// those of the study, such as one with other seeds.
+    /// Number of this verdict, from 1. A verdict was possible earlier whenever the study had all
+    /// requested cells and then requested more, for every cell that was retrained, and for every
+    /// cell beyond those of the study, such as one with other seeds.
     pub(super) n_verdict: usize,
-    /// Looks at which a cell might have stopped; they share the level.
+    /// Number of interim looks at which a cell might have stopped; they share the level.
     pub(super) n_look: i64,
     pub(crate) unfinished: Option<Unfinished>,
 }
 
 impl History {
-    /// Of a comparison. Outside of cells nobody knows what was planned.
+    /// The history of a comparison. Without cells, the plan is unknown.
     pub(crate) fn of(setting: &Setting, batch_size: Option<i64>, table: &Table<'_>) -> Self {
         let Table { groups, cells, .. } = table;
         let (mut planned, mut repeats) = (BTreeSet::new(), BTreeSet::new());
@@ -58,12 +58,12 @@ impl History {
             unfinished: is_unfinished.then_some(Unfinished { n_cell, n_planned }),
         }
     }
-    /// Probability that anything that is said is wrong.
+    /// Probability that any statement is wrong.
     pub(crate) fn level(&self) -> f64 {
         self.level_of(self.n_verdict)
     }
 
-    /// The same of the verdict after this one.
+    /// The level of the next verdict.
     pub(super) fn next_level(&self) -> f64 {
         self.level_of(self.n_verdict + 1)
     }

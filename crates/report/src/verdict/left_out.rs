@@ -1,4 +1,4 @@
-//! Mirrored pairs that are not compared, since something disturbed a block of them.
+//! Mirrored pairs excluded because one of their blocks was disturbed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,19 +9,19 @@ use serde::Serialize;
 use crate::pairing::all_pairs;
 use crate::setting::Group;
 
-/// A mirrored pair that a sweep left out, by a rule that does not look at which strategy was disturbed.
+/// A mirrored pair excluded by a sweep, by a rule that is blind to which strategy was disturbed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LeftOutPair {
     pub cell: String,
-    /// From 1.
+    /// Counted from 1.
     pub pair: i64,
-    /// The strategy whose block was disturbed.
+    /// The strategy with the disturbed block.
     pub batcher: String,
-    /// How many times as long as usual it took, beside the others.
+    /// Its time relative to normal, compared with the other strategies.
     pub factor: f64,
 }
 
-/// Those of the cells that are compared.
+/// Excluded pairs of the compared cells.
 pub(super) fn left_out(groups: &[&Group], cells: &[&str]) -> Vec<LeftOutPair> {
     cells.iter().flat_map(|cell| of_cell(groups, cell)).collect()
 }
@@ -48,7 +48,7 @@ fn of_cell(groups: &[&Group], cell: &str) -> Vec<LeftOutPair> {
     named.filter(|named| is_disturbed[&named.pair]).collect()
 }
 
-/// What is said of them beside so many pairs that are compared.
+/// Describes them, given the number of pairs compared.
 pub(super) fn sentence(left_out: &[LeftOutPair], n_used: usize) -> Option<String> {
     let first = left_out.first()?;
     let all = left_out.len() + n_used;
@@ -74,7 +74,7 @@ pub(super) fn sentence(left_out: &[LeftOutPair], n_used: usize) -> Option<String
     if left_out.len() >= 3 && of_each.len() == 1 {
         let _ = write!(
             text,
-            " All are of {0}: if it is slow now and then by itself, the factors do not show that.",
+            " All are of {0}: if it is occasionally slow on its own, the factors do not show that.",
             first.batcher
         );
     }

@@ -1,4 +1,4 @@
-//! The numbers that a verdict compares: one row for each mirrored pair of blocks, cell or seed.
+//! The numbers that a verdict compares: one row per mirrored pair of blocks, cell or seed.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,20 +13,20 @@ use crate::setting::Group;
 
 /// Logarithms of times.
 pub(crate) struct Table<'a> {
-    /// The strategies that are compared.
+    /// The compared strategies.
     pub(crate) groups: Vec<&'a Group>,
     pub(super) unit: Unit,
-    /// A row for each unit, in the order of time, with a number for each strategy; a row for each strategy
-    /// if the unit is [`Unit::Runs`].
+    /// A row per unit in chronological order, with a number per strategy; a row per strategy if the
+    /// unit is [`Unit::Runs`].
     pub(crate) rows: Vec<Vec<f64>>,
-    /// Total time over all outputs of each strategy, or the mean of its runs.
+    /// Total time over total outputs of each strategy, or the mean over its runs.
     pub(super) totals: Vec<f64>,
-    /// Of two strategies that were trained in blocks, how many times as noisy the noisier one is.
+    /// Largest ratio of the noise of two strategies that were trained in blocks.
     pub(super) noise_ratio: Option<f64>,
     pub(super) apart: Vec<Apart>,
-    /// The cells that the rows are from.
+    /// The cells from which the rows come.
     pub(super) cells: Vec<&'a str>,
-    /// Mean time of a pair of blocks, of all strategies together.
+    /// Mean time of a pair of blocks, all strategies together.
     pub(super) pair_ns: Option<f64>,
 }
 
@@ -60,8 +60,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Cell and number of a pair. A cell is known by the first of its runs too, so that cells come in the
-/// order of time.
+/// Cell and number of a pair. The ID of the cell's first run comes first, so that cells sort
+/// chronologically.
 type PairKey<'a> = (&'a str, &'a str, i64);
 
 /// `None` if no two strategies were trained in the same blocks.
@@ -85,7 +85,7 @@ fn of_blocks<'a>(groups: &[&'a Group], of_block: fn(&Block) -> f64) -> Option<Ta
         if !keys.is_empty() {
             break keys;
         }
-        // Of those with equally many, the last by name.
+        // Among equally many, the last by name.
         let key = |&i: &usize| (compared[i].1.len(), Reverse(compared[i].0.batcher.as_str()));
         let fewest = (0..compared.len()).min_by_key(key)?;
         let (group, _) = compared.remove(fewest);
@@ -136,7 +136,7 @@ fn summaries(group: &Group) -> impl Iterator<Item = &RunSummary> {
     group.runs.iter().map(|run| &run.summary)
 }
 
-/// The first run of every cell; runs are named by the time of their start.
+/// The first run of every cell; run IDs begin with the start time.
 fn first_runs<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, &'a str> {
     let mut first: BTreeMap<&str, &str> = BTreeMap::new();
     for run in groups.iter().flat_map(|group| &group.runs) {
@@ -148,8 +148,7 @@ fn first_runs<'a>(groups: &[&'a Group]) -> BTreeMap<&'a str, &'a str> {
     first
 }
 
-/// How much the two blocks of a pair differ, of the strategy where they differ most over that where they
-/// differ least.
+/// Ratio of the largest to the smallest within-pair noise over the strategies.
 fn noise_ratio(strategies: &[Vec<Pair<'_>>]) -> Option<f64> {
     let squares = |pairs: &Vec<Pair<'_>>| {
         let squared = |pair: &Pair<'_>| {

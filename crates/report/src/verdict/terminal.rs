@@ -1,4 +1,4 @@
-//! Verdicts for a terminal: a table with a picture beside it.
+//! Formats verdicts for a terminal: a table with a plot beside it.
 
 use std::fmt::Write as _;
 
@@ -8,14 +8,14 @@ use crate::number::significant;
 use crate::setting::size_name;
 use crate::wrapped::wrapped;
 
-/// Characters of a line of text.
+/// Line width in characters.
 const LINE: usize = 96;
 
-/// Characters of a picture.
+/// Width of the plot in characters.
 const WIDTH: usize = 24;
 
-/// One comparison: a line for each strategy with its interval as numbers and as a bar, then what that
-/// means.
+/// Formats one comparison: a line per strategy with its interval as numbers and as a bar, then the
+/// interpretation.
 ///
 /// ```text
 /// B = 32, time per graph over 10 mirrored pairs in 1 cell, 95 % intervals

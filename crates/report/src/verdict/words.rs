@@ -1,4 +1,4 @@
-//! A verdict in sentences.
+//! Phrases a verdict in sentences.
 
 use super::ENOUGH_TO_BE_ALIKE;
 use super::left_out;
@@ -6,11 +6,11 @@ use super::{Disturbance, Outlook, Place, Strategy, Unfinished, Unit, Verdict};
 use crate::number::short;
 use crate::setting::size_name;
 
-/// Pairs at which `sweep --until-width` looks last.
+/// Number of pairs at the last interim look of `sweep --until-width`.
 const MOST_LOOKED_AT: u64 = 160;
 
 impl Unit {
-    /// For a sentence: `12 mirrored pairs in 2 cells`.
+    /// A phrase like `12 mirrored pairs in 2 cells`.
     #[must_use]
     pub fn name(self) -> String {
         match self {
@@ -30,7 +30,7 @@ impl Unit {
 }
 
 impl Unit {
-    /// What more of would tell more.
+    /// The replicates of which more are needed.
     fn replicates(self) -> &'static str {
         match self {
             Self::Pairs { .. } => "pairs",
@@ -45,7 +45,7 @@ fn count(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
-/// What a comparison found, with all factors.
+/// The result of a comparison, with all factors.
 #[must_use]
 pub fn sentence(verdict: &Verdict) -> String {
     let (size, unit) = (size_name(verdict.batch_size), verdict.unit.name());
@@ -56,10 +56,10 @@ pub fn sentence(verdict: &Verdict) -> String {
                  last one is"
             )
         } else if verdict.unit.n() >= 3 {
-            "no difference of times varies, as with a clock that is too coarse".to_owned()
+            "the differences of times do not vary, as with a clock that is too coarse".to_owned()
         } else {
             let are = if verdict.unit.n() == 1 { "is" } else { "are" };
-            format!("{unit} {are} too few to say how sure that is")
+            format!("{unit} {are} too few to quantify the uncertainty")
         };
         return format!("B = {size}: {}; {why}.", least_times(verdict));
     }
@@ -73,7 +73,7 @@ pub fn sentence(verdict: &Verdict) -> String {
     format!("B = {size}: {}{slower} ({unit}).{}", head(verdict), outlook(verdict))
 }
 
-/// What a comparison found, beside a table of the factors.
+/// The result of a comparison, for use beside a table of the factors.
 pub(super) fn conclusion(verdict: &Verdict) -> String {
     format!("=> {}.{}", head(verdict), outlook(verdict))
 }
@@ -90,7 +90,7 @@ fn head(verdict: &Verdict) -> String {
     fastest(&names)
 }
 
-/// What is said of the strategies of which nobody knows a faster one, wherever that is said.
+/// The phrase for the strategies that may be the fastest, used everywhere.
 #[must_use]
 pub fn fastest(names: &[&str]) -> String {
     match names {
@@ -100,7 +100,7 @@ pub fn fastest(names: &[&str]) -> String {
 }
 
 impl Verdict {
-    /// The same of one strategy, for a row of a table.
+    /// The label of a strategy for a row of a table.
     #[must_use]
     pub fn place_of(&self, strategy: &Strategy) -> &'static str {
         match strategy.place {
@@ -113,7 +113,7 @@ impl Verdict {
     }
 }
 
-/// What is known where strategies are not told apart: how far they can be, and what it takes to tell more.
+/// If strategies cannot be told apart: how far apart they can be, and what it takes to learn more.
 fn outlook(verdict: &Verdict) -> String {
     match verdict.outlook {
         Some(Outlook { n_plain, n_safe }) if verdict.fastest().is_none() && !verdict.is_tie() => {
@@ -130,9 +130,9 @@ fn outlook(verdict: &Verdict) -> String {
                 return format!("{pairs}.");
             }
             match verdict.pair_s {
-                // Blocks of a cell that goes on have the same length.
+                // Further blocks of a cell have the same length.
                 Some(pair_s) => {
-                    // `--until-width` looks at the intervals up to so many pairs.
+                    // `--until-width` looks at the intervals up to this many pairs.
                     let option = if n_safe <= MOST_LOOKED_AT {
                         format!("--until-width {}", percent(verdict.margin).replace(' ', ""))
                     } else {
@@ -148,7 +148,7 @@ fn outlook(verdict: &Verdict) -> String {
     }
 }
 
-/// How far those that may be the fastest can be from it, rounded up.
+/// Upper bound on how far the possible winners are from the fastest, rounded up.
 fn bound(verdict: &Verdict) -> String {
     let highest = verdict.may_be_fastest().filter_map(|s| Some(s.interval?.1)).reduce(f64::max);
     highest.map_or_else(String::new, |high| {
@@ -167,7 +167,7 @@ fn duration(seconds: f64) -> String {
     }
 }
 
-/// What must be known to use a verdict.
+/// Caveats for using a verdict.
 #[must_use]
 pub fn caveats(verdict: &Verdict) -> Vec<String> {
     let mut caveats = Vec::new();
@@ -184,10 +184,10 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     }
     if matches!(verdict.unit, Unit::Pairs { .. }) && verdict.has_intervals() {
         caveats.push(match verdict.pair_s {
-            Some(_) => "This holds for these seeds and processes; `repeats=5` tells of others too."
+            Some(_) => "This holds for these seeds and processes; `repeats=5` covers others too."
                 .to_owned(),
             None => {
-                "This holds for these processes; five or more cells tell of others too.".to_owned()
+                "This holds for these processes; five or more cells cover others too.".to_owned()
             }
         });
     }
@@ -198,7 +198,7 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     caveats.extend(left_out::sentence(&verdict.left_out, n_used));
     if let Some(memory) = verdict.memory {
         caveats.push(format!(
-            "The times of neighbouring pairs are alike (r = {memory:.2}): the probability of an error \
+            "The times of neighbouring pairs are autocorrelated (r = {memory:.2}): the probability of an error \
              may be above 5 %."
         ));
     }
@@ -210,7 +210,7 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     }
     if verdict.n_look > 0 && verdict.has_intervals() {
         let level = percent(verdict.level);
-        caveats.push(format!("{} looks share the {level} of error.", verdict.n_look));
+        caveats.push(format!("{} interim looks share the {level} error.", verdict.n_look));
     }
     if verdict.n_verdict > 1 && verdict.has_intervals() {
         caveats.push(format!(
@@ -235,7 +235,7 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     caveats
 }
 
-/// Without intervals.
+/// The lowest times, if there are no intervals.
 fn least_times(verdict: &Verdict) -> String {
     let Some((first, others)) = verdict.strategies.split_first() else { return String::new() };
     let others: Vec<String> = others
@@ -248,7 +248,7 @@ fn least_times(verdict: &Verdict) -> String {
 /// `1.07 to 1.12`.
 pub(super) fn times(strategy: &Strategy) -> String {
     let Some((low, high)) = strategy.interval else { return String::new() };
-    // A bound close to 1 must not look like 1.
+    // A bound close to 1 must not be rounded to 1.
     let digits = match low {
         low if low >= 1.1 => 2,
         low if low > 1.0 && low < 1.0005 => 6,

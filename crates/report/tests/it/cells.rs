@@ -1,5 +1,5 @@
-//! Strategies that were trained in turns: verdicts over blocks, what is left out, attribution, and
-//! what compilations would change, on runs of which everything is known.
+//! Interleaved strategies: verdicts over blocks, exclusions, attribution, and the effect of
+//! compilation, on synthetic runs with known truth.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -55,7 +55,7 @@ fn the_unit_is_the_mirrored_pair_and_what_disturbs_a_block_cancels() {
     let truth = time("static-constant") / time("dynamic-exact");
     let (low, high) = slower.interval.unwrap();
     assert!(low < truth && truth < high, "{low} {truth} {high}");
-    // The machine is up to 1.8 times as slow in one block as in another.
+    // The machine is up to 1.8 times slower in one block than in another.
     assert!(high / low < 1.08, "{low} {high}");
     assert_eq!(slower.place, Place::Slower);
     assert!((slower.factor_of_totals / truth - 1.0).abs() < 0.05, "{slower:?}");
@@ -90,10 +90,10 @@ fn many_cells_are_the_unit_and_few_pairs_say_little() {
     assert!(verdict.strategies.iter().all(|s| (s.place, s.interval) == (Place::Unknown, None)));
     assert_eq!(verdict.fastest(), None);
     let text = sentence(verdict);
-    assert!(text.contains("2 mirrored pairs in 1 cell are too few to say how sure"), "{text}");
+    assert!(text.contains("2 mirrored pairs in 1 cell are too few to quantify"), "{text}");
 }
 
-/// Cells of one strategy beside another; `n_repeat` of each cell.
+/// Cells of two strategies; `n_repeat` of each cell.
 fn planned(n_repeat: &[i64], same_seeds: bool) -> (batchlab_report::Verdict, String) {
     let dir = tempfile::tempdir().unwrap();
     let n_cell = n_repeat.len() as i64;
@@ -114,7 +114,7 @@ fn planned(n_repeat: &[i64], same_seeds: bool) -> (batchlab_report::Verdict, Str
 fn verdicts_that_follow_one_another_share_the_level() {
     let (first, _) = planned(&[3, 3, 3], false);
     assert_eq!((first.n_verdict, first.level), (1, 0.05));
-    // One cell was planned, then three.
+    // One cell was planned at first, then three.
     let (second, told) = planned(&[1, 3, 3], false);
     assert_eq!((second.n_verdict, second.level), (2, 0.005));
     assert!(told.contains("99.5 % intervals") && told.contains("verdict 2 on these"), "{told}");
@@ -173,7 +173,7 @@ fn equal_within_the_margin_is_a_finding() {
     let dir = tempfile::tempdir().unwrap();
     let study = Study { n_block: 20, noise: 0.001, ..Study::default() };
     write(dir.path(), &study, |run| {
-        // Named otherwise, a strategy is its own equal.
+        // A renamed copy of a strategy is equal to it.
         if run.batcher == "static-2^N" {
             run.batcher = "static-64".into();
         }
@@ -227,7 +227,7 @@ fn runs_of_several_processes_and_of_shared_devices_keep_their_errors_only() {
     assert!(!has_numbers("dynamic") && has_numbers("exact"));
 }
 
-/// Rewrites the tables as version 1 of the schema has them.
+/// Rewrites the tables in version 1 of the schema.
 fn to_version_1(dir: &Path) {
     let new = ["cell", "repeat", "is_exclusive", "n_attempt", "block", "turn"];
     for table in ["runs", "steps"] {
@@ -288,7 +288,7 @@ fn speed_ups_are_split_into_causes_that_add_up_and_are_true() {
     let [attribution] = &report.attributions[..] else { panic!("one") };
     assert_eq!(attribution.reference, "static-constant", "the slowest");
     assert_adds_up(attribution);
-    // How slow the machine is on average, over the blocks of both cells.
+    // Mean slowness of the machine over the blocks of both cells.
     let factor = share(attribution, "exact").parts.planning / PLANNING;
     let (constant, exact) = (strategy("static-constant"), strategy("exact"));
     let unpadded = strategy("dynamic-exact");
@@ -343,8 +343,8 @@ fn what_cannot_be_told_apart_is_said() {
     assert!(stages.note.contains("timing = \"stages\" measures them"));
 }
 
-/// dynamic-exact has faster steps and one new shape in each of its first 600; at C seconds for each, dynamic
-/// is ahead until the work that it spends on padding has paid for them.
+/// dynamic-exact has faster steps and a new shape in each of its first 600. At C seconds per shape,
+/// dynamic is ahead until its padding has cost as much.
 #[test]
 fn first_uses_of_shapes_decide_for_short_trainings_and_known_steps_for_long_ones() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Invented runs, compared.
+//! Comparisons of invented runs.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -20,7 +20,7 @@ struct Invented<'a> {
     cell: Option<&'a str>,
 }
 
-/// Interrupted, or not alone on its device.
+/// Interrupted, or sharing its device.
 #[derive(Clone, Copy)]
 enum Spoiled {
     Resumed,
@@ -32,7 +32,7 @@ impl Invented<'_> {
         self.publish_steps(dir, 60, None);
     }
 
-    /// In blocks of ten steps.
+    /// Publishes a run in blocks of ten steps.
     fn publish_steps(&self, dir: &Path, n_step: i64, spoiled: Option<Spoiled>) {
         let run_id = self.run_id.to_owned();
         let config = format!(
@@ -59,7 +59,7 @@ impl Invented<'_> {
             ..records::run("")
         };
         let step = |step: i64| {
-            // Every block is as slow as its number says, for all runs alike: pairs cancel it.
+            // Each block has its own slowdown, the same for all runs, so pairs cancel it.
             let block = step / 10;
             let disturbed = 1.0 + 0.5 * block as f64 + 0.001 * (step % 3) as f64;
             StepRecord {
@@ -72,7 +72,7 @@ impl Invented<'_> {
                 n_edge: 800,
                 n_edge_padded: 1000,
                 is_warmup: step < 5,
-                // A warm-up that is counted would be seen, and so would the first block of a cell.
+                // Counting the warm-up or the first block of a cell would show.
                 step_ns: if step < 5 || (self.cell.is_some() && block == 0) {
                     1_000_000_000
                 } else {
@@ -178,7 +178,7 @@ fn mirrored_pairs_of_one_cell_give_an_interval() {
     let step = ratio(&comparison, "time of a step");
     assert!((step.0 - factor).abs() < 1e-9, "equal numbers of graphs");
     assert!((step.1.unwrap().0 - low).abs() < 1e-9, "the same quantity");
-    // Blocks of different cells have nothing to do with each other.
+    // Blocks of different cells are unrelated.
     assert_eq!(of_runs(dir.path(), "a", "c").pairs[0].replicates, Replicates::TooFew(1, 1));
 }
 
@@ -250,7 +250,7 @@ fn folders_are_compared_strategy_by_strategy() {
     let (error, interval) = ratio(&comparison, "RMSE");
     assert!((error - 1.0).abs() < 1e-12 && interval.is_none(), "equal for every seed");
 
-    // The same seeds again are no new repeats, and other hardware is no repeat at all.
+    // The same seeds again are not new repeats, and other hardware is no repeat at all.
     let again = tempfile::tempdir().unwrap();
     for n in 0..5 {
         let run_id = format!("g{n}");

@@ -1,4 +1,4 @@
-//! Results of our own, made by hand so that every number is known.
+//! Handmade results in which every number is known.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -14,7 +14,7 @@ use batchlab_report::{
 use batchlab_results::ResultsError;
 use batchlab_testkit::records;
 
-/// One run: a strategy, a seed, and its time of a step in milliseconds.
+/// One run: a strategy, a seed, and its step time in milliseconds.
 struct Run<'a> {
     id: &'a str,
     batcher: &'a str,
@@ -112,7 +112,7 @@ fn read(dirs: &[&Path]) -> Result<Results, ReportError> {
     Results::read(&dirs.iter().map(|dir| dir.to_path_buf()).collect::<Vec<PathBuf>>())
 }
 
-/// Five seeds of two strategies; the second takes `ms` a step for `n_graph` graphs.
+/// Five seeds of two strategies; the second takes `ms` per step of `n_graph` graphs.
 fn two_strategies(dir: &Path, host: &str, ms: i64, n_graph: i64) {
     for seed in 1..=5 {
         let id = |name: &str| format!("{name}-{}-{seed}", host.replace('/', "_"));
@@ -148,7 +148,7 @@ fn a_run_is_reduced_to_its_typical_step_without_warm_up() {
 #[test]
 fn strategies_are_compared_by_graphs_and_not_by_steps() {
     let dir = tempfile::tempdir().unwrap();
-    // Half as long again per step, but three times the graphs.
+    // 1.5 times as long per step, but three times the graphs.
     two_strategies(dir.path(), "one", 15, 12);
     let report = Report::of(&read(&[dir.path()]).unwrap());
     let [verdict] = &report.verdicts[..] else { panic!("one batch size") };
@@ -194,7 +194,7 @@ fn what_is_not_told_apart_is_said_and_few_runs_say_little() {
     let report = Report::of(&read(&[dir.path()]).unwrap());
     assert!(!report.verdicts[0].has_intervals());
     let text = sentence(&report.verdicts[0]);
-    assert!(text.contains("exact 2.00 times as long; 1 seed is too few to say"), "{text}");
+    assert!(text.contains("exact 2.00 times as long; 1 seed is too few to quantify"), "{text}");
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn runs_that_stopped_early_are_compared_by_the_error_after_their_last_step() {
         run.summary.run.n_step = Some(5);
     }
     let [comparison] = &compare_errors(&settings(&results))[..] else { panic!("one pair") };
-    // Means of 1 and 2, with the same scatter.
+    // Means 1 and 2 with the same scatter.
     assert!(comparison.n_run == [5, 5] && comparison.p < 1e-9, "{comparison:?}");
     assert!(note(&results).contains("5 runs ended early; their errors"), "{}", note(&results));
 }
@@ -233,7 +233,7 @@ fn an_evaluation_that_stands_twice_counts_once() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), &Run::default());
     let evals = dir.path().join("tables/evals");
-    // Another file with the same rows.
+    // A second file with the same rows.
     std::fs::copy(evals.join("a.parquet"), evals.join("again.parquet")).unwrap();
     let results = read(&[dir.path()]).unwrap();
     assert_eq!(results.runs[0].rmse("test").collect::<Vec<_>>(), [(5, 2.001), (10, 1.001)]);
@@ -261,7 +261,7 @@ fn figures_have_the_numbers_and_pages_have_no_markup_from_results() {
     let padding = report.numbers.rows[0].values["edge_padding_percent"].unwrap();
     assert!((padding - 25.0).abs() < 1e-9);
     for figure in &report.figures {
-        // Without new shapes the length of training changes nothing.
+        // Without new shapes the length of training does not matter.
         let is_empty = figure.id == "total-time";
         assert_eq!(figure.panels.is_empty(), is_empty, "{}", figure.id);
         let Some(svg) = picture(figure) else { continue };
@@ -351,7 +351,8 @@ fn other_options_are_other_settings_and_other_strategies() {
     assert_eq!(settings[0].groups[0].batcher, "dynamic");
 }
 
-/// A line over batch sizes is one strategy, and what all strategies share is no name.
+/// A line over batch sizes is one strategy, and options shared by all strategies are not part of
+/// names.
 #[test]
 fn options_that_differ_between_batch_sizes_are_named_and_equal_ones_are_not() {
     let folder = tempfile::tempdir().unwrap();

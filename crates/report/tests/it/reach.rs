@@ -1,4 +1,4 @@
-//! Strategies on one graph: compared by the time to an accuracy, with seeds that never reach it.
+//! Strategies on one graph, compared by the time to an accuracy, with seeds that never reach it.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -10,7 +10,7 @@ use batchlab_core::sink::SinkContext;
 use batchlab_report::{Plot, Questions, Reach, Report, Results, html, reach_text};
 use batchlab_testkit::records;
 
-/// A run whose accuracies are reached after 10, 20, 30 seconds of training.
+/// A run that reaches its accuracies after 10, 20, 30 seconds of training.
 struct Run<'a> {
     batcher: &'a str,
     is_whole: bool,
@@ -65,7 +65,7 @@ fn write(dir: &Path, run: &Run<'_>) {
     for (place, &accuracy) in run.accuracies.iter().enumerate() {
         evals.push(eval(place, "validation", accuracy, "full"));
         evals.push(eval(place, "test", accuracy - 0.05, "full"));
-        // In batches of its own it would be right at once; nothing may see that.
+        // Evaluated in its own batches it would be right at once; this must be ignored.
         evals.push(eval(place, "validation", 1.0, "its-own"));
     }
     writer.write(Table::Runs, &RunRecord::to_batch(&[record]).unwrap()).unwrap();
@@ -74,7 +74,8 @@ fn write(dir: &Path, run: &Run<'_>) {
     writer.finish().unwrap();
 }
 
-/// Six seeds: `full` is late, `part` soon, `lame` never arrives in half of its seeds, and diverges in one.
+/// Six seeds: `full` is slow, `part` fast; `lame` never gets there in half of its seeds and
+/// diverges in one.
 fn results(dir: &Path) -> Results {
     for seed in 0..6 {
         let own = Run {
@@ -112,15 +113,16 @@ fn seeds_that_never_arrive_are_late_and_not_left_out() {
     let names: Vec<&str> = reach.strategies.iter().map(|s| s.batcher.as_str()).collect();
     assert_eq!(names, ["part", "full", "lame"]);
     let [part, full, lame] = &reach.strategies[..] else { panic!("three") };
-    // Preparation is included.
+    // Includes preparation.
     assert_eq!((part.median, full.median), (Some(15.0), Some(30.0)));
-    // Of lame's six seeds, the diverged one among them, three arrive: the median does not exist.
+    // Three of lame's six seeds, which include the diverged one, get there: the median does not
+    // exist.
     assert_eq!((lame.n_run, lame.n_reached, lame.median), (6, 3, None));
     assert_eq!(lame.interval, Some((Some(15.0), None, 1.0 - 2.0 / 64.0)));
     assert!(part.may_be_soonest && !full.may_be_soonest);
     assert!(lame.may_be_soonest, "three of six seeds are as soon as any");
     assert_eq!((part.prepare, full.peak_bytes), (Some(5.0), Some(5e7)));
-    // 50 outputs in 10 ms, of 100 in an epoch.
+    // 50 outputs in 10 ms, 100 outputs per epoch.
     assert!((part.epochs_per_s.unwrap() - 50.0).abs() < 1e-9);
     assert_eq!((part.best, part.test), (Some(0.72), Some(0.72 - 0.05)));
     let text = reach_text(&reach);

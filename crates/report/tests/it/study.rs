@@ -1,4 +1,4 @@
-//! A study of invented runs, of which everything is known: strategies trained in turns, in cells.
+//! A study of invented runs with known truth: strategies interleaved in cells.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 #![allow(dead_code, reason = "each user takes what it needs")]
@@ -12,20 +12,20 @@ use batchlab_core::record::{
 use batchlab_testkit::records;
 use parquet::arrow::ArrowWriter;
 
-/// Nanoseconds of deciding on a batch, per real graph.
+/// Nanoseconds of planning per real graph.
 pub(crate) const PLANNING: f64 = 1_000.0;
-/// Of copying, per edge with padding.
+/// Nanoseconds of copying per edge, padding included.
 pub(crate) const COPY: f64 = 20.0;
-/// Of the work on the device that every step has.
+/// Nanoseconds of device work per step.
 pub(crate) const PER_STEP: f64 = 400_000.0;
-/// Of the work on the device, per edge with padding.
+/// Nanoseconds of device work per edge, padding included.
 pub(crate) const PER_EDGE: f64 = 5_000.0;
-/// Of the first use of a shape.
+/// Nanoseconds for the first use of a shape.
 pub(crate) const NEW_SHAPE: f64 = 2_000_000.0;
-/// Edges of a graph.
+/// Edges per graph.
 pub(crate) const EDGES: i64 = 10;
 
-/// A strategy: its name, its configuration, real graphs and edges with padding in a step at B = 16, and
+/// A strategy: its name, its configuration, real graphs and padded edges per step at B = 16, and
 /// new shapes in a measured block.
 pub(crate) struct Strategy {
     pub(crate) name: &'static str,
@@ -88,29 +88,30 @@ pub(crate) const STRATEGIES: [Strategy; 6] = [
 ];
 
 impl Strategy {
-    /// Nanoseconds of work on the device per real graph, without disturbance.
+    /// Nanoseconds of device work per real graph, without disturbance.
     pub(crate) fn work(&self) -> f64 {
         (PER_STEP + PER_EDGE * self.padded_n_edge as f64) / self.n_graph as f64
     }
 }
 
-/// What is measured.
+/// The measurements of a study.
 pub(crate) struct Study {
-    /// The beginning of the names of its runs.
+    /// Prefix of the names of its runs.
     pub(crate) name: &'static str,
     pub(crate) timing: &'static str,
     pub(crate) prefetch_depth: i64,
     pub(crate) batch_size: i64,
     pub(crate) n_cell: i64,
-    /// Measured blocks; block 0 comes before them.
+    /// Measured blocks, after the warm-up block 0.
     pub(crate) n_block: i64,
-    /// Steps of a block.
+    /// Steps per block.
     pub(crate) n_step: i64,
-    /// How far blocks lie from each other, as a share of the time.
+    /// Spread between blocks, as a share of the time.
     pub(crate) noise: f64,
-    /// How many of the strategies.
+    /// Number of strategies to use.
     pub(crate) n_strategy: usize,
-    /// Cell, block and strategy in which all takes three times as long; its pair is left out.
+    /// Cell, block and strategy in which everything takes three times as long; its pair is
+    /// excluded.
     pub(crate) stalled: Option<(i64, i64, usize)>,
 }
 
@@ -131,7 +132,7 @@ impl Default for Study {
     }
 }
 
-/// Writes all runs, and returns their identifiers. `change` is called before each is written.
+/// Writes all runs and returns their IDs. Calls `change` before writing each run.
 pub(crate) fn write(dir: &Path, study: &Study, change: impl Fn(&mut RunRecord)) -> Vec<String> {
     let mut ids = Vec::new();
     for cell in 0..study.n_cell {
@@ -211,8 +212,8 @@ fn events(run_id: &str, study: &Study, cell: i64) -> Vec<EventRecord> {
     of_cell.map(event).into_iter().collect()
 }
 
-/// Steps of a run. What disturbs a block disturbs all strategies; a little comes on top, different
-/// for each strategy and block, that is 0 in the mean over the blocks of a cell.
+/// Steps of a run. The disturbance of a block is shared by all strategies; on top of it comes a
+/// small one that is specific to strategy and block and averages to 0 over the blocks of a cell.
 fn steps(
     run_id: &str,
     study: &Study,

@@ -1,4 +1,4 @@
-//! An example that was worked by hand: three strategies in five pairs.
+//! An example worked by hand: three strategies in five pairs.
 
 use batchlab_stats::{
     StatsError, compare_independent, compare_with, compare_with_best, detectable, pairs_needed,
@@ -82,8 +82,8 @@ fn strategies_that_were_measured_each_on_its_own() {
     let samples: Vec<Vec<f64>> =
         (0..2).map(|column| PAIRS.iter().map(|row| row[2 * column]).collect()).collect();
     let standings = compare_independent(&samples, 0.05).unwrap();
-    // Means 0.10 and 0.39, variances 0.006250 and 0.006700: the standard error is 0.050892 for both
-    // forms, and Welch's t quantile of 7.990 degrees of freedom the larger one.
+    // Means 0.10 and 0.39, variances 0.006250 and 0.006700: both forms of the standard error give
+    // 0.050892, and Welch's t quantile with 7.990 degrees of freedom is the larger one.
     assert_eq!(standings.iter().map(|s| s.may_be_best).collect::<Vec<_>>(), [true, false]);
     assert!((standings[1].log_low - (0.29 - 2.3065 * 0.050_892)).abs() < 1e-4, "{standings:?}");
 }
@@ -94,7 +94,7 @@ fn how_many_pairs_are_needed() {
     assert_eq!(pairs_needed(3, 5, 0.025_981, difference, 0.05), Some((8, 12)));
     close(detectable(3, 8, 0.025_981, 0.05).unwrap(), 0.046_581);
     close(detectable(3, 12, 0.034_286, 0.05).unwrap(), 0.048_284);
-    // Of 1 % in noise of 100 %, nobody sees anything.
+    // A 1 % effect in 100 % noise is out of reach.
     assert_eq!(pairs_needed(6, 5, 1.0, 0.0001, 0.05), None);
 }
 

@@ -1,4 +1,4 @@
-//! What holds for all samples.
+//! Properties that hold for all samples.
 
 #![allow(clippy::float_cmp, reason = "what must be equal to the last bit")]
 

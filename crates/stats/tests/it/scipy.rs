@@ -1,4 +1,4 @@
-//! Values that SciPy 1.17 gives for the same numbers.
+//! Values computed by SciPy 1.17 for the same numbers.
 
 use batchlab_stats::{Outcome, StatsError, welch_t_test};
 

@@ -1,13 +1,13 @@
-//! Whether verdicts err as seldom as they say, where the truth is known.
+//! Simulates whether verdicts keep their stated error rate when the truth is known.
 //!
-//! A study trains k strategies in mirrored pairs of blocks: a random order, then the same backwards, then both in
-//! exchanged places. Disturbed pairs are left out and repeated, as `batchlab sweep` does. The
-//! logarithm of the time of a turn is that of its strategy plus noise; what is compared is the mean of
-//! the two logarithms of a pair. The deviation (SD) is that of the ratio of two turns, which is what
-//! `report` shows of blocks; a turn has SD / sqrt 2.
+//! A study trains k strategies in mirrored pairs of blocks: a random order, then the reverse order,
+//! then both swapped. Disturbed pairs are excluded and repeated, as in `batchlab sweep`. The log
+//! time of a block is that of its strategy plus noise; the comparison uses the mean of the two
+//! logarithms of a pair. The deviation (SD) is that of the ratio of two blocks, as shown by
+//! `report`; a single block has SD / sqrt 2.
 //!
-//! The tests draw some thousands of studies with fixed seeds. The table of all cases, ten times as many
-//! studies each, is printed by
+//! The tests draw some thousands of studies with fixed seeds. The table of all cases, with ten
+//! times as many studies each, is printed by
 //!
 //! ```text
 //! cargo test --release -p batchlab-stats --test it -- --ignored --nocapture simulation
@@ -32,24 +32,25 @@ enum Noise {
     Lognormal,
     Exponential,
     StudentT3,
-    /// One turn in ten takes half as long again.
+    /// One block in ten takes 1.5 times as long.
     Bursts,
-    /// The machine remembers: an autoregression with 0.9 from turn to turn, and each turn takes 3 %
-    /// longer than the one before.
+    /// A machine with memory: an autoregression of 0.9 from block to block, and each block takes 3
+    /// % longer than the previous one.
     Drift,
-    /// Deviations of the strategies from 0.5 to 1.5 times the mean one.
+    /// Deviations of the strategies from 0.5 to 1.5 times the mean.
     Unequal,
     /// The first strategy deviates three times as much as the others.
     OneNoisy,
     /// Lognormal, with the deviations of `Unequal`.
     SkewedAndUnequal,
-    /// Half of the variance is an autoregression with 0.5 from pair to pair, of each strategy alone.
+    /// Half of the variance is an autoregression of 0.5 from pair to pair, independent for each
+    /// strategy.
     Wandering,
-    /// Normal, and one turn of the study takes three times as long.
+    /// Normal, but one block of the study takes three times as long.
     Stalled,
-    /// Normal, and one turn in twenty of the first strategy takes twice as long.
+    /// Normal, but one block in twenty of the first strategy takes twice as long.
     Doubled,
-    /// Normal, and the machine is faster and slower, by twice the deviation, once in each pair.
+    /// Normal, but the speed of the machine oscillates by twice the deviation, once per pair.
     Periodic,
 }
 
@@ -80,9 +81,9 @@ struct Studies {
     noise: Noise,
     sd: f64,
     truth: Vec<f64>,
-    /// Standard deviation of what a strategy has in common in all turns of a process.
+    /// Standard deviation of the per-process effect of a strategy.
     process_sd: f64,
-    /// Whether disturbed pairs are left out and repeated, and orders balanced over two pairs.
+    /// Whether disturbed pairs are excluded and repeated, and orders balanced over two pairs.
     has_rule: bool,
 }
 
@@ -92,7 +93,7 @@ impl Studies {
         Self { random, noise, sd, truth, process_sd: 0.0, has_rule: true }
     }
 
-    /// The rows of a process that is asked for so many pairs.
+    /// The rows of a process that is asked for this many pairs.
     fn study(&mut self, n_pair: usize) -> Vec<Vec<f64>> {
         let most_repeated = (n_pair / 3).max(1);
         let stalled = self.random.random_range(0..2 * self.truth.len() * n_pair);
@@ -151,7 +152,7 @@ impl Studies {
         rows
     }
 
-    /// What a turn adds to the logarithm of its strategy.
+    /// The deviation of a block from the log time of its strategy.
     fn deviation(&mut self, strategy: usize, turn: usize, machine: f64, wander: f64) -> f64 {
         let k = self.truth.len();
         let graded = 0.5 + strategy as f64 / (k - 1) as f64;
@@ -172,7 +173,7 @@ impl Studies {
             Noise::Unequal => sd * graded * self.normal(),
             Noise::OneNoisy => sd * if strategy == 0 { 3.0 } else { 1.0 } * self.normal(),
             Noise::SkewedAndUnequal => sd * graded * self.lognormal(),
-            // The autoregression is the same for both turns of a pair, whose mean halves the rest.
+            // The autoregression is the same for both blocks of a pair, whose mean halves the rest.
             Noise::Wandering => sd * (self.normal() + wander) / 2_f64.sqrt(),
             Noise::Stalled => sd * self.normal() + machine * 3.0_f64.ln(),
             Noise::Doubled => {
@@ -192,17 +193,17 @@ impl Studies {
         (-2.0 * self.uniform().ln()).sqrt() * angle.cos()
     }
 
-    /// Of mean 0 and variance 1.
+    /// With mean 0 and variance 1.
     fn lognormal(&mut self) -> f64 {
         let e = std::f64::consts::E;
         (self.normal().exp() - e.sqrt()) / (e * (e - 1.0)).sqrt()
     }
 }
 
-/// What happened in many studies, in percent.
+/// Outcomes of many studies, in percent.
 #[derive(Debug, Default)]
 struct Rates {
-    /// One of the best strategies was called slower.
+    /// One of the best strategies was declared slower.
     wrongly_slower: f64,
     /// An interval missed the ratio to the best.
     missed: f64,
@@ -253,7 +254,7 @@ fn intervals_hold_the_truth_in_at_least_93_percent_from_5_pairs_on() {
     }
 }
 
-/// What the documentation of [`compare_with_best`] admits.
+/// The error rates admitted in the documentation of [`compare_with_best`].
 #[test]
 fn what_is_known_to_err_errs_no_more_than_is_said() {
     let skewed = rates(&mut Studies::new(Noise::SkewedAndUnequal, 0.1, &[0.0; 2]), 10, N_STUDY);
@@ -270,8 +271,8 @@ fn one_of_six_that_is_a_tenth_faster_is_named_alone() {
     assert!(found.named >= 95.0, "{found:?}");
 }
 
-/// At 5, 10, 20 and 40 pairs a study may stop because one strategy is left; each look has a quarter of the
-/// level.
+/// At 5, 10, 20 and 40 pairs a study may stop because one strategy is left; each interim look gets
+/// a quarter of the level.
 #[test]
 fn looks_that_share_the_level_keep_it() {
     let mut studies = Studies::new(Noise::Normal, 0.1, &[0.0; 2]);
@@ -288,8 +289,8 @@ fn looks_that_share_the_level_keep_it() {
     assert!((1.0..=6.0).contains(&percent), "{percent}");
 }
 
-/// A study of so many cells at first, to which one is added as long as no strategy is slower, up to `last`:
-/// percent of studies in which one of two equal strategies is called slower.
+/// A study that starts with a number of cells and adds one as long as no strategy is slower, up to
+/// `last`: percentage of studies in which one of two equal strategies is declared slower.
 fn adding_cells(studies: &mut Studies, last: usize, level: impl Fn(usize) -> f64) -> f64 {
     let n_study = N_STUDY;
     let errs = |_: &usize| {
@@ -315,7 +316,7 @@ fn cells_are_added_until_something_is_slower() {
     assert!(unshared > 12.0, "{unshared} %");
 }
 
-/// A cell is trained again as long as no strategy is slower, and the last time counts.
+/// A cell is retrained as long as no strategy is slower, and the last time counts.
 fn training_again(studies: &mut Studies, last: usize, level: impl Fn(usize) -> f64) -> f64 {
     let mut errs_at =
         |n: usize| compare_with_best(&studies.study(10), level(n)).unwrap().set().count() < 2;
@@ -333,11 +334,11 @@ fn cells_are_trained_again_until_something_is_slower() {
     assert!(training_again(&mut studies(), 10, |_| LEVEL) > 20.0);
 }
 
-/// Processes differ: percent of studies of two equal strategies with a wrong verdict, which are looked at
-/// when these numbers of cells are done, each with 5 pairs and a process of its own.
+/// Processes differ: percentage of wrong verdicts in studies of two equal strategies with interim
+/// looks at these numbers of cells, each with 5 pairs and its own process.
 fn of_processes(process_sd: f64, looks: &[usize]) -> f64 {
     let mut studies = Studies::new(Noise::Normal, 0.02, &[0.0; 2]);
-    // That of a ratio is as large as is said.
+    // The stated deviation is that of a ratio.
     studies.process_sd = process_sd / 2_f64.sqrt();
     let last = looks.iter().copied().max().unwrap();
     let errs = |_: &usize| {
@@ -358,12 +359,12 @@ fn cells_in_processes_of_their_own_hold_for_other_processes_from_five_on() {
             assert!(percent <= 6.0, "{process_sd}, {looks:?} cells: {percent} %");
         }
     }
-    // Pairs of one to four cells tell of their processes alone.
+    // Pairs from one to four cells only speak for their own processes.
     let few = [1, 4].map(|n_cell| of_processes(0.01, &[n_cell]));
     assert!(few.iter().all(|percent| *percent > 10.0), "{few:?}");
 }
 
-/// One turn that takes three times as long hid a difference of 5 %.
+/// A single block that took three times as long used to hide a difference of 5 %.
 #[test]
 fn a_stall_does_not_silence_a_study() {
     for n_pair in [5, 10, 20] {
@@ -394,8 +395,8 @@ fn strategies_measured_each_on_its_own() {
     }
 }
 
-/// The textbook comparison with the best of the sample, each rival at the level: what the procedure
-/// replaces must fail these tests.
+/// The textbook comparison with the best of the sample, each rival at the full level: the procedure
+/// that ours replaces must fail these tests.
 #[test]
 fn the_best_of_the_sample_as_the_reference_fails() {
     let mut studies = Studies::new(Noise::Normal, 0.1, &[0.0; 6]);

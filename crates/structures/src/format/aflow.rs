@@ -1,4 +1,4 @@
-//! One entry of AFLOW, in any of its spellings, as keys and values.
+//! One AFLOW entry, in any of its formats, as keys and values.
 //!
 //! Keys and units: aflowlib.org's API paper, R. H. Taylor et al., Computational Materials Science
 //! 93, 178 (2014). A structure is `compound` (or `species` and `composition`), `geometry` (lengths
@@ -16,10 +16,10 @@ use crate::lines::{Fault, Lines};
 use crate::number::finite;
 use crate::structure::{Structure, composition, is_absent};
 
-/// The longest list that is kept as a property.
+/// Maximum length of a list to keep as a property.
 const MAX_LIST: usize = 32;
 
-/// An entry without its place.
+/// An entry without its location.
 pub(crate) type Content = (Option<Structure>, BTreeMap<String, String>);
 
 /// Keys whose values are lists.
@@ -40,7 +40,7 @@ pub(crate) fn content(mut entry: Map<String, Json>) -> Result<Content, Problem> 
     Ok((structure, property.collect()))
 }
 
-/// A list that is written as Python or NumPy prints it, or with `,` between its items and `;` between rows.
+/// A list as printed by Python or NumPy, or with `,` between items and `;` between rows.
 fn list(key: &str, text: &str) -> Result<Option<Json>, Problem> {
     let row = |text: &str| {
         let items = text.split([',', ' ']).filter(|item| !item.is_empty());
@@ -63,7 +63,7 @@ fn list(key: &str, text: &str) -> Result<Option<Json>, Problem> {
     })
 }
 
-/// Nested lists in brackets of either kind, with commas or blanks between their items, as JSON.
+/// Converts nested lists in either kind of brackets, with commas or blanks between items, to JSON.
 fn in_json(list: &str) -> String {
     let spaced = list.replace(['[', '('], " [ ").replace([']', ')'], " ] ").replace(',', " ");
     let mut json = String::new();
@@ -79,7 +79,7 @@ fn in_json(list: &str) -> String {
     json
 }
 
-/// A value of a property; `None` for what is absent or too deep.
+/// The value of a property; `None` if it is absent or nested too deeply.
 pub(crate) fn plain(value: &Json) -> Option<String> {
     match value {
         Json::Number(number) => Some(number.to_string()),
@@ -123,7 +123,7 @@ fn structure(entry: &Map<String, Json>) -> Result<Option<Structure>, Problem> {
     Ok(Some(Structure { atomic_number, position, cell: Some(cell), ..Structure::default() }))
 }
 
-/// Proton numbers in the order of the positions.
+/// Atomic numbers in the order of the positions.
 fn atoms(entry: &Map<String, Json>) -> Result<Vec<u8>, Problem> {
     if let Some(Json::String(compound)) = entry.get("compound") {
         return composition(compound);
@@ -168,8 +168,8 @@ fn unexpected(expected: &'static str, found: &Json) -> Problem {
     Problem::Expected { expected, value: shown(&found.to_string()) }
 }
 
-/// Reads `aflowlib.out`: one entry a line, `key=value` joined by ` | `, lists by `,`, rows of lists
-/// by `;`.
+/// Reads `aflowlib.out`: one entry per line, `key=value` joined by ` | `, lists by `,`, rows of
+/// lists by `;`.
 pub(crate) fn out(
     stream: impl BufRead,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,

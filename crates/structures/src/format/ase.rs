@@ -15,7 +15,7 @@ use crate::limits::{MAX_ATOM, MAX_ENTRY};
 use crate::lines::Fault;
 use crate::structure::{AtomArray, Numbers, Structure};
 
-/// Reads all rows, by their id.
+/// Reads all rows, ordered by ID.
 pub(crate) fn read(
     path: &Path,
     arrays: &[String],
@@ -26,8 +26,9 @@ pub(crate) fn read(
     let database = Connection::open_with_flags(path, flags).map_err(broken)?;
     database.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ENTRY as i32).map_err(broken)?;
     database.pragma_update(None, "trusted_schema", false).map_err(broken)?;
-    // A `systems` that is no table but a query could sort without end: in memory, which is limited, and
-    // not in temporary files; and for so many steps as a table of the file's length could ever take.
+    // A `systems` that is not a table but a query could sort endlessly. Sorting is therefore
+    // confined to memory, which is limited, instead of temporary files, and to the number of steps
+    // that a table of the file's length could take.
     database.pragma_update(None, "temp_store", "memory").map_err(broken)?;
     database.pragma_update(None, "hard_heap_limit", MAX_HEAP).map_err(broken)?;
     let n_byte = std::fs::metadata(path).map_err(|error| (1, Fault::Io(error)))?.len();
@@ -64,12 +65,12 @@ pub(crate) fn read(
 const COLUMNS: [&str; 7] =
     ["id", "numbers", "positions", "cell", "pbc", "energy", "key_value_pairs"];
 
-/// A column of the database with an array.
+/// A database column with an array.
 struct Known {
     name: &'static str,
-    /// Numbers for each atom; 0: numbers of the structure, which become a property.
+    /// Numbers per atom; 0: numbers of the structure, which become a property.
     width: usize,
-    /// Whole numbers of 32 bits; otherwise floats of 64.
+    /// 32-bit integers; otherwise 64-bit floats.
     is_integer: bool,
 }
 
@@ -90,7 +91,7 @@ const KNOWN: [Known; 10] = [
     of_atoms("dipole", 0),
 ];
 
-/// Adds the arrays that were asked for; those that are not there are left out.
+/// Adds the requested arrays; missing ones are omitted.
 fn add_arrays(row: &Row, asked: &[&Known], content: &mut Content) -> Result<(), Problem> {
     let (Some(structure), property) = content else { return Ok(()) };
     structure.known = KNOWN.iter().map(|known| known.name.to_owned()).collect();
@@ -136,10 +137,10 @@ fn floats(bytes: &[u8], name: &'static str) -> Result<Numbers, Problem> {
     }
 }
 
-/// Bytes that the database may allocate; its rows are limited to [`MAX_ENTRY`].
+/// Maximum allocation of the database in bytes; its rows are limited to [`MAX_ENTRY`].
 const MAX_HEAP: i64 = 1 << 28;
-/// Steps of the database's machine that are allowed for each byte of the file, and at least. A row of a
-/// table takes about twenty, and more than twenty bytes.
+/// Allowed steps of the database engine per byte of the file, and minimum. A table row takes about
+/// twenty, and more than twenty bytes.
 const STEPS_PER_BYTE: u64 = 64;
 const MIN_STEPS: u64 = 10_000_000;
 const STEPS_AT_ONCE: u64 = 10_000;
@@ -208,7 +209,7 @@ fn unexpected(expected: &'static str, found: ValueRef) -> Problem {
     Problem::Expected { expected, value: shown(&format!("{found:?}")) }
 }
 
-/// Little-endian f64, three by three.
+/// Little-endian f64, three per row.
 fn vectors(bytes: &[u8], expected: &'static str) -> Result<Vec<[f64; 3]>, Problem> {
     let (rows, rest) = bytes.as_chunks::<24>();
     if !rest.is_empty() {
@@ -226,7 +227,7 @@ fn vectors(bytes: &[u8], expected: &'static str) -> Result<Vec<[f64; 3]>, Proble
     }
 }
 
-/// Little-endian whole numbers of 32 or 64 bits.
+/// Little-endian 32-bit or 64-bit integers.
 fn protons(bytes: &[u8], n_atom: usize) -> Result<Vec<u8>, Problem> {
     if n_atom > MAX_ATOM {
         return Err(Problem::TooManyAtoms { max: MAX_ATOM });

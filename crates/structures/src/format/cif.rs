@@ -1,5 +1,5 @@
-//! CIF: a cell, sites by fractional coordinates, and what symmetry makes of them. Disordered
-//! structures are refused.
+//! CIF: a cell, sites in fractional coordinates, and the atoms that symmetry generates from them.
+//! Disordered structures are rejected.
 
 mod group;
 mod token;
@@ -20,25 +20,25 @@ use crate::number::finite;
 use crate::structure::Structure;
 use crate::symmetry::{self, Expanded};
 
-/// A line and what is wrong there.
+/// A line and the problem there.
 type At = (usize, Problem);
 
-/// Takes bytes from the memory budget.
+/// Reserves bytes of the memory budget.
 pub(crate) type Take<'a> = &'a dyn Fn(u64) -> Result<(), OverBudget>;
 
-/// What one atom takes while symmetry is applied, in bytes: itself, its place in the structure, and its box.
+/// Bytes per atom while symmetry is applied: itself, its position in the structure, and its box.
 const BYTES_PER_ATOM: u64 = 256;
 
-/// Columns by which a block is known to hold a structure.
+/// Columns that mark a block as a structure.
 const SITE: [&str; 3] = ["_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"];
 
 const REMEDY: &str = "write the cell and the atoms of a structure";
 
-/// Columns that name the elements: by themselves, or at the beginning of a label.
+/// Columns that name the elements: directly, or at the beginning of a label.
 const SYMBOL: &str = "_atom_site_type_symbol";
 const LABEL: &str = "_atom_site_label";
 
-/// What else is read begins like one of these.
+/// Prefixes of other names to read.
 const READ: [&str; 8] = [
     "_atom_site_occupancy",
     "_atom_site_disorder_group",
@@ -50,18 +50,18 @@ const READ: [&str; 8] = [
     "_symmetry_",
 ];
 
-/// Reads all structures, and counts the data blocks that are none.
+/// Reads all structures, and counts the data blocks that are not.
 pub(crate) fn read(
     stream: impl BufRead,
     take: Take,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
 ) -> Result<u64, (usize, Fault)> {
     let bytes = bytes(stream).map_err(|fault| (1, fault))?;
-    // Names of authors may be in Latin-1.
+    // Author names may be in Latin-1.
     let latin = |bytes: Vec<u8>| bytes.into_iter().map(char::from).collect();
     let mut text = String::from_utf8(bytes).unwrap_or_else(|error| latin(error.into_bytes()));
     if !text.contains('\n') {
-        // Lines may end with a carriage return alone.
+        // Lines may end with a bare carriage return.
         text = text.replace('\r', "\n");
     }
     let mut is_empty = true;
@@ -75,7 +75,7 @@ pub(crate) fn read(
     Ok(n_other)
 }
 
-/// As [`read`]; lines are counted from 1.
+/// Like [`read`]; lines are counted from 1.
 pub(crate) fn parse(
     text: &str,
     take: Take,
@@ -113,7 +113,7 @@ pub(crate) fn parse(
     Ok(n_other)
 }
 
-/// One data block: the columns of its loops; a value by itself is a column of one.
+/// One data block: the columns of its loops; a single value is a column of one.
 struct Block<'a> {
     line: usize,
     column: BTreeMap<String, Vec<Token<'a>>>,
@@ -153,7 +153,7 @@ impl<'a> Block<'a> {
         Ok(block)
     }
 
-    /// Keeps what is read, under its name in lower case, with `_` for the dots of CIF 2.
+    /// Stores relevant items, with names in lower case and `_` for the dots of CIF 2.
     fn insert(
         &mut self,
         name: &Token,
@@ -175,8 +175,8 @@ impl<'a> Block<'a> {
         Ok(())
     }
 
-    /// Whether there are sites, which a template may leave open. Blocks without are about a publication or a
-    /// measurement.
+    /// Whether there are sites, which a template may leave blank. Blocks without sites describe a
+    /// publication or a measurement.
     fn has_structure(&self) -> bool {
         let is_open = |key: &str| {
             self.column.get(key).is_none_or(|values| values.iter().all(Token::is_absent))
@@ -232,7 +232,7 @@ impl<'a> Block<'a> {
         let taken = take(n_atom as u64 * BYTES_PER_ATOM);
         taken.map_err(|over| (self.line, Problem::Memory(over)))?;
         let atoms = match symmetry::expand(&sites, &group, &cell, max) {
-            // Without symmetry, positions stay as they are stated.
+            // Without symmetry, positions stay as stated.
             Expanded::Atoms(_) if group.len() == 1 => sites.into_iter().enumerate().collect(),
             Expanded::Atoms(atoms) => atoms,
             Expanded::TooMany => return Err((self.line, Problem::TooManyAtoms { max })),
@@ -266,7 +266,7 @@ impl<'a> Block<'a> {
         column.ok_or((self.line, Problem::Missing { key, remedy }))
     }
 
-    /// Refuses sites that hold an atom in part, and atoms without a site.
+    /// Rejects partially occupied sites, and atoms without a site.
     fn check_order(&self) -> Result<(), At> {
         type IsOrdered = fn(f64) -> bool;
         let ordered: [(&'static str, IsOrdered); 4] = [
@@ -290,14 +290,16 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The element of a symbol, which may carry a charge (`O2-`), or of a label, which begins with one (`Fe1A`).
+/// The element of a symbol, which may carry a charge (`O2-`), or of a label that begins with one
+/// (`Fe1A`).
 fn element(word: &str, is_label: bool) -> Result<u8, Problem> {
     let letters = word.chars().take_while(char::is_ascii_alphabetic).count();
     let letters = &word[..letters];
     // `T1` of a zeolite is silicon or aluminium, not tritium.
     let not_a_site = |name: &&str| *name != "T";
     let of_label = || {
-        // Water and hydroxyl have hydrogens that the label does not count, and a vacancy has no atom.
+        // Water and hydroxyl have hydrogens that the label does not count, and a vacancy has no
+        // atom.
         let is_group = ["Wat", "OH", "Vac"].iter().any(|group| letters.starts_with(group));
         let two = letters.get(..2).filter(|two| any_case(two).is_some());
         match two {
@@ -312,7 +314,7 @@ fn element(word: &str, is_label: bool) -> Result<u8, Problem> {
     found.ok_or_else(|| Problem::Element { value: shown(word) })
 }
 
-/// Proton numbers of symbols, those of the isotopes of hydrogen included.
+/// Atomic numbers of symbols, including the isotopes of hydrogen.
 fn known(symbol: &str) -> Option<u8> {
     if matches!(symbol, "D" | "T") { Some(1) } else { atomic_number(symbol) }
 }

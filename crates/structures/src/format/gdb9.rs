@@ -1,5 +1,5 @@
-//! QM9's own text, `dsgdb9nsd_XXXXXX.xyz`: XYZ with properties without names, charges of the atoms,
-//! and three lines more.
+//! QM9's own text format, `dsgdb9nsd_XXXXXX.xyz`: XYZ with unnamed properties, atomic charges, and
+//! three extra lines.
 //!
 //! ```text
 //! number of atoms
@@ -26,10 +26,10 @@ const KEYS: [&str; 16] = [
     "Cv",
 ];
 
-/// Columns of an atom.
+/// Columns per atom.
 pub(crate) const N_COLUMN: usize = 5;
 
-/// Whether the second line of a structure is one of this format.
+/// Whether the second line of a structure belongs to this format.
 pub(crate) fn is_comment(line: &str) -> bool {
     !line.contains('=') && line.split_whitespace().next() == Some("gdb")
 }
@@ -51,7 +51,7 @@ pub(crate) fn properties(line: &str) -> Result<BTreeMap<String, String>, Problem
     }
 }
 
-/// What follows the atoms.
+/// Reads the lines after the atoms.
 pub(crate) fn rest(lines: &mut Lines<impl BufRead>, stated: usize) -> Result<(), Fault> {
     let expected = "the line of frequencies";
     let line = lines.expect(expected)?;

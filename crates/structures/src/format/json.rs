@@ -40,7 +40,7 @@ pub(crate) fn read(
     })
 }
 
-/// Hands over every entry of a document; a fault of its content ends the parsing.
+/// Passes on every entry of a document; an error in its content ends the parsing.
 struct Entries<'a> {
     visit: &'a mut dyn FnMut(usize, Content) -> Result<(), Fault>,
     fault: &'a mut Option<(usize, Fault)>,
@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for Entries<'_> {
     }
 }
 
-/// Whether a key counts entries, like `2 of 912`.
+/// Whether a key is an entry number, like `2 of 912`.
 fn is_number_of(key: &str) -> bool {
     let is_number = |text: &str| text.parse::<u64>().is_ok();
     key.split_once(" of ").is_some_and(|(number, total)| is_number(number) && is_number(total))

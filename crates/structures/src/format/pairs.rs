@@ -1,11 +1,11 @@
-//! The keys and values of an extended XYZ comment, told apart as ASE does.
+//! Parses the keys and values of an extended XYZ comment like ASE.
 
 use crate::error::{Problem, shown};
 
-/// `key=value` after `key=value`. A backslash takes the next character as it is. Quotes, brackets and braces
-/// hold blanks and `=` together; quotes are left out of the text, and so are brackets around all of it. Blanks
-/// around `=` do not count, and the value of `a=b=c` is `b=c`. But `a= b=c` are two keys: so ASE
-/// writes an empty text.
+/// A sequence of `key=value`. A backslash escapes the next character. Quotes, brackets and braces
+/// protect blanks and `=`; quotes are removed from the text, and so are brackets around the whole.
+/// Blanks around `=` are ignored, and the value of `a=b=c` is `b=c`. But `a= b=c` are two keys:
+/// this is how ASE writes an empty text.
 pub(super) struct Pairs<'a> {
     rest: &'a str,
 }
@@ -15,7 +15,7 @@ impl<'a> Pairs<'a> {
         Self { rest: line }
     }
 
-    /// The next key and its value, which is empty for a key alone.
+    /// The next key and its value, which is empty for a bare key.
     pub(super) fn next(&mut self) -> Result<Option<(String, String)>, Problem> {
         self.rest = self.rest.trim_start();
         if self.rest.is_empty() {
@@ -42,13 +42,13 @@ impl<'a> Pairs<'a> {
         Ok(Some((key, values.join("="))))
     }
 
-    /// What comes before the next blank or `=` that stands alone.
+    /// The text before the next unprotected blank or `=`.
     fn word(&mut self) -> Result<String, Problem> {
         let text = self.rest;
         let mut word = String::new();
-        // Where a quote or bracket was opened, and what closes it.
+        // Position of an opening quote or bracket, and what closes it.
         let mut open: Option<(usize, char)> = None;
-        // Where a bracket was closed that was opened by the first character.
+        // Position where a bracket opened by the first character was closed.
         let mut closed = None;
         let mut chars = text.char_indices();
         let end = loop {
@@ -73,7 +73,7 @@ impl<'a> Pairs<'a> {
         };
         self.rest = &text[end..];
         if let Some((start, _)) = open.filter(|&(start, _)| text[start..].contains('=')) {
-            // Behind an apostrophe there may be anything; keys must not be lost in it.
+            // An apostrophe may be followed by anything; keys must not get lost in it.
             let (expected, value) = ("the end of a quoted value", shown(&text[start + 1..]));
             return Err(Problem::Expected { expected, value });
         }

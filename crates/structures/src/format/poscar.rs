@@ -1,5 +1,5 @@
-//! POSCAR and CONTCAR of VASP, of version 5 (symbols in a line of their own) and version 4 (symbols
-//! behind the positions, as AFLOW writes them, or in the comment).
+//! POSCAR and CONTCAR of VASP, version 5 (symbols in a separate line) and version 4 (symbols after
+//! the positions, as written by AFLOW, or in the comment).
 
 use std::io::BufRead;
 
@@ -14,8 +14,8 @@ use crate::structure::Structure;
 
 const MODE: &str = "`Direct` or `Cartesian`";
 
-/// Reads one structure; what follows it, such as velocities, is not looked at. Returns what was guessed of
-/// its elements.
+/// Reads one structure and ignores the rest, such as velocities. Returns what was guessed about its
+/// elements.
 pub(crate) fn read(
     stream: impl BufRead,
     visit: &mut dyn FnMut(usize, Content) -> Result<(), Fault>,
@@ -39,7 +39,7 @@ fn structure(lines: &mut Lines<impl BufRead>) -> Result<(Content, Option<String>
             return Err(Problem::Expected { expected, value: shown(line) }.into());
         }
     }
-    // A negative scale is the volume that the cell should have.
+    // A negative scale is the desired volume of the cell.
     let factor = match scale[..] {
         [volume] if volume < 0.0 => [(-volume / cell::volume(&cell)).cbrt(); 3],
         [factor] => [factor; 3],
@@ -69,7 +69,7 @@ fn structure(lines: &mut Lines<impl BufRead>) -> Result<(Content, Option<String>
     let is_selective = mode.starts_with(['S', 's']);
     let mode = if is_selective { lines.expect(MODE)?.trim().to_owned() } else { mode };
     let is_cartesian = match mode.chars().next() {
-        // `Fractional` is what other programs write.
+        // `Fractional` is written by other programs.
         Some('D' | 'd' | 'F' | 'f') => false,
         Some('C' | 'c' | 'K' | 'k') => true,
         _ => return Err(Problem::Expected { expected: MODE, value: shown(&mode) }.into()),
@@ -108,8 +108,8 @@ fn structure(lines: &mut Lines<impl BufRead>) -> Result<(Content, Option<String>
     Ok(((Some(structure), property), guess))
 }
 
-/// The symbols, none in version 4, the numbers of atoms, and the line after them. VASP writes at most 20
-/// of each in a line.
+/// The symbols (none in version 4), the numbers of atoms, and the line after them. VASP writes at
+/// most 20 of each per line.
 fn composition(lines: &mut Lines<impl BufRead>) -> Result<(Vec<u8>, Vec<usize>, String), Fault> {
     let is_number = |line: &str| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
     let mut symbols = Vec::new();
@@ -144,12 +144,12 @@ fn is_comment(word: &str) -> bool {
     word.starts_with(['!', '#'])
 }
 
-/// The symbols in a comment such as `Na Cl`, `NaCl bulk` or `Na2 Cl2`, if they are as many as numbers of
-/// atoms.
+/// The symbols in a comment such as `Na Cl`, `NaCl bulk` or `Na2 Cl2`, if there are as many as
+/// numbers of atoms.
 fn symbols_of(comment: &str, n: usize) -> Option<Vec<u8>> {
     let mut symbols: Vec<u8> = Vec::new();
     for word in comment.split_whitespace() {
-        // Of a formula, each element once.
+        // For a formula, each element once.
         let mut formula = crate::structure::composition(word).unwrap_or_default();
         formula.dedup();
         symbols.append(&mut formula);
@@ -177,7 +177,7 @@ fn counts(line: &str) -> Result<Vec<usize>, Problem> {
                 n_atom = n_atom.saturating_add(count);
                 counts.push(count);
             }
-            // `2.0` and `3*1` are no counts; anything else is a comment.
+            // `2.0` and `3*1` are not counts; anything else is a comment.
             Err(_)
                 if word
                     .trim_start_matches(['-', '+', '.'])
@@ -195,7 +195,7 @@ fn counts(line: &str) -> Result<Vec<usize>, Problem> {
     }
 }
 
-/// A symbol, which may carry the name of its pseudopotential: `Cr_pv`, `O/1a2b`.
+/// A symbol, possibly with the name of its pseudopotential: `Cr_pv`, `O/1a2b`.
 fn species(word: &str) -> Result<u8, Problem> {
     let symbol = word.split(['_', '/']).next().unwrap_or_default();
     atomic_number(symbol).ok_or_else(|| Problem::Element { value: shown(word) })

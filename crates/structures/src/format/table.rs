@@ -1,4 +1,4 @@
-//! Tables (CSV): AFLOW's columns with lists as Python prints them, or a column of CIF text.
+//! Tables (CSV): AFLOW's columns with lists as printed by Python, or a column of CIF text.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -12,7 +12,7 @@ use crate::format::cif;
 use crate::lines::{Counted, Fault, UnixLines};
 use crate::structure::is_absent;
 
-/// Columns that hold a structure, or name an entry of AFLOW.
+/// Columns that hold a structure, or identify an AFLOW entry.
 const KNOWN: [&str; 4] = ["cif", "compound", "auid", "aurl"];
 
 pub(crate) fn is_header(line: &str) -> bool {
@@ -46,7 +46,7 @@ pub(crate) fn read(
     }
 }
 
-/// Lines within the cell of CIF text are counted from 1.
+/// Lines within a cell of CIF text are counted from 1.
 fn with_cif(
     header: &[&str],
     row: &StringRecord,

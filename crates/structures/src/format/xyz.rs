@@ -1,6 +1,6 @@
-//! XYZ: a number of atoms, a comment, one atom a line. In *extended* XYZ the comment is
-//! `key=value`, with `Properties` naming the columns and `Lattice` the vectors of the cell. QM9's
-//! own files ([`gdb9`]) are recognised by their comment.
+//! XYZ: a number of atoms, a comment, one atom per line. In *extended* XYZ the comment is
+//! `key=value`, with `Properties` naming the columns and `Lattice` the cell vectors. QM9's own
+//! files ([`gdb9`]) are recognised by their comment.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -36,8 +36,8 @@ pub(crate) fn read(
     before.map(drop).ok_or_else(|| (lines.number(), Problem::Truncated { expected }.into()))
 }
 
-/// The number of atoms of the next structure; blank lines before it are passed over. `before` is that
-/// of the last one.
+/// The number of atoms of the next structure; skips blank lines before it. `before` is that of the
+/// previous structure.
 fn count(lines: &mut Lines<impl BufRead>, before: Option<usize>) -> Result<Option<usize>, Fault> {
     while let Some(line) = lines.next()? {
         if line.trim().is_empty() {
@@ -58,7 +58,7 @@ fn count(lines: &mut Lines<impl BufRead>, before: Option<usize>) -> Result<Optio
     Ok(None)
 }
 
-/// Whether a line that should be another looks like that of an atom.
+/// Whether a line that should be something else looks like an atom.
 fn is_atom(line: &str) -> bool {
     let mut words = line.split_whitespace();
     words.clone().count() >= 4 && words.any(|word| any_case(word).is_some())
@@ -90,8 +90,8 @@ fn structure(
     Ok((Some(structure), property))
 }
 
-/// The vectors of a cell in lines `VEC1 x y z` behind the atoms, as ADF writes them; along the others the
-/// structure does not repeat.
+/// The cell vectors in lines `VEC1 x y z` after the atoms, as written by ADF; other directions are
+/// not periodic.
 fn vectors(lines: &mut Lines<impl BufRead>) -> Result<Option<Cell>, Fault> {
     let (mut cell, mut n) = ([[0.0; 3]; 3], 0);
     while let Some(line) = lines.next()? {
@@ -113,7 +113,7 @@ fn vectors(lines: &mut Lines<impl BufRead>) -> Result<Option<Cell>, Fault> {
 
 struct Comment {
     layout: Layout,
-    /// Further columns that are kept, and the names of all that could be.
+    /// Further columns to keep, and the names of all available ones.
     columns: Vec<Column>,
     known: Vec<String>,
     cell: Option<Cell>,
@@ -124,13 +124,13 @@ struct Comment {
 struct Layout {
     species: usize,
     position: usize,
-    /// Column of a charge, which is checked and dropped. Then there are exactly `n_column` columns; otherwise
-    /// there may be more.
+    /// Column of a charge, which is checked and dropped. There are then exactly `n_column` columns;
+    /// otherwise there may be more.
     charge: Option<usize>,
     n_column: usize,
 }
 
-/// A column, or several under one name, with what was read of it so far.
+/// A column, or several under one name, with the values read so far.
 struct Column {
     name: String,
     place: Range<usize>,
@@ -177,7 +177,7 @@ fn comment(line: &str, arrays: &[String]) -> Result<Comment, Problem> {
     Ok(Comment { layout: layout_of_atoms, columns, known, cell, property })
 }
 
-/// Reads `species:S:1:pos:R:3`, in any order and among others.
+/// Parses `species:S:1:pos:R:3`, in any order and among others.
 fn layout(
     value: &str,
     arrays: &[String],
@@ -214,18 +214,18 @@ fn layout(
             }
             _ => return Err(wrong()),
         };
-        // Of two, it is not known which is meant.
+        // If there are two, it is ambiguous which is meant.
         if known.is_some_and(|column| column.replace(n_column).is_some()) {
             return Err(wrong());
         }
         n_column = n_column.checked_add(width).ok_or_else(wrong)?;
     }
-    // As for ASE, numbers count where there are both.
+    // As in ASE, numbers take precedence over symbols.
     let (species, position) = number.or(species).zip(position).ok_or_else(wrong)?;
     Ok(Layout { species, position, charge: None, n_column })
 }
 
-/// The words of a list, between blanks and commas.
+/// The words of a list, separated by blanks and commas.
 fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty())
 }
@@ -270,7 +270,7 @@ fn flag(word: &str) -> Option<bool> {
     }
 }
 
-/// Along which vectors of the cell the structure repeats.
+/// The cell vectors along which the structure is periodic.
 fn pbc(value: &str) -> Result<[bool; 3], Problem> {
     match words(value).map(flag).collect::<Vec<_>>()[..] {
         [Some(all)] => Ok([all; 3]),
@@ -293,7 +293,7 @@ fn atom(
     let is_exact = layout.charge.is_some();
     if n_word < layout.n_column || (is_exact && n_word > layout.n_column) {
         let value = shown(line);
-        // The next count, or QM9's frequencies, have come early.
+        // The next count, or QM9's frequencies, came too early.
         let first = words.clone().next().unwrap_or_default();
         let is_number =
             layout.species == 0 && element(first).is_none() && finite(first, "").is_ok();

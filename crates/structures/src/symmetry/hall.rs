@@ -1,14 +1,14 @@
-//! Hall symbols: generators of a space group, written as text (S. R. Hall, Acta Cryst. A37 (1981) 517;
-//! International Tables B, appendix A1.4.2).
+//! Hall symbols: generators of a space group, written as text (S. R. Hall, Acta Cryst. A37 (1981)
+//! 517; International Tables B, appendix A1.4.2).
 
 use crate::symmetry::{COMMON_PARTS, Operation, PARTS, generate};
 
-/// Parts of a cell in one twelfth, in which Hall symbols state origins.
+/// One twelfth, the unit of origins in Hall symbols, in parts of a cell.
 const TWELFTH: i32 = PARTS / 12;
 
-/// The operations of a Hall symbol, `None` if the text is none.
+/// The operations of a Hall symbol, `None` if the text is not one.
 pub(crate) fn operations(symbol: &str) -> Option<Vec<Operation>> {
-    // Some files write blanks as underscores and axes as `^`, `=` for `'`, `"`.
+    // Some files write underscores for blanks, `^` for `'` and `=` for `"`.
     let symbol = symbol.replace('_', " ").replace('^', "'").replace('=', "\"");
     let (symbol, origin) = match symbol.split_once('(') {
         Some((symbol, origin)) => (symbol, shift(origin.trim().strip_suffix(')')?)?),
@@ -46,7 +46,7 @@ fn shift(text: &str) -> Option<[i32; 3]> {
     Some(<[i32; 3]>::try_from(parts?).ok()?.map(|part| part * TWELFTH))
 }
 
-/// Translations of a lattice besides whole cells, in twelfths.
+/// Lattice translations besides whole cells, in twelfths.
 fn centering(letter: &str) -> Option<Vec<[i32; 3]>> {
     Some(match letter.to_ascii_uppercase().as_str() {
         "P" => Vec::new(),
@@ -60,8 +60,8 @@ fn centering(letter: &str) -> Option<Vec<[i32; 3]>> {
     })
 }
 
-/// One word, such as `-2yab`: its operation, its order and its axis. Where the axis is left out, it
-/// follows from the place of the word and from the word before.
+/// One word, such as `-2yab`: its operation, its order and its axis. An omitted axis follows from
+/// the position of the word and from the previous word.
 fn generator(
     word: &str,
     at: usize,
@@ -128,7 +128,7 @@ fn rotation(order: char, diagonal: Option<char>, axis: char) -> Option<[[i32; 3]
     })
 }
 
-/// A rotation about z as one about another axis, by turning the axes in their cycle.
+/// Converts a rotation about z to one about another axis, by cyclic permutation of the axes.
 fn turned(rotation: [[i32; 3]; 3], axis: char) -> [[i32; 3]; 3] {
     let by = match axis {
         'x' => 1,

@@ -5,28 +5,28 @@ use std::collections::HashMap;
 use crate::cell;
 use crate::symmetry::Operation;
 
-/// Images of a site that are closer than this, in angstrom, are one atom: the site is meant to lie where
-/// operations leave it, such as `0.333` for one third, and is moved there.
+/// Images of a site that are closer than this, in angstrom, are one atom: the site is assumed to
+/// lie on a symmetry element, such as `0.333` for one third, and is moved there.
 const SAME: f64 = 0.1;
 
-/// No two atoms are closer than this, in angstrom.
+/// Minimum distance of two atoms, in angstrom.
 pub(crate) const CLOSEST: f64 = 0.5;
 
-/// What rounding may leave, in angstrom.
+/// Tolerance for rounding, in angstrom.
 const ROUNDING: f64 = 1e-3;
 
-/// What follows from sites and operations.
+/// The result of applying operations to sites.
 #[derive(Debug)]
 pub(crate) enum Expanded {
-    /// All atoms, site after site, within the cell, each with the number of its site.
+    /// All atoms, site after site, within the cell, each with the index of its site.
     Atoms(Vec<(usize, [f64; 3])>),
     /// Atoms of these two sites are too close to each other.
     TooClose { sites: [usize; 2], distance: f64 },
-    /// More atoms than were asked for.
+    /// More atoms than allowed.
     TooMany,
 }
 
-/// The atoms that a group of operations makes of sites, in coordinates along the vectors of the cell.
+/// The atoms that a group of operations generates from sites, in fractional coordinates.
 pub(crate) fn expand(
     sites: &[[f64; 3]],
     group: &[Operation],
@@ -58,7 +58,8 @@ pub(crate) fn expand(
     }
 }
 
-/// A site where the operations that nearly keep it keep it: in the middle of those images.
+/// Moves a site to where the operations that nearly preserve it preserve it exactly: the mean of
+/// those images.
 fn settled(at: [f64; 3], group: &[Operation], cell: &[[f64; 3]; 3]) -> [f64; 3] {
     let (mut sum, mut n) = ([0.0; 3], 0.0);
     for operation in group {
@@ -104,11 +105,11 @@ fn closest(atoms: &[(usize, [f64; 3])], cell: &[[f64; 3]; 3]) -> Option<([usize;
 
 fn wrapped(x: f64) -> f64 {
     let wrapped = x - x.floor();
-    // Rounding may make 1 of a number just below 0.
+    // Rounding may turn a number just below 0 into 1.
     if wrapped < 1.0 { wrapped } else { 0.0 }
 }
 
-/// From one place to the image of another that is nearest in coordinates.
+/// The vector from one position to the image of another that is nearest in fractional coordinates.
 fn difference(from: [f64; 3], to: [f64; 3]) -> [f64; 3] {
     [0, 1, 2].map(|axis| {
         let step = to[axis] - from[axis];

@@ -1,6 +1,6 @@
-//! Which setting of which space group is meant by numbers and symbols.
+//! Resolves numbers and symbols to a setting of a space group.
 //!
-//! `groups.txt` has the 530 settings that spglib tabulates, written by `tests/peers/groups.py`.
+//! `groups.txt` has the 530 settings tabulated by spglib, written by `tests/peers/groups.py`.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -11,10 +11,10 @@ use crate::symmetry::{COMMON_PARTS, Operation, PARTS, from_hall_symbol, misfit};
 /// A line of `groups.txt`.
 struct Setting {
     number: u8,
-    /// Axes, cell and origin, where the group has several: `b1`, `-cba`, `2`, `1cab`, `H`.
+    /// Axes, cell and origin, if the group has several: `b1`, `-cba`, `2`, `1cab`, `H`.
     choice: &'static str,
     hall: &'static str,
-    /// Hermann-Mauguin symbols, as [`plain`] spells them.
+    /// Hermann-Mauguin symbols, as spelled by [`plain`].
     names: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ impl Setting {
 #[derive(Debug, Default)]
 pub(crate) struct Statement<'a> {
     pub(crate) numbers: Vec<&'a str>,
-    /// Of Hermann and Mauguin.
+    /// Hermann-Mauguin symbols.
     pub(crate) symbols: Vec<&'a str>,
     pub(crate) hall_symbols: Vec<&'a str>,
     /// `b1`, `2`, `h`, ...: axes, cell and origin.
@@ -62,7 +62,7 @@ impl Statement<'_> {
         Problem::Symmetry { value: shown(&value.join(", ")), why }
     }
 
-    /// The operations of the group in the setting that is meant; the identity where nothing is stated.
+    /// The operations of the group in the intended setting; the identity if nothing is stated.
     pub(crate) fn operations(&self, cell: &[[f64; 3]; 3]) -> Result<Vec<Operation>, Problem> {
         if let Some(symbol) = self.hall_symbols.first() {
             let operations =
@@ -83,8 +83,8 @@ impl Statement<'_> {
         });
         let does_not_fit = "does not fit the lengths and angles of the cell";
         let (first, operations) = fitting.next().ok_or_else(|| self.problem(does_not_fit))?;
-        // Among several, the first in the tables is meant: unique axis b, cell choice 1, hexagonal axes. But
-        // both choices of origin are in use.
+        // Among several settings, the first in the tables is meant: unique axis b, cell choice 1,
+        // hexagonal axes. But both choices of origin are in use.
         let is_first = SETTINGS
             .iter()
             .find(|setting| setting.number == first.number)
@@ -98,10 +98,10 @@ impl Statement<'_> {
         Ok(operations)
     }
 
-    /// Whether listed operations are of the stated group.
+    /// Checks that listed operations belong to the stated group.
     pub(crate) fn check(&self, listed: &[Operation]) -> Result<(), Problem> {
         let (named, all_known) = self.settings()?;
-        // Which setting it is, the list says: `P 21/c` stands for all settings of that group.
+        // The list determines the setting: `P 21/c` stands for all settings of that group.
         let numbers: HashSet<u8> = named.iter().map(|setting| setting.number).collect();
         let settings = SETTINGS.iter().filter(|setting| numbers.contains(&setting.number));
         let groups: Vec<_> = settings.map(Setting::operations).collect();
@@ -111,7 +111,7 @@ impl Statement<'_> {
         if agrees { Ok(()) } else { Err(self.problem(CONTRADICTION)) }
     }
 
-    /// The settings that all numbers and known symbols allow, none if there are no such, and whether all
+    /// The settings consistent with all numbers and known symbols, possibly none, and whether all
     /// symbols are known.
     fn settings(&self) -> Result<(Vec<&'static Setting>, bool), Problem> {
         let mut settings: Vec<&Setting> = SETTINGS.iter().collect();
@@ -150,21 +150,21 @@ impl Statement<'_> {
     }
 }
 
-/// Whether listed operations are one of some groups. Where the axes are others, as where symbols are not known,
-/// the setting is beyond the tables, and only the class can be compared.
+/// Whether listed operations are one of several groups. For other axes, for example if symbols are
+/// unknown, the setting is not in the tables, and only the class can be compared.
 fn is_one_of(groups: &[Vec<Operation>], listed: &[Operation], all_known: bool) -> bool {
     let is_tabulated = all_known && groups.iter().any(|group| has_same_axes(group, listed));
     let is_same = if is_tabulated { is_same_group } else { is_same_class };
     groups.iter().any(|group| is_same(group, listed))
 }
 
-/// A symbol of Hermann and Mauguin without what files spell differently.
+/// A Hermann-Mauguin symbol without spelling variations between files.
 fn plain(symbol: &str) -> String {
     let is_left_out = |c: &char| c.is_whitespace() || matches!(c, '_' | '(' | ')');
     symbol.chars().filter(|c| !is_left_out(c)).collect::<String>().to_ascii_lowercase()
 }
 
-/// The choice of axes or origin stands behind a colon, or is the last letter: H and R for hexagonal and
+/// The choice of axes or origin follows a colon, or is the last letter: H and R for hexagonal and
 /// rhombohedral axes, S and Z for the first and the second choice of origin.
 fn name_and_choice(symbol: &str) -> (String, Option<String>) {
     if let Some((name, choice)) = symbol.split_once(':') {
@@ -191,7 +191,7 @@ fn has_same_axes(group: &[Operation], other: &[Operation]) -> bool {
     rotations(group) == rotations(other)
 }
 
-/// Whether two groups have rotations of the same kinds, along whatever axes.
+/// Whether two groups have rotations of the same kinds, along any axes.
 fn is_same_class(group: &[Operation], other: &[Operation]) -> bool {
     let kinds = |group: &[Operation]| {
         let mut kinds: Vec<_> = rotations(group)
@@ -341,7 +341,7 @@ mod tests {
     fn listed_operations_are_of_the_stated_group() {
         let listed = |hall: &str| from_hall_symbol(hall).unwrap();
         let agree = |statement: &Statement, hall: &str| statement.check(&listed(hall)).is_ok();
-        // Another origin, another cell of the same group, a setting beyond the tables.
+        // Another origin, another cell of the same group, a setting not in the tables.
         assert!(agree(&symbol(&["P 21 21 21"]), "P 2ac 2ab (0 0 3)"));
         assert!(agree(&symbol(&["P 21/c"]), "-P 2yn"));
         assert!(

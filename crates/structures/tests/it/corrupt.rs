@@ -1,5 +1,5 @@
-//! Files that were damaged: every reader ends with entries or with a message, and never with a
-//! panic. `PROPTEST_CASES` sets how many are tried.
+//! Damaged files: every reader ends with entries or with a message, and never with a panic.
+//! `PROPTEST_CASES` sets how many to try.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -58,7 +58,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     seeds
 }
 
-/// Of ASE, with a row for each mask of directions.
+/// An ASE database with a row for each mask of directions.
 pub(crate) fn database(masks: &[i64]) -> Vec<u8> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("a.db");

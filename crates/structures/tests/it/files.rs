@@ -1,4 +1,5 @@
-//! Which files of folders and archives are read, which are passed over, and what packed ones may ask.
+//! Which files of directories and archives are read, which are skipped, and what compressed ones
+//! may require.
 
 use std::fs;
 use std::io::Write as _;
@@ -33,7 +34,7 @@ fn is_cif(name: &str) -> bool {
     name.strip_suffix(".cif").is_some()
 }
 
-/// Files that the caller asks for by name are never passed over.
+/// Files requested by name are never skipped.
 #[test]
 fn files_that_are_asked_for_are_read_or_refused() {
     let folder = TempDir::new().unwrap();
@@ -61,7 +62,7 @@ fn files_that_are_asked_for_are_read_or_refused() {
         assert_eq!(found, Ok((vec!["a.cif".into()], 1, 1)));
     }
     let none = read(folder.path(), None).unwrap_err();
-    assert!(none.contains("known here, 2 were passed over"), "{none}");
+    assert!(none.contains("known format, 2 were skipped"), "{none}");
     fs::write(path("empty.cif"), "").unwrap();
     assert!(read(folder.path(), None).unwrap_err().contains("empty.cif is empty"));
     let none = read(Path::new("x.cif"), Some(b"\x28\xb5\x2f\xfd"));
@@ -73,7 +74,7 @@ fn files_that_are_asked_for_are_read_or_refused() {
     assert!(none.to_string().contains("a packed SQLite database"), "{none}");
 }
 
-/// The header of an xz file says how much memory it takes to unpack it.
+/// The header of an xz file states how much memory decompression takes.
 #[test]
 fn a_packed_file_cannot_ask_for_all_memory() {
     let mut bytes = xz(CIF.as_bytes());
@@ -81,8 +82,8 @@ fn a_packed_file_cannot_ask_for_all_memory() {
     let path = folder.path().join("a.cif.xz");
     fs::write(&path, &bytes).unwrap();
     assert_eq!(all(&path).unwrap().0.len(), 1);
-    // A block's header: its length in words, flags, the filter LZMA2 and the size of its dictionary,
-    // and a sum over all of it.
+    // A block header: its length in words, flags, the filter LZMA2 with its dictionary size, and a
+    // checksum.
     let header = 12..12 + 4 * usize::from(bytes[12]);
     assert_eq!(bytes[14..16], [0x21, 1]);
     bytes[16] = 40;
@@ -94,7 +95,7 @@ fn a_packed_file_cannot_ask_for_all_memory() {
     assert!(fault.contains("memory limit"), "{fault}");
 }
 
-/// Of any number of entries, one at a time.
+/// For any number of entries, one at a time.
 #[test]
 fn memory_is_asked_for_before_an_entry_is_read() {
     let folder = TempDir::new().unwrap();
@@ -176,7 +177,7 @@ fn folders_and_archives_are_gone_through_and_other_files_counted() {
     }
 }
 
-/// The last bytes of packed data hold a sum over all of them.
+/// The last bytes of compressed data are a checksum of all data.
 #[test]
 fn packed_files_are_checked_to_their_very_end() {
     let mut header = tar::Header::new_ustar();
@@ -192,7 +193,7 @@ fn packed_files_are_checked_to_their_very_end() {
         for (at, packed) in [gz(content), bz2(content), xz(content)].into_iter().enumerate() {
             fs::write(&path, &packed).unwrap();
             assert_eq!(all(&path).unwrap().0.len(), 1, "{at}");
-            // Of gzip this is the sum; bits at the very end of bzip2 may be filling.
+            // For gzip this is the checksum; bits at the very end of bzip2 may be padding.
             for back in [2, 5, 8] {
                 let mut wrong = packed.clone();
                 let length = wrong.len();
@@ -216,7 +217,7 @@ fn packed_files_are_checked_to_their_very_end() {
     }
 }
 
-/// Opening a pipe without a writer would wait for ever.
+/// Opening a pipe without a writer would block forever.
 #[cfg(unix)]
 #[test]
 fn what_is_no_file_is_refused_or_passed_over() {
@@ -243,21 +244,17 @@ fn names_of_files_are_no_commands_for_a_terminal() {
 
 #[test]
 fn what_is_of_no_known_format_is_refused_alone() {
-    refused("a.txt", "hello\n", "a.txt is of no format that is known here");
+    refused("a.txt", "hello\n", "a.txt is in an unknown format");
     refused("a", "", "a is empty");
     let folder = TempDir::new().unwrap();
     let nothing = || all(folder.path()).unwrap_err().to_string();
-    assert!(nothing().contains("known here, 0 were passed over"), "{}", nothing());
+    assert!(nothing().contains("known format, 0 were skipped"), "{}", nothing());
     fs::write(folder.path().join("a.txt"), "hello\n").unwrap();
     fs::write(folder.path().join("empty"), "").unwrap();
-    assert!(nothing().contains("known here, 2 were passed over"), "{}", nothing());
+    assert!(nothing().contains("known format, 2 were skipped"), "{}", nothing());
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_dir_all("up", folder.path()).unwrap();
-    refused(
-        "a.tar",
-        &String::from_utf8(archive.into_inner().unwrap()).unwrap(),
-        "2 were passed over",
-    );
+    refused("a.tar", &String::from_utf8(archive.into_inner().unwrap()).unwrap(), "2 were skipped");
     let missing = all(Path::new("no/such/file")).unwrap_err().to_string();
     assert!(missing.contains("no/such/file cannot be read"), "{missing}");
 }

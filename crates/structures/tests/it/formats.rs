@@ -1,4 +1,4 @@
-//! What each reader understands, and what it refuses.
+//! What each reader accepts and rejects.
 
 #![allow(
     clippy::unwrap_used,
@@ -68,7 +68,7 @@ fn entries_of_aflow_say_the_same_in_json_and_out() {
     }
 }
 
-/// Grams per mole, for the density that the entries state.
+/// Grams per mole, for the density stated in the entries.
 const WEIGHTS: [(u8, f64); 7] = [
     (8, 15.9994),
     (13, 26.9815),
@@ -109,7 +109,7 @@ fn replies_are_lists_or_numbered_objects_of_entries() {
     let keyed = format!("{{\"1 of 912\":{{{ENTRY}}},\"2 of 912\":{{{ENTRY}}}}}");
     let keyed = parse("a.json", &keyed).unwrap();
     assert_eq!((keyed.len(), &keyed[1].structure), (2, &list[0].structure));
-    // An object within an entry does not make it a reply.
+    // An object within an entry does not make it a response.
     assert_eq!(parse("a.json", &format!("{{{ENTRY},\"x\":{{\"y\":1}}}}")).unwrap().len(), 1);
     assert_eq!(parse("a.json", "[]").unwrap(), []);
 }
@@ -302,7 +302,7 @@ fn cif_that_is_unclear_is_refused() {
     refused(
         "a.cif",
         &with("_cell_length_b   4", "_cell_length_a   5"),
-        "a.cif:5: the key `_cell_length_a` stands twice",
+        "a.cif:5: the key `_cell_length_a` occurs twice",
     );
     refused(
         "a.cif",
@@ -323,7 +323,7 @@ fn cif_that_is_unclear_is_refused() {
         "a.cif:21: x should be a finite number, found `.`",
     );
     refused("a.cif", &with("90\nloop_", "?\nloop_"), "a.cif:9: _cell_angle_gamma should be");
-    // Two elements share a place, and nothing says that they are there in part.
+    // Two elements share a site without stated partial occupancy.
     let shared = "a.cif:22: `Na0` and `Cl1` are 0.40 angstrom apart";
     refused("a.cif", &with("0.5 0.5 0.5", "1.0 0.1 0.0"), shared);
     refused("a.cif", "# nothing\n", "a.cif:1: `data_` is missing");
@@ -393,13 +393,13 @@ fn poscar_of_both_versions_direct_and_cartesian() {
     same(&POSCAR.replace("2.0\n", "2 2 2 ! comment\n"));
     same(&POSCAR.replace("Direct", "Fractional"));
     same(&POSCAR.replace("Na Cl_h\n1 1", "Na\nCl\n1\n1"));
-    // Recognised by content alone, whatever the comment is like, or else by name.
+    // Recognised by content alone, whatever the comment, or else by name.
     for comment in ["rock salt", "[Na Cl]", "{\"a\": 1}", "data_x", "a,cif", "x | y=1", "2"] {
         let text = POSCAR.replace("rock salt", comment);
         assert_eq!(one("unnamed", &text).structure.as_ref(), Some(&structure), "{comment}");
         refused("POSCAR", &text.replace("2.0\n", "a\n"), "POSCAR:2: expected one scale or three");
     }
-    // Fluorine is no flag.
+    // Fluorine is not a flag.
     let fluoride = four.replace("0 0 0 Na", "0 0 0 Li").replace("T F T", "F");
     assert_eq!(one("POSCAR", &fluoride).structure.unwrap().atomic_number, [3, 9]);
     let fluoride = selective.replace("T F T", "T T F F");
@@ -541,15 +541,15 @@ fn extended_xyz_is_read_in_every_spelling_that_ase_reads() {
     for (symbol, z) in [("CL", 17), ("BR", 35), ("h", 1), ("D", 1), ("cl", 17), ("26", 26)] {
         assert_eq!(read("", &format!("{symbol} 0 0 0")).atomic_number, [z], "{symbol}");
     }
-    // As ADF writes cells.
+    // Cells as written by ADF.
     let text = "1\nslab\nC 0 0 0\nVEC1 4 0 0\nVEC2 0 5 0\n\n1\nopen\nC 0 0 0\n";
     let entries = parse("a.xyz", text).unwrap();
     let cells = entries.iter().map(|entry| entry.structure.as_ref().unwrap().cell);
     assert_eq!(cells.collect::<Vec<_>>(), [slab, None]);
     assert_eq!((entries[0].text("comment"), entries[1].line), (Some("slab"), 7));
-    // ASE writes an empty text so.
+    // This is how ASE writes an empty text.
     assert_eq!(read(&format!("Lattice=\"{lattice}\" gap= pbc=\"T T F\""), "Fe 1 2 3").cell, slab);
-    // Made of a POSCAR, says the name.
+    // Converted from a POSCAR, according to its name.
     assert_eq!(parse("CONTCAR_1.xyz", text).unwrap().len(), 2);
     let twice = "1\nProperties=species:S:1:pos:R:3:pos:R:3\nC 0 0 0 1 1 1\n";
     refused("a.xyz", twice, "a.xyz:2: expected `Properties`");
@@ -607,7 +607,7 @@ fn arrays_of_ase_are_read_where_they_are_asked_for() {
     assert!(error.contains("a.db:1: 2 atoms by `numbers`, but 1 by forces"), "{error}");
 }
 
-/// As editors of Windows write it.
+/// As written by Windows editors.
 #[test]
 fn a_byte_order_mark_begins_no_format() {
     let reply =
@@ -683,7 +683,7 @@ fn a_key_of_xyz_may_stand_twice_with_one_value_only() {
     let text = "1\nProperties=species:S:1:pos:R:3 e=1 e=1 s=[H]C=O\nH 0 0 0\n";
     let entry = one("a.xyz", text);
     assert_eq!((entry.text("e"), entry.text("s")), (Some("1"), Some("[H]C=O")));
-    refused("a.xyz", &text.replace("e=1 s", "e=2 s"), "a.xyz:2: the key `e` stands twice");
+    refused("a.xyz", &text.replace("e=1 s", "e=2 s"), "a.xyz:2: the key `e` occurs twice");
     let many: Vec<String> = (0..=limits::MAX_KEY).map(|n| format!("k{n}=1")).collect();
     refused("a.xyz", &format!("1\n{}\n", many.join(" ")), "a.xyz:2: more than 10000 keys");
     let most = &many[1..].join(" ");
@@ -739,7 +739,7 @@ fn reading_stops_when_asked_to() {
     })
     .unwrap();
     assert_eq!(n, 2);
-    // What the visitor fails with comes back, and nothing is read after it.
+    // The visitor's error is returned, and nothing is read after it.
     let fault = read(&path, &mut |entry| {
         n += 1;
         Err(entry.fault(Problem::NoAtoms))

@@ -33,7 +33,7 @@ fn a_relaxed_structure_agrees_with_its_entry() {
     );
     let json = json.structure.as_ref().unwrap();
     assert_eq!(contcar.atomic_number, json.atomic_number);
-    // The two lie at different angles in space; what is within one cell is the same.
+    // The two are rotated relative to each other in space; the content of one cell is the same.
     let length = |s: &batchlab_structures::Structure, i: usize| {
         (0..3).map(|k| (s.position[i][k] - s.position[0][k]).powi(2)).sum::<f64>().sqrt()
     };

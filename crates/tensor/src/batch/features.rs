@@ -1,4 +1,4 @@
-//! Features of the nodes, whole or as compressed rows.
+//! Node features, dense or sparse.
 
 use std::rc::Rc;
 
@@ -8,19 +8,19 @@ use crate::matrix::engine;
 use crate::segments::sorted;
 use crate::{Activation, Aggregate, Backend, Matrix, Pass, Segments};
 
-/// Features of the nodes of a batch.
+/// Node features of a batch.
 pub enum Features<D: Backend> {
     /// All of them, `[n_node, width]`.
     Dense(Matrix<D>),
-    /// Those that are not 0.
+    /// The non-zero ones.
     Sparse(SparseFeatures<D>),
 }
 
-/// Compressed rows: an entry is an edge from a feature to a node.
+/// Compressed sparse rows: an entry is an edge from a feature to a node.
 pub struct SparseFeatures<D: Backend> {
-    /// Entries by their feature: entries are items, features are segments.
+    /// Features of the entries: entries are items, features are segments.
     pub column: Rc<Segments<D>>,
-    /// Entries by their node: entries are items, nodes are segments.
+    /// Nodes of the entries: entries are items, nodes are segments.
     pub row: Rc<Segments<D>>,
     /// Value of each entry, `[n_entry, 1]`.
     pub value: Matrix<D>,
@@ -61,7 +61,7 @@ impl<D: Backend> Features<D> {
         }))
     }
 
-    /// Where they lie on the device; None for compressed rows, of which every batch has another number.
+    /// Their device address; `None` for sparse features, whose number varies between batches.
     pub(super) fn address(&self) -> Option<u64> {
         match self {
             Self::Dense(matrix) => Some(D::address(matrix.tensor())),
@@ -81,7 +81,7 @@ impl<D: Backend> Features<D> {
 
 impl<D: Backend> Pass<'_, D> {
     /// The product of the features `[n_node, n_in]` with a weight `[n_in, n_out]`, plus a bias `[1,
-    /// n_out]`. Of compressed rows only what is not 0 is multiplied, here and for the gradient.
+    /// n_out]`. For sparse features only non-zero values are multiplied, here and for the gradient.
     pub fn project(
         &mut self,
         features: &Features<D>,

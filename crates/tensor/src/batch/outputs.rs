@@ -1,4 +1,4 @@
-//! What is to be predicted, and the edges that lead there.
+//! The prediction targets, and the edges that lead there.
 
 use std::rc::Rc;
 
@@ -9,12 +9,12 @@ use crate::matrix::engine;
 use crate::segments::sorted;
 use crate::{Backend, DeviceMemory, Matrix, Pass, Segments};
 
-/// What is to be predicted, and which rows of the predictions are compared with it.
+/// The prediction targets, and the rows of predictions to compare with them.
 pub struct Outputs<D: DeviceMemory> {
     pub(crate) row: D::Words,
     pub(crate) target: D::Numbers,
     pub(crate) weight: D::Numbers,
-    /// The sum of the weights: its bits, lower ones first.
+    /// The sum of the weights as bits, low word first.
     #[allow(dead_code, reason = "a GPU reads it")]
     pub(crate) weight_sum_on_device: D::Words,
     /// Rows on the host.
@@ -54,33 +54,33 @@ impl<D: DeviceMemory> Outputs<D> {
     }
 }
 
-/// The edges that outputs receive: all that the last convolution needs, if only outputs are compared
+/// The incoming edges of outputs: all that the last convolution needs, if only outputs are compared
 /// with anything.
 pub struct OutputEdges<D: Backend> {
-    /// Nodes by the node that sends each edge: edges are items, nodes are segments.
+    /// Senders of the edges: edges are items, nodes are segments.
     pub from: Rc<Segments<D>>,
-    /// Outputs by the output that receives each edge: edges are items, outputs are segments.
+    /// Receiving outputs of the edges: edges are items, outputs are segments.
     pub to: Rc<Segments<D>>,
-    /// Nodes by the output: outputs are items, nodes are segments.
+    /// Nodes of the outputs: outputs are items, nodes are segments.
     pub node: Rc<Segments<D>>,
-    /// Weight of each edge, `[n_edge, 1]`, if the model asks for it.
+    /// Weight of each edge, `[n_edge, 1]`, if requested by the model.
     pub weight: Option<Matrix<D>>,
 }
 
 /// The edges of one convolution.
 pub struct NodeEdges<'a, D: Backend> {
-    /// Edges by the node that sends them.
+    /// Edges by sender.
     pub from: &'a Rc<Segments<D>>,
-    /// Edges by the node, or output, that receives them.
+    /// Edges by receiving node or output.
     pub to: &'a Rc<Segments<D>>,
-    /// Weight of each edge, if the model asks for it.
+    /// Weight of each edge, if requested by the model.
     pub weight: Option<&'a Matrix<D>>,
-    /// The node of each output, where outputs receive.
+    /// The node of each output, if outputs are the receivers.
     pub node: Option<&'a Rc<Segments<D>>>,
 }
 
 impl<D: Backend> NodeEdges<'_, D> {
-    /// The rows of those that receive, `[n_to, width]`, from those of all nodes.
+    /// The rows of the receivers, `[n_to, width]`, from those of all nodes.
     pub fn receivers(
         &self,
         pass: &mut Pass<'_, D>,
@@ -131,7 +131,7 @@ impl ReceivedEdges {
         edges
     }
 
-    /// Words on the device.
+    /// Number of words on the device.
     pub(super) fn n_word(&self) -> usize {
         let arrays = [
             // Ends, order by sender, weights.

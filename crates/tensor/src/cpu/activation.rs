@@ -16,8 +16,8 @@ pub(super) fn apply(activation: Activation, values: &mut [f32]) {
     }
 }
 
-/// The same of other values. In place of a copy: sums that were just computed are in the cache, and what
-/// is kept of them goes to memory in the order in which it lies there.
+/// The same, out of place. Used instead of a copy: sums that were just computed are in the cache,
+/// and the kept values are written to memory in order.
 pub(super) fn apply_to(activation: Activation, out: &mut [f32], x: &[f32]) {
     if activation == Activation::ShiftedSoftplus {
         softplus::write(out, x);

@@ -1,8 +1,8 @@
-//! Attention along edges, head by head: scores, their softmax over the edges of a receiver, and the
-//! sum of the senders' rows that it weights, all for one receiver while they are in the cache.
+//! Attention along edges, per head: scores, their softmax over the incoming edges of a receiver,
+//! and the weighted sum of the senders' rows, all for one receiver while they are in the cache.
 //!
-//! Edges lie in the order of their receivers. A receiver with many edges is shared among tasks, each
-//! with a softmax of its own, which are joined at the end.
+//! Edges are sorted by receiver. A receiver with many edges is shared between tasks, each with its
+//! own softmax, which are merged at the end.
 
 use dfdx::prelude::*;
 
@@ -107,7 +107,7 @@ fn plain<'a>(attention: &backend::Attention<'a, Cpu>) -> Attention<'a> {
     }
 }
 
-/// What attention is computed from.
+/// The inputs of attention.
 #[derive(Clone, Copy)]
 pub(super) struct Attention<'a> {
     /// `[n_sender, n_head * width]`.
@@ -120,28 +120,28 @@ pub(super) struct Attention<'a> {
     pub(super) sender: &'a [u32],
     /// Receiver of each edge, ascending.
     pub(super) receiver: &'a [u32],
-    /// First edge of each receiver, and their number.
+    /// First edge of each receiver, and the number of edges.
     pub(super) offset: &'a [u32],
     pub(super) n_head: usize,
-    /// Columns of one head.
+    /// Columns per head.
     pub(super) width: usize,
-    /// Factor on scores below 0.
+    /// Slope for scores below 0.
     pub(super) slope: f32,
 }
 
 struct Task<'a> {
-    /// n + 1 places, for n rows.
+    /// n + 1 bounds, for n rows.
     bounds: [u32; 2],
     /// Receivers of these edges.
     receivers: std::ops::Range<usize>,
     rows: &'a mut [f32],
     share: &'a mut [f32],
-    /// Largest score, and sum of the exponentials, of each head; for a part of a receiver.
+    /// Maximum score and sum of exponentials of each head; for a part of a receiver.
     part: Option<[&'a mut [f32]; 2]>,
 }
 
-/// Adds the sums to `out` `[n_receiver, n_head * width]`, and writes the share of each edge `[n_edge,
-/// n_head]`.
+/// Adds the sums to `out` `[n_receiver, n_head * width]`, and writes the share of each edge
+/// `[n_edge, n_head]`.
 pub(super) fn forward(out: &mut [f32], share: &mut [f32], attention: &Attention<'_>) {
     let Attention { offset, n_head, width, .. } = *attention;
     let n_column = n_head * width;
@@ -225,7 +225,7 @@ fn run(task: Task<'_>, attention: &Attention<'_>) {
     add_rows(rows, bounds, first, edges, Factors { x, weight: Some(share), n_head, width });
 }
 
-/// Joins the softmaxes of the parts of long segments.
+/// Merges the softmaxes of the parts of long segments.
 fn join(
     pieces: &[Piece],
     out: &mut [f32],
@@ -268,14 +268,14 @@ fn join(
     }
 }
 
-/// Where gradients are added.
+/// Accumulators of the gradients.
 pub(super) struct Gradients<'a> {
     pub(super) x: &'a mut [f32],
     pub(super) sender_score: &'a mut [f32],
     pub(super) receiver_score: &'a mut [f32],
 }
 
-/// Edges in the order of their senders.
+/// Edges sorted by sender.
 #[derive(Clone, Copy)]
 pub(super) struct BySender<'a> {
     pub(super) offset: &'a [u32],
@@ -292,8 +292,8 @@ pub(super) fn backward(
 ) {
     let Attention { x, sender, receiver, offset, n_head, width, slope, .. } = *attention;
     let [of_sender, of_receiver] = [attention.sender_score, attention.receiver_score];
-    // Of the softmax: share * (d - the mean of d over the shares), where d is what the score's share
-    // is multiplied by, and its mean is that of the result.
+    // Softmax gradient: share * (d - the share-weighted mean of d), where d is the factor on the
+    // score's share, and its mean follows from the result.
     let mut mean = vec![0.0; of_receiver.len()];
     add_dots(&mut mean, dy, out, [n_head, width]);
     let mut dscore = vec![0.0; share.len()];
@@ -312,8 +312,8 @@ pub(super) fn backward(
 }
 
 wide! {
-    /// Scores, less the largest of their receiver and head, become their exponentials; `bounds` of n
-    /// receivers, and for each and each head the largest score and the sum.
+    /// Replaces scores, minus the maximum of their receiver and head, by their exponentials;
+    /// `bounds` of n receivers, and for each receiver and head the maximum score and the sum.
     fn soften(
         share: &mut [f32],
         largest: &mut [f32],
@@ -370,7 +370,7 @@ wide! {
 }
 
 wide! {
-    /// What the shares are multiplied by becomes the gradient of the scores before their slope.
+    /// Turns the factors on shares into the gradient of the scores before their slope.
     fn of_scores(
         dscore: &mut [f32],
         share: &[f32],
@@ -430,7 +430,8 @@ wide! {
 mod tests {
     use super::*;
 
-    /// In double precision, a receiver of 3,000 edges among small ones and one without edges.
+    /// Compared in double precision, with a receiver of 3,000 edges among small ones and one
+    /// without edges.
     #[test]
     fn a_hub_is_like_one_softmax() {
         let (n_head, width, n_sender) = (2, 20, 50);

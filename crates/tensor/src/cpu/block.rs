@@ -1,4 +1,4 @@
-//! Parts of a matrix.
+//! Submatrices.
 
 use std::ops::Range;
 

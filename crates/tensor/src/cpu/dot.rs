@@ -1,4 +1,4 @@
-//! Scalar products of rows, head by head.
+//! Dot products of rows, per head.
 
 #![allow(unsafe_code, reason = "vectors are loaded through pointers")]
 #![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
@@ -11,8 +11,8 @@ use super::rows::parallel;
 use super::simd::{lanes, load, multiply_add, vectorised};
 use super::wide::wide;
 
-/// Writes to `out[i, head]` the product of head's columns of row `rows[0][i]` of `x[0]` and row
-/// `rows[1][i]` of `x[1]`.
+/// Writes to `out[i, head]` the dot product of the head's columns of row `rows[0][i]` of `x[0]` and
+/// row `rows[1][i]` of `x[1]`.
 pub(super) fn dots(
     out: &mut [f32],
     x: [&[f32]; 2],
@@ -22,7 +22,7 @@ pub(super) fn dots(
     vectorised(Listed { out, x, rows, n_head, width });
 }
 
-/// Adds the same for rows in their order.
+/// Adds the same for rows in order.
 pub(super) fn add_dots(out: &mut [f32], a: &[f32], b: &[f32], [n_head, width]: [usize; 2]) {
     parallel(out, n_head, |first, out| {
         let from = first * n_head * width;
@@ -31,8 +31,8 @@ pub(super) fn add_dots(out: &mut [f32], a: &[f32], b: &[f32], [n_head, width]: [
     });
 }
 
-/// The product of each head's columns with the weights of that head: `x` `[n_row, n_head * width]`,
-/// `weight` `[n_head, width]`, `out` `[n_row, n_head]`.
+/// The dot product of each head's columns with the weights of that head: `x` `[n_row, n_head *
+/// width]`, `weight` `[n_head, width]`, `out` `[n_row, n_head]`.
 pub(super) fn head_scores(out: &mut [f32], x: &[f32], weight: &[f32], n_head: usize) {
     let width = weight.len() / n_head.max(1);
     parallel(out, n_head, |first, out| {
@@ -42,7 +42,7 @@ pub(super) fn head_scores(out: &mut [f32], x: &[f32], weight: &[f32], n_head: us
     });
 }
 
-/// Rows whose products are summed up before they are added to the gradient of the weights.
+/// Number of rows whose products are summed before they are added to the gradient of the weights.
 const GROUP: usize = 256;
 
 /// Adds the gradients of [`head_scores`].
@@ -63,8 +63,8 @@ pub(super) fn head_scores_backward(
     let groups = dx.par_chunks_mut(GROUP * n_column).zip(sums.par_chunks_mut(n_column));
     let from = x.par_chunks(GROUP * n_column).zip(dy.par_chunks(GROUP * n_head));
     groups.zip(from).for_each(|((dx, sum), (x, dy))| add_outer(dx, sum, dy, x, weight, n_head));
-    // Groups are counted from the first row and added in their order: padding behind the real rows
-    // changes no bit.
+    // Groups are counted from the first row and added in order, so padding after the real rows does
+    // not change a bit.
     sums.chunks_exact(n_column).for_each(|sum| add_to(dweight, sum));
 }
 
@@ -122,7 +122,7 @@ impl WithSimd for Listed<'_> {
 struct InOrder<'a> {
     out: &'a mut [f32],
     a: &'a [f32],
-    /// As long as `a`, or one row that goes with every row.
+    /// As long as `a`, or a single row that is paired with every row.
     b: &'a [f32],
     n_head: usize,
     width: usize,
@@ -145,7 +145,7 @@ impl WithSimd for InOrder<'_> {
     }
 }
 
-/// The sum of the products, in four sums per place in a vector.
+/// The dot product, with four accumulators per vector lane.
 #[inline(always)]
 fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len(), "rows of equal length");
@@ -154,7 +154,7 @@ fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     let mut at = 0;
     while at + 4 * lanes <= a.len() {
         for (j, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: at + 4 vectors end within both rows, which are equally long.
+            // SAFETY: at + 4 vectors end within both rows, which have the same length.
             let [x, y] = [a, b].map(|row| unsafe { load::<S>(row.as_ptr().add(at + j * lanes)) });
             *sum = multiply_add(simd, x, y, *sum);
         }

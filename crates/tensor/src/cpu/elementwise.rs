@@ -1,4 +1,4 @@
-//! Loops over arrays of equal length.
+//! Elementwise loops over arrays.
 
 use dfdx::prelude::*;
 
@@ -9,7 +9,7 @@ use super::{Buffer, Dense, Result, filled, slice, sums};
 use crate::Adam;
 use crate::ops::{AdamKernels, ElementwiseKernels};
 
-/// What adds to some numbers what it makes of two others each.
+/// A kernel that adds a function of two arrays to a third one.
 type OfTwo = fn(&mut [f32], &[f32], &[f32]);
 
 impl ElementwiseKernels for Cpu {
@@ -23,7 +23,7 @@ impl ElementwiseKernels for Cpu {
     }
 
     fn accumulate(&self, da: &mut Buffer, dy: &Buffer) -> Result<()> {
-        // Nothing was added to what is without length.
+        // Nothing was added to an empty gradient.
         if !dy.is_empty() {
             out::add(da, dy.len(), |da| {
                 da.rows(1, |first, da| add_to(da, &dy[first..first + da.len()]))
@@ -84,7 +84,7 @@ impl ElementwiseKernels for Cpu {
     }
 }
 
-/// Has `kernel` add to new memory or sums, in parallel.
+/// Runs `kernel` on new memory or accumulators, in parallel.
 pub(super) fn by_chunks<'o>(out: Out<'o>, a: &[f32], b: &[f32], kernel: OfTwo) -> &'o mut [f32] {
     out.rows(1, |first, out| {
         let range = first..first + out.len();
@@ -160,7 +160,7 @@ wide! {
 }
 
 wide! {
-    /// Adds the same row to every row of `values`, of which each is `step` numbers long.
+    /// Adds the same row to every row of `values`, each of which is `step` numbers long.
     pub(super) fn add_row(values: &mut [f32], row: &[f32], step: usize) {
         for values in values.chunks_exact_mut(step.max(1)) {
             for (value, x) in values.iter_mut().zip(row) {

@@ -1,4 +1,4 @@
-//! Largest values of segments, and the softmax that is built on them.
+//! Maxima of segments, and the softmax based on them.
 
 use super::math::exp;
 use super::out::Out;
@@ -7,8 +7,8 @@ use super::segment::{gather, reduce_from, sum};
 use super::wide::wide;
 use super::{Segments, elementwise};
 
-/// The largest value of each segment's rows, column by column; 0 for a segment without items. NaN
-/// where a row has one.
+/// The columnwise maximum of each segment's rows; 0 for a segment without items. NaN if a row has
+/// one.
 pub(super) fn largest(out: &mut [f32], x: &[f32], items: &Segments, width: usize) {
     out.fill(f32::NEG_INFINITY);
     reduce_from(
@@ -29,7 +29,7 @@ pub(super) fn largest(out: &mut [f32], x: &[f32], items: &Segments, width: usize
     }
 }
 
-/// Adds the gradient of [`largest`]: items that share the largest value share its gradient.
+/// Adds the gradient of [`largest`]: items that share the maximum share its gradient.
 pub(super) fn add_to_largest(
     dx: &mut [f32],
     dy: &[f32],
@@ -48,7 +48,7 @@ pub(super) fn add_to_largest(
     elementwise::by_chunks(Out::Sums(dx), &chosen, &given, elementwise::add_product);
 }
 
-/// e^x over its sum in the item's segment, column by column.
+/// Columnwise e^x over its sum in the item's segment.
 pub(super) fn softmax(out: &mut [f32], x: &[f32], items: &Segments, width: usize) {
     let mut of_segment = vec![0.0; items.n_segment * width];
     largest(&mut of_segment, x, items, width);
@@ -85,7 +85,7 @@ pub(super) fn add_to_softmax(
 }
 
 wide! {
-    /// Raises each column of `out` to the largest of the rows.
+    /// Raises each column of `out` to the maximum of the rows.
     fn raise(out: &mut [f32], rows: &[f32]) {
         for row in rows.chunks_exact(out.len()) {
             for (out, &x) in out.iter_mut().zip(row) {
@@ -136,7 +136,7 @@ wide! {
 mod tests {
     use super::*;
 
-    /// Segments of 3, 0 and 2,500 items (longer than a part) and of 2, in another order.
+    /// Segments of 3, 0 and 2,500 items (longer than a part) and of 2, unsorted.
     fn items() -> Segments {
         let offset = vec![0, 3, 3, 2503, 2505];
         let order: Vec<u32> = (0..2505).map(|place| (place * 7) % 2505).collect();

@@ -10,7 +10,7 @@ use super::{Dense, Result, filled, slice};
 use crate::GaussianBasis;
 use crate::ops::GeometryKernels;
 
-/// Smaller values are 0.
+/// Smaller values are flushed to 0.
 const NEGLIGIBLE: f32 = 1e-12;
 
 impl GeometryKernels for Cpu {

@@ -1,4 +1,4 @@
-//! Linear layers: product, bias and activation of one block of rows while it is in the cache.
+//! Linear layers: product, bias and activation of a block of rows while it is in the cache.
 
 use dfdx::prelude::*;
 
@@ -55,10 +55,10 @@ fn plain<'a>(layer: &LinearLayer<'a, Cpu>) -> Layer<'a> {
     }
 }
 
-/// Rows of a block at least and at most. The microkernels of gemm take 6 at a time.
+/// Minimum and maximum rows per block. The gemm microkernels take 6 at a time.
 const MIN_BLOCK: usize = 72;
 const MAX_BLOCK: usize = 252;
-/// Rows of a weight's gradient that one thread computes at least.
+/// Minimum rows of a weight's gradient per thread.
 const WEIGHT_ROWS: usize = 32;
 
 #[derive(Clone, Copy)]
@@ -74,9 +74,9 @@ pub(super) struct Layer<'a> {
     pub(super) activation: Activation,
 }
 
-/// Where gradients are added; empty ones stand for zeros.
+/// Accumulators of the gradients; empty ones stand for zeros.
 pub(super) struct Gradients<'a> {
-    /// `[n_row, n_in]`, if it is wanted.
+    /// `[n_row, n_in]`, if needed.
     pub(super) input: Option<&'a mut Vec<f32>>,
     /// `[n_in, n_out]`.
     pub(super) weight: &'a mut Vec<f32>,
@@ -99,7 +99,7 @@ pub(super) fn forward(n_row: usize, layer: &Layer<'_>) -> Vec<f32> {
     })
 }
 
-/// The same, and the sum before the activation.
+/// The same, plus the sum before the activation.
 pub(super) fn forward_with_sum(n_row: usize, layer: &Layer<'_>) -> [Vec<f32>; 2] {
     let block = block_rows(n_row);
     out::new_pair([n_row * layer.n_out; 2], [block * layer.n_out; 2], |index, output, sum| {
@@ -117,13 +117,13 @@ pub(super) fn forward_with_sum(n_row: usize, layer: &Layer<'_>) -> [Vec<f32>; 2]
     })
 }
 
-/// Rows of a block: at least four blocks of about equal sizes, so that two threads get equal shares.
+/// Rows per block: at least four blocks of about equal size, so that two threads get equal shares.
 fn block_rows(n_row: usize) -> usize {
     let n_block = n_row.div_ceil(MAX_BLOCK).max(4);
     n_row.div_ceil(n_block).next_multiple_of(6).clamp(MIN_BLOCK, MAX_BLOCK)
 }
 
-/// Numbers of some whole rows, which are in the first cache from one pass over them to the next.
+/// Numbers in a few whole rows that stay in the L1 cache between passes over them.
 fn few_rows(layer: &Layer<'_>) -> usize {
     const FEW: usize = 2048;
     (FEW / layer.n_out.max(1)).max(1) * layer.n_out.max(1)
@@ -161,7 +161,7 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
     }
     let dy = &*dy;
     let input = View::new(layer.input, n_row, n_in).transposed();
-    // Sums over all rows run in their order.
+    // Sums over all rows are computed in order.
     let of_weight = |n: usize| {
         if let Some(of_bias) = gradients.bias {
             out::add(of_bias, n_out, |of_bias| {
@@ -194,8 +194,8 @@ pub(super) fn backward(gradients: Gradients<'_>, dy: &mut [f32], layer: &Layer<'
         gradients.input.map(of_input);
         of_weight(n_in);
     } else {
-        // Each thread goes over all rows of `dy`, so there are no more parts than threads. A sum is
-        // computed alike in all of them.
+        // Each thread goes over all rows of `dy`, so there are no more parts than threads. Each sum
+        // is computed in the same way in all of them.
         let n = n_in.div_ceil(rayon::current_num_threads()).next_multiple_of(WEIGHT_ROWS);
         join(|| of_weight(n), || _ = gradients.input.map(of_input));
     }
@@ -220,7 +220,7 @@ fn transposed_weight(layer: &Layer<'_>) -> Scratch {
 mod tests {
     use super::*;
 
-    /// Against sums in double precision, without an activation.
+    /// Compares with sums in double precision, without an activation.
     fn check(n_row: usize, n_in: usize, n_out: usize) {
         let numbers = |n: usize, step: usize| -> Vec<f32> {
             (0..n).map(|i| (i * step % 17) as f32 / 8.0 - 1.0).collect()
@@ -270,7 +270,7 @@ mod tests {
         check(MAX_BLOCK + 1, 300, 250);
     }
 
-    /// All that comes out, for rows of which only the first `n_real` have a gradient.
+    /// All results, for rows of which only the first `n_real` have a gradient.
     fn results(n_row: usize, n_real: usize, [n_in, n_out]: [usize; 2]) -> [Vec<f32>; 4] {
         let numbers = |n: usize, step: usize| -> Vec<f32> {
             (0..n).map(|i| ((i * step) % 1009) as f32 / 300.0 - 1.7).collect()

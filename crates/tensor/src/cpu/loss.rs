@@ -34,10 +34,10 @@ impl LossKernels for Cpu {
     }
 }
 
-/// Outputs of one task.
+/// Outputs per task.
 const TASK: usize = 512;
 
-/// The sum of the losses, and in `unit` (`[n_row, width]`, zeros) the gradient of its mean.
+/// The sum of the losses; writes the gradient of its mean to `unit` (`[n_row, width]`, zeros).
 fn evaluate(
     loss: Loss,
     prediction: &[f32],
@@ -46,7 +46,7 @@ fn evaluate(
     unit: &mut [f32],
 ) -> f64 {
     let weight_sum = outputs.weight_sum;
-    // Outputs without weight are left out, not multiplied by 0: they may hold NaN.
+    // Outputs with weight 0 are skipped, not multiplied by 0: they may contain NaN.
     let all = outputs.row.iter().zip(outputs.target.iter()).zip(outputs.weight.iter());
     let counted = all.filter(|&(_, &weight)| weight > 0.0);
     let counted: Vec<Output> =
@@ -68,7 +68,7 @@ fn evaluate(
         }
         sum
     };
-    // Each task has rows of its own, where they ascend, as those of nodes and graphs do.
+    // Each task has its own rows if they are ascending, as for nodes and graphs.
     let ascend = counted.is_sorted_by(|a, b| a.row < b.row);
     if counted.len() <= TASK || !ascend {
         return counted.chunks(TASK).map(|outputs| of_task(outputs, 0, unit)).sum();
@@ -106,7 +106,7 @@ fn regression(loss: Loss, prediction: f32, target: f32, share: f64, unit: &mut f
     value
 }
 
-/// Negative logarithm of the softmax of the target's class.
+/// Negative log softmax of the target class.
 fn cross_entropy(logits: &[f32], target: f32, share: f64, unit: &mut [f32]) -> f64 {
     #[allow(clippy::cast_sign_loss, reason = "classes are checked when the batch is uploaded")]
     let class = target as usize;

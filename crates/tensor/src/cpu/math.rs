@@ -1,5 +1,5 @@
-//! Elementary functions as polynomials without branches, so that loops over them become vector
-//! instructions. NaN goes in and comes out.
+//! Branchless polynomial approximations of elementary functions, so that loops over them can be
+//! vectorised. NaN is propagated.
 
 #![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
 
@@ -11,7 +11,7 @@ pub(super) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// The polynomial with these coefficients, that of the highest power first.
+/// The polynomial with these coefficients, highest power first.
 #[inline(always)]
 fn polynomial<const FUSED: bool, const N: usize>(x: f32, coefficients: [f32; N]) -> f32 {
     let mut sum = coefficients[0];
@@ -48,7 +48,8 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
 /// e^x - 1 for x at most 0, absolute error 2e-7; relative error 1e-6 near 0.
 #[inline(always)]
 pub(super) fn exp_less_one<const FUSED: bool>(x: f32) -> f32 {
-    // Near 0 the difference would lose the digits of a small x: a Taylor polynomial there.
+    // Near 0 the difference would cancel the digits of a small x, so a Taylor polynomial is used
+    // there.
     let small =
         polynomial::<FUSED, 6>(x, [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0]);
     if x > -0.25 { x * small } else { exp::<FUSED>(x) - 1.0 }

@@ -1,24 +1,25 @@
-//! Keeps freed memory in the process between steps, in large pages.
+//! Keeps freed memory in the process between steps, in huge pages.
 
-/// Keeps freed memory in the process, so that the next step does not ask the system for it again.
-/// For the whole process, once; nothing happens where the C library is not glibc. A program calls it
-/// before it starts threads; opening a device calls it too, for those that do not.
+/// Keeps freed memory in the process, so that the next step does not request it from the system
+/// again. Process-wide and one-time; a no-op unless the C library is glibc. A program should call
+/// it before starting threads; opening a device calls it as a fallback.
 ///
-/// A step allocates and frees tens of megabytes, on a large graph gigabytes. By default glibc returns
-/// blocks above a threshold to the system at once, and the threshold moves with the sizes freed so far:
-/// measured on a SchNet step, 2,100 page faults and twice the time, or none, depending on what the
-/// process did before. A comparison of batchers must not depend on that. The most memory that is ever
-/// in use does not grow.
+/// A step allocates and frees tens of megabytes, on a large graph gigabytes. By default glibc
+/// returns blocks above a threshold to the system at once, and the threshold moves with the sizes
+/// freed so far: measured on a SchNet step, 2,100 page faults and twice the time, or none,
+/// depending on what the process did before. A comparison of batchers must not depend on that. Peak
+/// memory use does not grow.
 ///
-/// By default each thread has heaps of its own, of at most 64 MiB, and larger arrays come from the system
-/// every time: measured on a GCN step of 169,343 nodes, 107,000 page faults, and none with one heap for
-/// all threads, which they get if they are started afterwards. The heaps of threads that run already are
-/// kept where a larger piece is always to be left at the end: measured on a PaiNN step of 40,000 edges,
+/// By default each thread has its own heaps of at most 64 MiB, and larger arrays come from the
+/// system every time: measured on a GCN step of 169,343 nodes, 107,000 page faults, and none with a
+/// single heap for all threads, which they get if started afterwards. The heaps of running threads
+/// are kept by always leaving a larger piece at the end: measured on a PaiNN step of 40,000 edges,
 /// 7,800 page faults and 4 % of the time.
 ///
-/// On Linux the memory is in pages of 2 MiB, where the system gives them to who asks. What a step keeps for
-/// its gradients is written and read row by row: with pages of 4 KiB an address is looked up every few
-/// rows, and no processor reads ahead beyond one. Measured: 1 to 4 % of a step's time.
+/// On Linux the memory is in pages of 2 MiB, if the system grants them on request (madvise). What a
+/// step keeps for its gradients is written and read row by row: with pages of 4 KiB an address is
+/// translated every few rows, and the hardware prefetcher does not cross page boundaries. Measured:
+/// 1 to 4 % of a step's time.
 pub fn keep_freed() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(set_thresholds);
@@ -35,21 +36,21 @@ mod glibc {
     use std::ffi::{c_int, c_void};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    // Numbers from malloc.h and mman.h, part of the binary interface.
+    // Constants from malloc.h and mman.h, which are part of the ABI.
     const M_TRIM_THRESHOLD: c_int = -1;
     const M_TOP_PAD: c_int = -2;
     const M_MMAP_THRESHOLD: c_int = -3;
     const M_ARENA_MAX: c_int = -8;
     const MADV_HUGEPAGE: c_int = 14;
     const NEVER: c_int = c_int::MAX;
-    /// The largest that older versions accept, half of a thread's heap.
+    /// The maximum accepted by older versions, half of a thread's heap.
     const OLD_LIMIT: c_int = 32 << 20;
-    /// More than a thread's heap. Only addresses are reserved: pages that nobody writes take no memory.
+    /// More than a thread's heap. This only reserves addresses: untouched pages take no memory.
     const BEYOND_A_HEAP: c_int = 128 << 20;
     const LARGE_PAGE: usize = 2 << 20;
 
-    // SAFETY: these are the declarations of mallopt(3), sbrk(2) and madvise(2). The first takes numbers and
-    // may be called at any time.
+    // SAFETY: these are the declarations of mallopt(3), sbrk(2) and madvise(2). The first takes
+    // numbers and may be called at any time.
     unsafe extern "C" {
         safe fn mallopt(parameter: c_int, value: c_int) -> c_int;
         fn sbrk(increment: isize) -> *mut c_void;
@@ -69,25 +70,25 @@ mod glibc {
         ask_for_large_pages();
     }
 
-    /// Up to which address large pages were asked for; 0 where nothing was set.
+    /// Address up to which huge pages were requested; 0 if nothing was set.
     static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-    /// Asks for large pages where the heap has grown since.
+    /// Requests huge pages where the heap has grown since.
     pub(in crate::cpu) fn ask_for_large_pages() {
         let (asked, end) = (ASKED.load(Ordering::Relaxed), end());
         if asked == 0 || end <= asked {
             return;
         }
         let start = asked / LARGE_PAGE * LARGE_PAGE;
-        // SAFETY: this changes no content, and nothing but the size of pages that are written for the first
-        // time later. The addresses are those of the heap, of what lies shortly before it, or of nothing.
+        // SAFETY: this changes no content, only the size of pages that are first touched later. The
+        // addresses are those of the heap, shortly before it, or unmapped.
         unsafe { madvise(std::ptr::without_provenance_mut(start), end - start, MADV_HUGEPAGE) };
         ASKED.store(end, Ordering::Relaxed);
     }
 
-    /// Where the heap ends.
+    /// The end of the heap.
     fn end() -> usize {
-        // SAFETY: without increment it only says where that is.
+        // SAFETY: without an increment it only returns the current end.
         unsafe { sbrk(0) }.addr()
     }
 }

@@ -1,9 +1,9 @@
-//! Messages, block by block: every value of a block of edges stays in the cache until the nodes have
-//! received theirs.
+//! Messages, block by block: every value of a block of edges stays in the cache until it has been
+//! aggregated at the nodes.
 //!
-//! [`step`] looks at what is to be computed and decides which values backward finds in memory;
-//! [`forward`] and [`backward`] go over the blocks of the tasks that [`tasks`] has cut;
-//! [`rows`] are the loops over rows.
+//! [`step`] analyses the computation and decides which values are kept for backward; [`forward`]
+//! and [`backward`] go over the blocks of the tasks created by [`tasks`]; [`rows`] has the loops
+//! over rows.
 
 mod backward;
 mod band;
@@ -72,7 +72,7 @@ use crate::backend::MessageOutput;
 use crate::ops::MessageKernels;
 use crate::{Matrix, Message, MessageResult};
 
-/// Values of the edges that backward needs, by step: `[n_edge, padded width]`, in the order of the
-/// tasks. Empty where none are kept.
+/// Edge values needed by backward, per step: `[n_edge, padded width]`, in the order of the tasks.
+/// Empty for steps that are not kept.
 #[derive(Debug)]
 pub struct Kept(Vec<Scratch>);

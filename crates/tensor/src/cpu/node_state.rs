@@ -1,5 +1,5 @@
-//! Scalars and vectors of nodes, node by node. `mixed` has rows x, y and z of
-//! each node, each row l and r side by side: six blocks of `width` numbers per node.
+//! Scalars and vectors of nodes, node by node. `mixed` has rows x, y and z of each node, each with
+//! l and r concatenated: six blocks of `width` numbers per node.
 
 use dfdx::prelude::*;
 
@@ -104,15 +104,15 @@ fn scalars_and_vectors(device: &Cpu, [s, v]: [Vec<f32>; 2], width: usize) -> Res
     Ok([matrix(s)?, matrix(v)?])
 }
 
-/// Scalars `[n_node, width]` and vectors `[n_node, 3 width]` plus what was received,
-/// `[n_node, 4 width]`, cut to the limit.
+/// Scalars `[n_node, width]` and vectors `[n_node, 3 width]` plus the received messages, `[n_node,
+/// 4 width]`, clipped to the limit.
 fn add_received(state: [&[f32]; 2], received: &[f32], limit: f32, width: usize) -> [Vec<f32>; 2] {
     changed(state, width, |first, s, v| {
         add_received_rows(s, v, &received[4 * first * width..], limit, width);
     })
 }
 
-/// The gradient of [`add_received`] by what was received.
+/// The gradient of [`add_received`] with respect to the received messages.
 fn add_received_gradient<'o>(
     dreceived: Out<'o>,
     [ds, dv]: [&[f32]; 2],
@@ -127,7 +127,7 @@ fn add_received_gradient<'o>(
     })
 }
 
-/// How nodes change their own scalars and vectors.
+/// How nodes update their own scalars and vectors.
 #[derive(Clone, Copy)]
 struct Update<'a> {
     /// `[n_node, 3 width]`.
@@ -138,7 +138,7 @@ struct Update<'a> {
     width: usize,
 }
 
-/// Scalars and vectors plus `g_1 + g_3 (l . r)` and `g_2 l`, cut to the limit.
+/// Scalars and vectors plus `g_1 + g_3 (l . r)` and `g_2 l`, clipped to the limit.
 fn update(state: [&[f32]; 2], update: Update<'_>) -> [Vec<f32>; 2] {
     let Update { gates, mixed, limit, width } = update;
     changed(state, width, |first, s, v| {
@@ -147,8 +147,8 @@ fn update(state: [&[f32]; 2], update: Update<'_>) -> [Vec<f32>; 2] {
     })
 }
 
-/// Adds the gradients of [`update`] by gates and mixed vectors, those that are wanted; empty ones stand
-/// for zeros.
+/// Adds the needed gradients of [`update`] with respect to gates and mixed vectors; empty ones
+/// stand for zeros.
 fn update_backward(
     gradients: [Option<&mut Vec<f32>>; 2],
     [ds, dv]: [&[f32]; 2],
@@ -167,7 +167,7 @@ fn update_backward(
     };
     match gradients {
         [Some(dgates), Some(dmixed)] if dgates.is_empty() && dmixed.is_empty() => {
-            // What both are computed from is in the cache for the second.
+            // The inputs of both are in the cache for the second.
             let n_node = chunk_nodes(width);
             let sizes = [3, 6].map(|parts| parts * n_node * width);
             [*dgates, *dmixed] =
@@ -206,12 +206,12 @@ fn changed(
     })
 }
 
-/// Nodes whose scalars, vectors and changes fit a core's own cache.
+/// Number of nodes whose scalars, vectors and changes fit into a core's own cache.
 fn chunk_nodes(width: usize) -> usize {
     ((1 << 11) / width.max(1)).max(1)
 }
 
-/// A change, cut to the limit; NaN stays NaN.
+/// A change, clipped to the limit; NaN stays NaN.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it takes on the features of its caller")]
 fn clipped(change: f32, limit: f32) -> f32 {
@@ -219,14 +219,14 @@ fn clipped(change: f32, limit: f32) -> f32 {
     if change < -limit { -limit } else { change }
 }
 
-/// The gradient by a change that is cut to the limit.
+/// The gradient with respect to a clipped change.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it takes on the features of its caller")]
 fn within(dy: f32, change: f32, limit: f32) -> f32 {
     if change.abs() > limit { 0.0 } else { dy }
 }
 
-/// A row of `n` blocks in its blocks.
+/// Splits a row into `n` blocks.
 #[inline(always)]
 #[allow(clippy::inline_always, reason = "it takes on the features of its caller")]
 fn blocks<const N: usize>(row: &[f32], width: usize) -> [&[f32]; N] {

@@ -49,7 +49,7 @@ fn plain<'a>(rows: &RowsToNormalise<'a, Cpu>) -> Rows<'a> {
     }
 }
 
-/// What is done to each row, in this order; each may be left out.
+/// What to apply to each row, in this order; each step is optional.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     /// `[n_row, width]`.
@@ -59,11 +59,11 @@ pub(super) struct Rows<'a> {
     pub(super) norm: Option<[&'a [f32]; 2]>,
     pub(super) activation: Activation,
     pub(super) dropout: Option<Dropout>,
-    /// What dropout counts each row as, `[n_row]`; its place if not given.
+    /// Row numbers for dropout, `[n_row]`; the index if not given.
     pub(super) row: Option<&'a [u32]>,
 }
 
-/// Rows whose gradients are summed up before they are added to those of scale and offset.
+/// Number of rows whose gradients are summed before they are added to those of scale and offset.
 const GROUP: usize = 64;
 
 /// Added to the variance.
@@ -78,7 +78,8 @@ impl Rows<'_> {
     }
 }
 
-/// Writes the rows, and of each its mean and the inverse of its deviation, `[n_row, 2]`, for the norm.
+/// Writes the rows and, for the norm, the mean and inverse standard deviation of each, `[n_row,
+/// 2]`.
 pub(super) fn forward(out: &mut [f32], statistics: &mut [f32], rows: &Rows<'_>) {
     let width = rows.width;
     if width == 0 {
@@ -103,7 +104,8 @@ pub(super) fn forward(out: &mut [f32], statistics: &mut [f32], rows: &Rows<'_>) 
     }
 }
 
-/// Adds to `norm` the gradients of [`forward`] by scale and offset; `dy` becomes that by the rows.
+/// Adds to `norm` the gradients of [`forward`] with respect to scale and offset; `dy` becomes that
+/// with respect to the rows.
 pub(super) fn backward(
     norm: Option<[&mut [f32]; 2]>,
     dy: &mut [f32],
@@ -114,8 +116,8 @@ pub(super) fn backward(
     if width == 0 {
         return;
     }
-    // Sums of groups, which are counted from the first row and added in their order: padding behind
-    // the real rows changes no bit.
+    // Sums of groups, which are counted from the first row and added in order, so padding after the
+    // real rows does not change a bit.
     let n_group = dy.len().div_ceil(GROUP * width);
     let mut sums = vec![0.0; if rows.norm.is_some() { n_group * 2 * width } else { 0 }];
     let of_group = |group: usize, dy: &mut [f32], sums: &mut [f32]| {
@@ -158,7 +160,7 @@ pub(super) fn backward(
 }
 
 wide! {
-    /// 0 or `factor` times each value.
+    /// Multiplies each value by 0 or `factor`.
     fn drop_some(values: &mut [f32], row: [u32; 2], keep_below: u32, factor: f32) {
         for (column, value) in (0_u32..).zip(values) {
             let kept = Dropout::bits(row, column) <= keep_below;
@@ -167,7 +169,7 @@ wide! {
     }
 }
 
-/// Sums of as many columns at a time as a vector has.
+/// Number of columns summed at a time, as many as a vector has lanes.
 const LANES: usize = 16;
 
 #[allow(clippy::inline_always, reason = "it takes on the processor features of its caller")]
@@ -210,7 +212,7 @@ wide! {
 }
 
 wide! {
-    /// The same with statistics that are known.
+    /// The same with known statistics.
     fn scaled(out: &mut [f32], statistics: &[f32], x: &[f32], scale: &[f32], offset: &[f32]) {
         let width = scale.len();
         let rows = out.chunks_exact_mut(width).zip(x.chunks_exact(width));
@@ -224,7 +226,7 @@ wide! {
 }
 
 wide! {
-    /// The gradient of the norm's result becomes that of its input.
+    /// Turns the gradient of the norm's result into that of its input.
     fn norm_backward(
         dy: &mut [f32],
         of_scale: &mut [f32],

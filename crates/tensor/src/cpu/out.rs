@@ -1,7 +1,7 @@
-//! Memory that kernels write to: that of a new result, or sums that they add to.
+//! Output memory of kernels: a new result, or accumulators to add to.
 //!
-//! New memory is filled by whoever computes the numbers, a chunk at a time while it is in the cache.
-//! Filling it with zeros beforehand would be a way to memory and back of its own, by one thread.
+//! New memory is initialised by the computing thread, one chunk at a time while it is in the cache.
+//! Zeroing it beforehand would be a separate single-threaded pass through memory.
 
 #![allow(unsafe_code, reason = "new memory has no values before it is written")]
 
@@ -9,28 +9,28 @@ use std::mem::MaybeUninit;
 
 use super::team::each;
 
-/// Numbers of a chunk: 64 KiB, which fits a core's own cache with its inputs.
+/// Numbers per chunk: 64 KiB, which fits into a core's own cache along with its inputs.
 const CHUNK: usize = 1 << 14;
-/// Numbers that become zeros at a time, shortly before they are written: 8 KiB.
+/// Numbers to zero at a time, shortly before they are written: 8 KiB.
 const PART: usize = 1 << 11;
 
-/// Memory without values.
+/// Uninitialised memory.
 type New<'a> = &'a mut [MaybeUninit<f32>];
 
-/// What a kernel writes to.
+/// The output of a kernel.
 #[derive(Debug)]
 pub(super) enum Out<'a> {
-    /// Without values: stands for zeros.
+    /// Uninitialised; stands for zeros.
     New(New<'a>),
-    /// To be added to.
+    /// Accumulators.
     Sums(&'a mut [f32]),
 }
 
-/// A new array of `n` numbers, all of which `kernel` writes and gives back.
+/// A new array of `n` numbers, all of which `kernel` writes and returns.
 pub(super) fn new(n: usize, kernel: impl for<'o> FnOnce(Out<'o>) -> &'o mut [f32]) -> Vec<f32> {
     let mut values = Vec::with_capacity(n);
     complete(Out::New(&mut values.spare_capacity_mut()[..n]), kernel);
-    // SAFETY: `complete` returns when all of the n numbers have values.
+    // SAFETY: `complete` only returns when all n numbers are initialised.
     unsafe { values.set_len(n) };
     values
 }
@@ -40,8 +40,8 @@ pub(super) fn zeros(n: usize) -> Vec<f32> {
     new(n, |out| out.values())
 }
 
-/// Two new arrays of so many numbers each. `kernel(index, block, block)` writes blocks of so many
-/// numbers of each and gives them back, in parallel.
+/// Two new arrays of the given lengths. `kernel(index, block, block)` writes blocks of the given
+/// sizes of each and returns them, in parallel.
 pub(super) fn new_pair(
     n: [usize; 2],
     size: [usize; 2],
@@ -57,13 +57,13 @@ pub(super) fn new_pair(
         assert_all(all, first);
         second
     });
-    // SAFETY: every number is in one of the blocks, which were seen written.
+    // SAFETY: every number is in one of the blocks, which were checked to be written.
     unsafe { first.set_len(n[0]) };
     [first, second]
 }
 
-/// A new array of `n` numbers. `kernel(index, block, input)` writes blocks of `size` numbers, one for
-/// each of `inputs`, and gives them back, in parallel.
+/// A new array of `n` numbers. `kernel(index, block, input)` writes blocks of `size` numbers, one
+/// for each of `inputs`, and returns them, in parallel.
 pub(super) fn new_beside<T: Send>(
     n: usize,
     size: usize,
@@ -78,7 +78,7 @@ pub(super) fn new_beside<T: Send>(
         let all = extent(block);
         assert_all(all, kernel(index, block, input));
     });
-    // SAFETY: every number is in one of the blocks, which were seen written.
+    // SAFETY: every number is in one of the blocks, which were checked to be written.
     unsafe { values.set_len(n) };
     values
 }
@@ -91,7 +91,7 @@ fn room_by_blocks(
     values.spare_capacity_mut()[..n].chunks_mut(size.max(1))
 }
 
-/// Adds to `sums`, of which there are `n`; without length they stand for zeros.
+/// Adds to `n` accumulators; an empty array stands for zeros.
 pub(super) fn add(
     sums: &mut Vec<f32>,
     n: usize,
@@ -105,18 +105,19 @@ pub(super) fn add(
     }
 }
 
-/// Where new memory begins, and how much it is.
+/// Start and length of new memory.
 fn extent(room: &[MaybeUninit<f32>]) -> (*const f32, usize) {
     (room.as_ptr().cast(), room.len())
 }
 
-/// A reference to numbers, unlike one to new memory, exists only where all of them have values.
+/// A reference to numbers, unlike one to uninitialised memory, only exists if all of them are
+/// initialised.
 fn assert_all((start, n): (*const f32, usize), written: &[f32]) {
     let is_all = std::ptr::eq(written.as_ptr(), start) && written.len() == n;
     assert!(is_all, "a kernel gives back all that it was to write");
 }
 
-/// Has `kernel` write all of `out`.
+/// Makes `kernel` write all of `out`.
 fn complete<'o>(out: Out<'o>, kernel: impl FnOnce(Out<'o>) -> &'o mut [f32]) -> &'o mut [f32] {
     let all = match &out {
         Out::New(room) => extent(room),
@@ -135,8 +136,8 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Calls `kernel(first row, rows)` for chunks of whole rows, in parallel. Rows of new memory are
-    /// zeros then.
+    /// Calls `kernel(first row, rows)` for chunks of whole rows, in parallel. Rows of new memory
+    /// are zeroed first.
     pub(super) fn rows(
         self,
         width: usize,
@@ -177,13 +178,13 @@ impl<'a> Out<'a> {
                 each_block(room, size, |index, room| {
                     complete(Out::New(room), |out| kernel(index, out));
                 });
-                // SAFETY: every number is in one of the blocks, which `complete` has seen written.
+                // SAFETY: every number is in one of the blocks, which were checked by `complete`.
                 unsafe { written(room) }
             }
         }
     }
 
-    /// The sums, or as many zeros.
+    /// The accumulators, or as many zeros.
     pub(super) fn values(self) -> &'a mut [f32] {
         match self {
             Self::Sums(sums) => sums,
@@ -192,14 +193,14 @@ impl<'a> Out<'a> {
     }
 }
 
-/// Zeros in new memory.
+/// Zeroes new memory.
 pub(super) fn zeroed(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
     room.fill(MaybeUninit::new(0.0));
     // SAFETY: all have just been written.
     unsafe { written(room) }
 }
 
-/// A copy in new memory.
+/// Copies into new memory.
 pub(super) fn copied<'o>(room: New<'o>, values: &[f32]) -> &'o mut [f32] {
     assert_eq!(room.len(), values.len(), "room for a copy");
     for (place, &value) in room.iter_mut().zip(values) {
@@ -209,13 +210,13 @@ pub(super) fn copied<'o>(room: New<'o>, values: &[f32]) -> &'o mut [f32] {
     unsafe { written(room) }
 }
 
-/// A copy in new memory of as many values from the start of these.
+/// Copies the beginning of `values` into new memory of any length up to theirs.
 pub(super) fn copied_from<'o>(room: New<'o>, values: &[f32]) -> &'o mut [f32] {
     let n = room.len();
     copied(room, &values[..n])
 }
 
-/// Calls `kernel(index, part)` for parts of new memory, `size` numbers each, one after the other.
+/// Calls `kernel(index, part)` for parts of new memory, `size` numbers each, sequentially.
 pub(super) fn by_parts<'o>(
     room: New<'o>,
     size: usize,
@@ -225,14 +226,14 @@ pub(super) fn by_parts<'o>(
         let all = extent(part);
         assert_all(all, kernel(index, part));
     }
-    // SAFETY: every part has been seen written.
+    // SAFETY: every part was checked to be written.
     unsafe { written(room) }
 }
 
 /// # Safety
-/// All numbers must have values.
+/// All numbers must be initialised.
 pub(super) unsafe fn written(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
-    // SAFETY: the caller's promise; `MaybeUninit<f32>` is laid out as `f32`.
+    // SAFETY: the caller guarantees it; `MaybeUninit<f32>` has the same layout as `f32`.
     unsafe { &mut *(std::ptr::from_mut(room) as *mut [f32]) }
 }
 

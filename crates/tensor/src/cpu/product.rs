@@ -1,4 +1,4 @@
-//! Products of matrices, by the crate gemm.
+//! Matrix products by the gemm crate.
 
 #![allow(unsafe_code, reason = "gemm takes pointers")]
 
@@ -7,9 +7,10 @@ use std::ops::Range;
 
 use super::out::{Out, written, zeroed};
 
-/// Inner indices of one call: longer sums are divided by gemm, by the shape of the whole product.
+/// Inner indices per call: gemm splits longer sums depending on the shape of the whole product.
 const INNER: usize = 512;
-/// For fewer inner indices or rows gemm has other kernels, which round or start otherwise.
+/// With fewer inner indices or rows, gemm uses other kernels, which round or initialise
+/// differently.
 const MIN_INNER: usize = 3;
 const MIN_ROW: usize = 2;
 
@@ -21,9 +22,9 @@ pub(super) struct View<'a> {
     n_column: usize,
     row_step: usize,
     column_step: usize,
-    /// Stored column by column. Strides do not say so where there is one column: as a row it is summed by
-    /// gemm's kernels for contiguous numbers, which end differently with their number where vectors
-    /// have no masks (NEON).
+    /// Whether it is stored in column-major order. Strides are ambiguous for a single column:
+    /// treated as a row it would be summed by gemm's kernels for contiguous numbers, whose tail
+    /// depends on the length if vectors have no masks (NEON).
     is_turned: bool,
 }
 
@@ -51,7 +52,7 @@ impl<'a> View<'a> {
         Self { values, n_row: rows.len(), ..self }
     }
 
-    /// The same with zeros behind, the numbers in the same order in memory.
+    /// The same with trailing zeros, with the numbers in the same order in memory.
     fn with_zeros(self, [n_row, n_column]: [usize; 2], values: &mut Vec<f32>) -> View<'_> {
         let [row_step, column_step] = if self.is_turned { [1, n_row] } else { [n_column, 1] };
         values.resize(n_row * n_column, 0.0);
@@ -65,12 +66,12 @@ impl<'a> View<'a> {
     }
 }
 
-/// `out = a b`, or `out += a b`; `out` is row-major. One thread: the caller divides the work, in a
-/// way that does not depend on the number of threads.
+/// `out = a b`, or `out += a b`; `out` is row-major. Single-threaded: the caller partitions the
+/// work, in a way that does not depend on the number of threads.
 ///
-/// A row of `out` does not depend on the number of rows, nor any number on zeros behind the inner
-/// indices: gemm's choices among its kernels follow from the rest of the shape, where `b` is row-major
-/// and no product of one column has more than 256 rows.
+/// A row of `out` does not depend on the number of rows, nor any number on zeros after the inner
+/// indices: gemm's choice of kernels follows from the rest of the shape, if `b` is row-major and no
+/// product with a single column has more than 256 rows.
 pub(super) fn product(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
     let (m, n, k) = (a.n_row, b.n_column, a.n_column);
     assert_eq!(k, b.n_row, "inner lengths of a product");
@@ -84,7 +85,7 @@ pub(super) fn product(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
     }
 }
 
-/// Adds `a b` to sums, or writes it to new memory, to the same bits as [`product`].
+/// Adds `a b` to accumulators, or writes it to new memory, with the same bits as [`product`].
 pub(super) fn product_into<'o>(out: Out<'o>, a: View<'_>, b: View<'_>) -> &'o mut [f32] {
     match out {
         Out::Sums(sums) => {
@@ -105,8 +106,8 @@ fn new_product<'o>(room: &'o mut [MaybeUninit<f32>], a: View<'_>, b: View<'_>) -
         return out;
     }
     let (first_a, first_b) = part(a, b, 0);
-    // SAFETY: `room` is memory of m * n numbers, borrowed for writing. Of a sum over at least
-    // MIN_INNER >= 1 indices gemm writes every number, and it reads none before.
+    // SAFETY: `room` is mutably borrowed memory for m * n numbers. For a sum over at least
+    // MIN_INNER >= 1 indices gemm writes every number, and reads none before.
     let out = unsafe {
         multiply(room.as_mut_ptr().cast(), first_a, first_b, false);
         written(room)
@@ -118,7 +119,7 @@ fn new_product<'o>(room: &'o mut [MaybeUninit<f32>], a: View<'_>, b: View<'_>) -
     out
 }
 
-/// The inner indices from `first` on that one call multiplies.
+/// The part of the factors for one call, with inner indices from `first` on.
 fn part<'a, 'b>(a: View<'a>, b: View<'b>, first: usize) -> (View<'a>, View<'b>) {
     let inner = first..(first + INNER).min(a.n_column);
     (a.transposed().rows(inner.clone()).transposed(), b.rows(inner))
@@ -139,18 +140,18 @@ fn add_part(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
 
 fn multiply_into(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
     assert_eq!(out.len(), a.n_row * b.n_column, "room for the product");
-    // SAFETY: `out` holds as many numbers as the product, borrowed for writing.
+    // SAFETY: `out` is mutably borrowed and holds as many numbers as the product.
     unsafe { multiply(out.as_mut_ptr(), a, b, add) }
 }
 
 /// # Safety
-/// From `out` on there is memory for as many numbers as the product has, which nobody else uses; if
-/// `add`, with numbers in it.
+/// There must be exclusive memory at `out` for as many numbers as the product has, initialised if
+/// `add`.
 unsafe fn multiply(out: *mut f32, a: View<'_>, b: View<'_>, add: bool) {
     let (m, n, k) = (a.n_row, b.n_column, a.n_column);
     // SAFETY: all elements that gemm reads, (i, j) of `a` below (m, k) and of `b` below (k, n), lie
-    // in their slices, because a `View` is made from a slice of exactly its size and only turned
-    // or cut. For `out` it is the caller's promise.
+    // in their slices, because a `View` is made from a slice of exactly its size and only
+    // transposed or cut. For `out` the caller guarantees it.
     unsafe {
         gemm::gemm(
             m,

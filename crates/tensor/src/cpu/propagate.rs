@@ -1,5 +1,5 @@
-//! Sums of rows along edges, each row times the weight of its edge: the product of a sparse matrix
-//! with a dense one. The rows of the edges are never written to memory.
+//! Weighted sums of rows along edges: the product of a sparse matrix with a dense one. The per-edge
+//! rows are never written to memory.
 
 #![allow(unsafe_code, reason = "vectors are loaded and stored through pointers")]
 #![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
@@ -63,13 +63,13 @@ fn factors<'a>(x: &'a [f32], weight: Option<&'a Dense>, width: usize) -> Factors
 pub(super) struct Edges<'a> {
     /// `[n_node + 1]`.
     pub(super) offset: &'a [u32],
-    /// `[n_edge]`, none if edges lie in this order.
+    /// `[n_edge]`, none if edges are in this order.
     pub(super) order: Option<&'a [u32]>,
     /// Node at the other end of each edge, `[n_edge]`.
     pub(super) other_end: &'a [u32],
 }
 
-/// Rows at the other ends, and what each is multiplied by.
+/// Rows at the other ends, and their factors.
 #[derive(Clone, Copy)]
 pub(super) struct Factors<'a> {
     /// `[n_other, n_head * width]`.
@@ -77,19 +77,19 @@ pub(super) struct Factors<'a> {
     /// `[n_edge, n_head]`, or none for 1.
     pub(super) weight: Option<&'a [f32]>,
     pub(super) n_head: usize,
-    /// Columns of one head.
+    /// Columns per head.
     pub(super) width: usize,
 }
 
-/// Adds to each node's row of `out` the rows at the other ends of its edges, times their weights.
+/// Adds to each node's row of `out` the weighted rows at the other ends of its edges.
 pub(super) fn add_products(out: &mut [f32], edges: Edges<'_>, factors: Factors<'_>) {
     let n_column = factors.n_head * factors.width;
     let add = |bounds: &[u32], rows: &mut [f32]| add_rows(rows, bounds, 0, edges, factors);
     reduce_rows(0.0, out, edges.offset, n_column, add, add_to);
 }
 
-/// The same for the nodes of one task: row i sums over the places `bounds[i]..bounds[i + 1]`, counted
-/// from `first`.
+/// The same for the nodes of one task: row i sums over positions `bounds[i]..bounds[i + 1]`,
+/// counted from `first`.
 pub(super) fn add_rows(
     rows: &mut [f32],
     bounds: &[u32],
@@ -130,7 +130,8 @@ impl WithSimd for Task<'_> {
                         }
                     )*};
                 }
-                // Sums stay in registers: 32 of AVX-512 hold a row of 256 numbers, others have 16.
+                // Sums stay in registers: the 32 registers of AVX-512 hold a row of 256 numbers,
+                // others have 16.
                 if lanes == 16 {
                     panels!(16);
                 }
@@ -141,7 +142,7 @@ impl WithSimd for Task<'_> {
     }
 }
 
-/// Where a panel begins.
+/// The position of a panel.
 #[derive(Clone, Copy)]
 struct Place {
     head: usize,
@@ -166,13 +167,13 @@ fn panel<S: Simd, const N: usize>(
         let row = &factors.x[start..start + N * lanes];
         let weight = simd.splat_f32s(weight);
         for (j, sum) in sum.iter_mut().enumerate() {
-            // SAFETY: j < N, and `row` has N times so many numbers as a vector.
+            // SAFETY: j < N, and `row` has N vectors' worth of numbers.
             let x = unsafe { load::<S>(row.as_ptr().add(j * lanes)) };
             *sum = multiply_add(simd, weight, x, *sum);
         }
     }
     for (j, sum) in sum.into_iter().enumerate() {
-        // SAFETY: j < N, and `out` has N times so many numbers as a vector.
+        // SAFETY: j < N, and `out` has N vectors' worth of numbers.
         unsafe {
             let out = out.as_mut_ptr().add(j * lanes);
             store::<S>(out, simd.add_f32s(load::<S>(out), sum));
@@ -180,7 +181,7 @@ fn panel<S: Simd, const N: usize>(
     }
 }
 
-/// The columns behind the last vector.
+/// The columns after the last whole vector.
 #[inline(always)]
 fn rest(out: &mut [f32], places: Range<usize>, at: Place, edges: Edges<'_>, factors: Factors<'_>) {
     if out.is_empty() {
@@ -194,7 +195,7 @@ fn rest(out: &mut [f32], places: Range<usize>, at: Place, edges: Edges<'_>, fact
     }
 }
 
-/// Weight of the edge at a place, and where the panel lies in the row at its other end.
+/// Weight of the edge at a position, and the panel's offset in the row at its other end.
 #[inline(always)]
 fn look_up(place: usize, at: Place, edges: Edges<'_>, factors: Factors<'_>) -> (f32, usize) {
     let Factors { weight, n_head, width, .. } = factors;
@@ -208,7 +209,7 @@ fn look_up(place: usize, at: Place, edges: Edges<'_>, factors: Factors<'_>) -> (
 mod tests {
     use super::*;
 
-    /// A hub of 5,000 edges among small nodes and one without edges, in order and listed.
+    /// A hub of 5,000 edges among small nodes and one without edges, sorted and indexed.
     #[test]
     fn sums_of_every_width() {
         let sizes = [3, 0, 5000, 1, 700];

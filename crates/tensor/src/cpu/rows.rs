@@ -1,4 +1,4 @@
-//! Cutting an array into chunks of rows that threads share.
+//! Splits an array into chunks of rows for several threads.
 
 use super::out::Out;
 

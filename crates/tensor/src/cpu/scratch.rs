@@ -1,15 +1,15 @@
-//! Memory that steps use again and again.
+//! Reusable memory for steps.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// A cache line, which all buffers are aligned to: a vector that straddles two is slower.
+/// A cache line, the alignment of all buffers: a vector that straddles two is slower.
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
-/// Numbers in memory that goes back to the thread's stock when it is dropped. They are what the
-/// user before has left.
+/// Uninitialised scratch memory that returns to the thread's stock on drop. It contains whatever
+/// the previous user left.
 #[derive(Debug)]
 pub(super) struct Scratch {
     lines: Vec<Line>,
@@ -22,7 +22,7 @@ thread_local! {
 }
 
 impl Scratch {
-    /// `len` numbers, whatever they are.
+    /// `len` arbitrary numbers.
     pub(super) fn new(len: usize) -> Self {
         if len == 0 {
             return Self { lines: Vec::new(), len };
@@ -58,7 +58,7 @@ impl Drop for Scratch {
             return;
         }
         let lines = std::mem::take(&mut self.lines);
-        // The stock is gone when a thread ends.
+        // The stock is gone when a thread exits.
         let _ = STOCK.try_with(|stock| stock.borrow_mut().push(lines));
     }
 }

@@ -1,5 +1,5 @@
-//! Sums over segments, shared out by items: a segment with 10^5 items, such as the padding node
-//! that owns all padding edges, is worked on by all threads.
+//! Sums over segments, partitioned by items: all threads work on a segment with 10^5 items, such as
+//! the padding node that owns all padding edges.
 
 use std::ops::Range;
 
@@ -97,12 +97,12 @@ impl SegmentKernels for Cpu {
     }
 }
 
-/// Longer segments are cut into parts of this many items.
+/// Longer segments are split into parts of this many items.
 const PART: usize = 1024;
-/// Items and segments of one task.
+/// Items plus segments per task.
 const TASK: usize = 1024;
 
-/// What one task does.
+/// The work of one task.
 pub(super) enum Piece {
     /// Some whole segments.
     Whole(Range<usize>),
@@ -110,7 +110,7 @@ pub(super) enum Piece {
     Part { segment: usize, items: Range<usize> },
 }
 
-/// Adds to row s of `out` (`[n_segment, width]`) what `add(places, row)` adds for the places
+/// Adds to row s of `out` (`[n_segment, width]`) whatever `add(places, row)` adds for positions
 /// `offset[s]..offset[s + 1]`.
 pub(super) fn reduce(
     out: &mut [f32],
@@ -121,8 +121,8 @@ pub(super) fn reduce(
     reduce_from(0.0, out, offset, width, add, add_to);
 }
 
-/// The same for what is no sum: parts of long segments begin with `start` and are joined by
-/// `combine`.
+/// The same for reductions other than sums: parts of long segments start from `start` and are
+/// joined by `combine`.
 pub(super) fn reduce_from(
     start: f32,
     out: &mut [f32],
@@ -139,8 +139,8 @@ pub(super) fn reduce_from(
     reduce_rows(start, out, offset, width, add_rows, combine);
 }
 
-/// The same for kernels that take all rows of a task: `add(bounds, rows)` gets n rows and n + 1
-/// places.
+/// The same for kernels that process all rows of a task: `add(bounds, rows)` gets n rows and n + 1
+/// bounds.
 pub(super) fn reduce_rows(
     start: f32,
     out: &mut [f32],
@@ -192,8 +192,8 @@ pub(super) fn reduce_rows(
     }
 }
 
-/// Divides the work by offsets alone. Parts count from the start of their segment, so that a
-/// segment's sum does not depend on where it stands in the batch.
+/// Partitions the work based on offsets alone. Parts count from the start of their segment, so a
+/// segment's sum does not depend on its position in the batch.
 pub(super) fn cut(offset: &[u32]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut start = 0;
@@ -223,7 +223,7 @@ pub(super) fn cut(offset: &[u32]) -> Vec<Piece> {
     pieces
 }
 
-/// Adds the rows of `x` to the row of their segment.
+/// Adds each row of `x` to the row of its segment.
 pub(super) fn sum(out: &mut [f32], x: &[f32], offset: &[u32], order: Option<&[u32]>, width: usize) {
     reduce(out, offset, width, |places, row| match order {
         None => add_rows(row, &x[places.start * width..places.end * width]),

@@ -1,17 +1,18 @@
-//! Explicit vectors for the inner loops that compilers do not vectorise well.
+//! Explicit vectors for inner loops that compilers do not vectorise well.
 //!
-//! The crate pulp carries one source to AVX-512, AVX2, NEON and plain 128-bit vectors; which one runs
-//! is decided when the program runs, as for [`wide`](super::wide).
+//! The pulp crate compiles one source for AVX-512, AVX2, NEON and plain 128-bit vectors, with
+//! run-time dispatch as in [`wide`](super::wide).
 
 #![allow(unsafe_code, reason = "vectors are loaded and stored through pointers")]
 #![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
 
 use pulp::{Simd, WithSimd};
 
-/// Rows of blocks and of their weights are a multiple of so many numbers long, the widest vector.
+/// Rows of blocks and of their weights are padded to a multiple of this, the number of lanes of the
+/// widest vector.
 pub(super) const LANES: usize = 16;
 
-/// The smallest multiple of [`LANES`] that is not below `width`.
+/// `width` rounded up to a multiple of [`LANES`].
 pub(super) const fn padded(width: usize) -> usize {
     width.div_ceil(LANES) * LANES
 }
@@ -44,14 +45,14 @@ pub(super) fn vectorised(kernel: impl WithSimd<Output = ()>) {
     Simd::vectorize(pulp::Scalar128b, kernel);
 }
 
-/// Numbers in a vector.
+/// Lanes per vector.
 #[inline(always)]
 pub(super) const fn lanes<S: Simd>() -> usize {
     size_of::<S::f32s>() / size_of::<f32>()
 }
 
-/// Whether there is an instruction for `a b + c`. All vectors but the plain ones come with one; of
-/// those of 128 bits NEON has more registers.
+/// Whether there is an instruction for `a b + c`. All vectors but the plain ones have it; among
+/// 128-bit ones, NEON is told apart by its number of registers.
 #[inline(always)]
 pub(super) const fn is_fused<S: Simd>() -> bool {
     lanes::<S>() > 4 || S::REGISTER_COUNT > 16
@@ -61,7 +62,7 @@ pub(super) const fn is_fused<S: Simd>() -> bool {
 /// A whole vector must be readable at `from`; it need not be aligned.
 #[inline(always)]
 pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
-    // SAFETY: the caller's promise. A vector is plain numbers, any of which is valid.
+    // SAFETY: the caller guarantees it. A vector is plain numbers, for which any bits are valid.
     unsafe { from.cast::<S::f32s>().read_unaligned() }
 }
 
@@ -69,25 +70,25 @@ pub(super) unsafe fn load<S: Simd>(from: *const f32) -> S::f32s {
 /// A whole vector must be writable at `to`; it need not be aligned.
 #[inline(always)]
 pub(super) unsafe fn store<S: Simd>(to: *mut f32, value: S::f32s) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller guarantees it.
     unsafe { to.cast::<S::f32s>().write_unaligned(value) }
 }
 
-/// Has numbers brought from memory to the core's own cache, where there is an instruction for it.
+/// Prefetches numbers into the core's own cache, if there is an instruction for it.
 #[inline(always)]
 pub(super) fn fetch(values: &[f32]) {
     #[cfg(target_arch = "x86_64")]
     for line in values.chunks(LANES) {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: it reads nothing that the program sees.
+        // SAFETY: a prefetch has no visible effect.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = values;
 }
 
-/// `a b + c`, in one instruction where there is one. Without, a fused result would be a call of a
-/// slow function for every number.
+/// `a b + c`, in one instruction if available. Otherwise not fused, as that would be a slow
+/// function call per number.
 #[inline(always)]
 pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     if is_fused::<S>() {
@@ -97,7 +98,7 @@ pub(super) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s)
     }
 }
 
-/// Goes over `0..$n` (a multiple of [`LANES`]) in panels of `$N` vectors, as many as leave
+/// Iterates over `0..$n` (a multiple of [`LANES`]) in panels of `$N` vectors, as many as leave
 /// registers for six rows of sums.
 macro_rules! panels {
     ($S:ty, $n:expr, |$first:ident, $N:ident| $body:block) => {{
@@ -120,7 +121,7 @@ macro_rules! panels {
                 $first += 16;
             }
         } else if lanes == 4 && $crate::cpu::simd::is_fused::<$S>() {
-            // 32 registers, as there are with 16 lanes; rows are a multiple of 16 numbers long.
+            // 32 registers, as with 16 lanes; row lengths are a multiple of 16.
             while $first < $n {
                 const $N: usize = 4;
                 $body

@@ -1,12 +1,12 @@
 //! The shifted softplus over arrays.
 //!
-//! Where vectors have 16 lanes, an instruction looks up 16 numbers in a table of 32 at once: the function
-//! is a polynomial for each of 32 pieces of its range, which takes half as long as e^x and a logarithm.
+//! With 16-lane vectors, one instruction looks up 16 numbers at once in a table of 32: the function
+//! is piecewise polynomial with 32 pieces, which takes half as long as e^x and a logarithm.
 
 use super::math::{shifted_softplus, shifted_softplus_slope};
 use super::wide::wide;
 
-/// Replaces every value by its shifted softplus.
+/// Applies the shifted softplus in place.
 pub(super) fn replace(values: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pieces::simd() {
@@ -73,13 +73,13 @@ mod pieces {
     const N_COEFFICIENT: usize = 6;
     /// Pieces per unit of the argument: up to 16.8, where e^-x is below 6e-8.
     const DENSITY: f32 = 1.875;
-    /// The largest argument, in pieces.
+    /// The maximum argument, in pieces.
     const END: f32 = N_PIECE as f32 - 0.51;
     /// Adding it leaves the nearest integer in the low bits: 1.5 * 2^23.
     const ROUND: f32 = 12_582_912.0;
 
-    /// Polynomials of the distance from the middle of each piece, by power. Piece i goes from i - 1/2 to
-    /// i + 1/2, in pieces.
+    /// Coefficients of polynomials in the distance from the middle of each piece, by power. Piece i
+    /// goes from i - 1/2 to i + 1/2, in units of pieces.
     type Table = [[f32; N_PIECE]; N_COEFFICIENT];
 
     /// ln(1 + e^-x) - ln 2.
@@ -87,7 +87,7 @@ mod pieces {
     /// 1 - e^-x: the derivative, from the value of the function and ln 2.
     static SLOPE: LazyLock<Table> = LazyLock::new(|| table(|x| -(-x).exp_m1()));
 
-    /// The instructions, if the machine has them and may use them.
+    /// The required instructions, if the machine has them and their use is allowed.
     pub(super) fn simd() -> Option<V4> {
         (vectors() >= Vectors::Avx512).then(V4::try_new).flatten()
     }
@@ -104,14 +104,14 @@ mod pieces {
         simd.vectorize(MultiplyBySlope { simd, dy, output });
     }
 
-    /// Interpolates a function at Chebyshev's points of every piece.
+    /// Interpolates a function at the Chebyshev points of every piece.
     fn table(function: impl Fn(f64) -> f64) -> Table {
         let mut table = [[0.0; N_PIECE]; N_COEFFICIENT];
         for piece in 0..N_PIECE {
             let node =
                 |i: usize| 0.5 * (PI * (2 * i + 1) as f64 / (2 * N_COEFFICIENT) as f64).cos();
             let nodes: [f64; N_COEFFICIENT] = std::array::from_fn(node);
-            // Newton's divided differences, then the polynomial's coefficients.
+            // Newton's divided differences, then the coefficients of the polynomial.
             let mut difference = nodes.map(|x| function((piece as f64 + x) / f64::from(DENSITY)));
             for order in 1..N_COEFFICIENT {
                 for i in (order..N_COEFFICIENT).rev() {
@@ -153,13 +153,13 @@ mod pieces {
             Self { simd, table: registers }
         }
 
-        /// The function at an argument in pieces.
+        /// The function at an argument in units of pieces.
         #[inline(always)]
         fn evaluate(self, x: __m512) -> __m512 {
             let Self { simd, table } = self;
             let avx = simd.avx512f;
             let splat = |value: f32| cast::<f32x16, __m512>(simd.splat_f32x16(value));
-            // In this order NaN stays.
+            // This argument order propagates NaN.
             let x = avx._mm512_min_ps(splat(END), x);
             let shifted = avx._mm512_add_ps(x, splat(ROUND));
             let x = avx._mm512_sub_ps(x, avx._mm512_sub_ps(shifted, splat(ROUND)));
@@ -261,7 +261,7 @@ mod pieces {
         }
     }
 
-    /// Fewer numbers than a vector has, and zeros.
+    /// Fewer numbers than a vector has, padded with zeros.
     fn in_a_vector(rest: &[f32]) -> f32x16 {
         let mut values = [0.0; 16];
         values[..rest.len()].copy_from_slice(rest);

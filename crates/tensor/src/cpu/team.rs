@@ -1,38 +1,38 @@
-//! Work that several threads share, and how they stay awake between two stretches of it.
+//! Work shared by several threads, which stay awake between parallel sections.
 //!
-//! A step has more than a hundred stretches, many of 20 microseconds. rayon's threads fall asleep when
-//! they have found nothing for a few microseconds, and to wake one takes longer than such a stretch.
+//! A step has more than a hundred parallel sections, many of 20 microseconds. rayon's threads fall
+//! asleep after a few microseconds without work, and waking one takes longer than such a section.
 
 use std::cell::Cell;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a thread without work stays awake: longer than the stretches between that only one thread
-/// works in, in a step and from one step to the next.
+/// How long an idle thread stays awake: longer than the single-threaded sections within a step and
+/// between steps.
 const AWAKE: Duration = Duration::from_micros(200);
-/// How often a thread looks for work before it offers its processor to another program.
+/// How often a thread looks for work before it yields its CPU to other programs.
 const LOOKS: u32 = 16;
 
 thread_local! {
     static IS_LOOKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `kernel` for all of `work`, by several threads if there are several. Whoever is free takes the
-/// next piece, in their order, so that large pieces should come first.
+/// Calls `kernel` for all of `work`, on several threads if available. A free thread takes the next
+/// piece in order, so large pieces should come first.
 pub(super) fn each<T: Send>(work: Vec<T>, kernel: impl Fn(T) + Sync + Send) {
     let n_helper = rayon::current_num_threads().min(work.len()).saturating_sub(1);
     if n_helper == 0 {
         return work.into_iter().for_each(kernel);
     }
     let work = Mutex::new(work.into_iter());
-    // A piece that panics ends its thread's part, after which the panic reaches the caller.
+    // A panicking piece ends its thread's part, after which the panic reaches the caller.
     let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
     let take_part = || {
         while let Some(piece) = next() {
             kernel(piece);
         }
     };
-    // The caller works too, also where it is not one of rayon's threads.
+    // The caller works too, even if it is not a rayon thread.
     rayon::in_place_scope(|scope| {
         for _ in 0..n_helper {
             scope.spawn(|_| take_part());
@@ -41,7 +41,7 @@ pub(super) fn each<T: Send>(work: Vec<T>, kernel: impl Fn(T) + Sync + Send) {
     });
 }
 
-/// Calls both, at the same time if another thread is free.
+/// Calls both, in parallel if another thread is free.
 pub(super) fn join(first: impl FnOnce(), second: impl FnOnce() + Send) {
     rayon::in_place_scope(|scope| {
         scope.spawn(|_| second());
@@ -49,12 +49,12 @@ pub(super) fn join(first: impl FnOnce(), second: impl FnOnce() + Send) {
     });
 }
 
-/// Wakes the threads, as work for them is about to come.
+/// Wakes the threads, as work for them is imminent.
 pub(super) fn wake() {
     if rayon::current_num_threads() == 1 {
         return;
     }
-    // No more threads than were asked for: a caller that is none of rayon's works in place of the first.
+    // No more threads than requested: a caller outside of rayon replaces the first thread.
     let caller = rayon::current_thread_index().unwrap_or(0);
     rayon::spawn_broadcast(move |thread| {
         if thread.index() != caller {

@@ -1,7 +1,7 @@
-//! Products of small matrices that are in the cache already: nothing is packed.
+//! Products of small matrices that are already in the cache: nothing is packed.
 //!
 //! Rows of `b` and of the result are padded to a multiple of [`LANES`](super::simd::LANES). A tile
-//! of the result, six rows by one panel, stays in registers while the inner index runs.
+//! of the result, six rows by one panel, stays in registers during the loop over the inner index.
 
 #![allow(unsafe_code, reason = "vectors are loaded and stored through pointers")]
 #![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
@@ -10,7 +10,7 @@ use pulp::{Simd, WithSimd};
 
 use super::simd::{LANES, fetch, is_fused, lanes, load, multiply_add, panels, store, vectorised};
 
-/// Inner indices of one go: their part of both operands stays in the first cache.
+/// Inner indices per pass: their part of both operands stays in the L1 cache.
 const SLICE: usize = 160;
 
 /// The left factor: element (i, p) at `i * row_step + p * inner_step`.
@@ -31,7 +31,7 @@ impl<'a> Factor<'a> {
         Self { values, n_row, n_inner, row_step: step, inner_step: 1 }
     }
 
-    /// The same matrix turned: its columns become rows.
+    /// The transposed matrix.
     pub(super) fn transposed(self) -> Self {
         let Self { values, n_row, n_inner, row_step, inner_step } = self;
         Self { values, n_row: n_inner, n_inner: n_row, row_step: inner_step, inner_step: row_step }
@@ -44,7 +44,7 @@ pub(super) fn product(out: &mut [f32], a: Factor<'_>, b: &[f32], n: usize, add: 
     product_and_fetch(out, a, b, n, add, [&[]; 2]);
 }
 
-/// The same, while `ahead` comes from memory to a core's own cache.
+/// The same, while prefetching `ahead` into a core's own cache.
 pub(super) fn product_and_fetch(
     out: &mut [f32],
     a: Factor<'_>,
@@ -60,7 +60,7 @@ pub(super) fn product_and_fetch(
     vectorised(Product { out, a, b, row: None, n, add, ahead });
 }
 
-/// `out = a b` and `row` `[n]` in every row, while `ahead` comes.
+/// `out = a b` plus `row` `[n]` in every row, while prefetching `ahead`.
 pub(super) fn product_and_row(
     out: &mut [f32],
     a: Factor<'_>,
@@ -90,7 +90,7 @@ struct Product<'a> {
     row: Option<&'a [f32]>,
     n: usize,
     add: bool,
-    /// What is fetched from memory meanwhile, a part with each tile.
+    /// Memory to prefetch meanwhile, a part with each tile.
     ahead: [&'a [f32]; 2],
 }
 
@@ -103,7 +103,7 @@ impl WithSimd for Product<'_> {
         for first in (0..a.n_inner).step_by(SLICE) {
             let n_inner = SLICE.min(a.n_inner - first);
             panels!(S, n, |column, N| {
-                // SAFETY: `check` has seen that `b` has n_inner rows and `out` n_row rows of n
+                // SAFETY: `check` has verified that `b` has n_inner rows and `out` n_row rows of n
                 // numbers, `product_and_row` that `row` has n; the panel ends at n at the latest.
                 // `Factor::rows` has checked `a`.
                 unsafe {
@@ -117,8 +117,8 @@ impl WithSimd for Product<'_> {
                         add,
                     };
                     let mut at = 0;
-                    // Plain vectors come with 16 registers and without fused multiplication: six
-                    // rows of sums do not fit.
+                    // Plain vectors have only 16 registers and no fused multiplication: six rows of
+                    // sums do not fit.
                     while is_fused::<S>() && at + 6 <= a.n_row {
                         for ahead in &mut ahead {
                             let share = ahead.len() / (a.n_row - at) * 6;
@@ -151,7 +151,7 @@ struct Tile {
     b: *const f32,
     row: Option<*const f32>,
     n_inner: usize,
-    /// From row to row of `out` and `b`; of `a`; from inner index to inner index of `a`.
+    /// Strides: between rows of `out` and `b`; between rows of `a`; between inner indices of `a`.
     step: [usize; 3],
     add: bool,
 }
@@ -165,7 +165,7 @@ impl Tile {
         let lanes = lanes::<S>();
         let [wide, row_step, inner_step] = self.step;
         let mut sum = [[simd.splat_f32s(0.0); N]; M];
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller guarantees it.
         unsafe {
             let a = self.a.add(row * row_step);
             for p in 0..self.n_inner {

@@ -1,12 +1,12 @@
-//! Compiling a kernel for the vector units of the machine that it runs on.
+//! Compiles kernels for the vector units of the running machine.
 
 #![allow(unsafe_code, reason = "calling a function that needs a processor feature")]
 
 use std::sync::OnceLock;
 
-/// Wraps a function over slices so that it is compiled three times, for AVX-512, for AVX2 and for
-/// the plain target, and the best version is chosen when it runs. In the body the constant `FUSED`
-/// says whether `f32::mul_add` is one instruction there; without, it is a call of a slow function.
+/// Compiles a function over slices three times, for AVX-512, for AVX2 and for the plain target, and
+/// selects the best version at run time. In the body the constant `FUSED` says whether
+/// `f32::mul_add` is a single instruction there; otherwise it is a slow function call.
 macro_rules! wide {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$meta])*
@@ -29,9 +29,9 @@ macro_rules! wide {
                     body::<true>($($arg),*);
                 }
                 match $crate::cpu::wide::vectors() {
-                    // SAFETY: the processor was found to have these features.
+                    // SAFETY: the CPU was found to have these features.
                     $crate::cpu::wide::Vectors::Avx512 => return unsafe { avx512($($arg),*) },
-                    // SAFETY: the processor was found to have these features.
+                    // SAFETY: the CPU was found to have these features.
                     $crate::cpu::wide::Vectors::Avx2 => return unsafe { avx2($($arg),*) },
                     $crate::cpu::wide::Vectors::Plain => {}
                 }
@@ -47,10 +47,10 @@ macro_rules! wide {
 }
 pub(super) use wide;
 
-/// Vectors that kernels are compiled for, the widest last.
+/// Vectors for which kernels are compiled, narrowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Vectors {
-    /// 128 bits, products rounded before they are added.
+    /// 128 bits, with products rounded before they are added.
     Plain,
     /// 128 bits, of 64-bit ARM.
     #[cfg(target_arch = "aarch64")]
@@ -84,21 +84,21 @@ impl Vectors {
     }
 }
 
-/// Limits the vectors that are used, by their names. For comparisons.
+/// Limits the vectors in use, by name. For comparisons.
 const VARIABLE: &str = "BATCHLAB_VECTORS";
 
-/// The widest vectors of this machine, or narrower ones if [`VARIABLE`] asks for them. Looked up in
-/// memory after the first call.
+/// The widest vectors of this machine, or narrower ones if requested by [`VARIABLE`]. Cached after
+/// the first call.
 #[inline]
 pub(crate) fn vectors() -> Vectors {
     static VECTORS: OnceLock<Vectors> = OnceLock::new();
     *VECTORS.get_or_init(|| limit().ok().flatten().map_or(detected(), |l| l.min(detected())))
 }
 
-/// What the environment limits vectors to.
+/// The limit on vectors set by the environment.
 ///
 /// # Errors
-/// A value that names no vectors.
+/// If the value is not the name of a kind of vector.
 pub(crate) fn limit() -> Result<Option<Vectors>, String> {
     let Some(value) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) else {
         return Ok(None);

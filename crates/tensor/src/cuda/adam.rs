@@ -1,4 +1,4 @@
-//! Adam in place: the parameters of a model in one launch.
+//! In-place Adam: the parameters of a model in one launch.
 
 use bytemuck::{Pod, Zeroable};
 use cudarc::driver::DeviceSlice;
@@ -10,13 +10,13 @@ use super::raw;
 use super::{Buffer, Dense};
 use crate::Adam;
 
-/// Tensors of a launch. They are arguments, of which a kernel has room for 4 KiB.
+/// Tensors per launch. They are passed as arguments, for which a kernel has room for 4 KiB.
 const ROOM: usize = 84;
 
-/// Numbers that a block changes.
+/// Elements per block.
 const BLOCK: u32 = 256;
 
-/// As `AdamTensor` in kernels/adam.cu.
+/// Same layout as `AdamTensor` in kernels/adam.cu.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Tensor {
@@ -31,7 +31,7 @@ struct Tensor {
 }
 
 impl Kernels<'_> {
-    /// In place: the parameters that come back are those that were given.
+    /// In place: returns the parameters that were passed in.
     pub(crate) fn adam(
         &self,
         step: Adam,

@@ -1,11 +1,12 @@
-//! A batch on its way to the device: page-locked memory of the host, one array on the device, one
-//! copy between them, on a stream of its own.
+//! A batch on its way to the device: page-locked host memory, one array on the device, one copy
+//! between them, on a separate stream.
 //!
-//! Four orders must hold, whatever the trainer calls when. The host fills or frees its memory when the
-//! copy from it has been made. The copy begins when no work uses the array any more. Work on a batch
-//! begins when the copy has been made. And the array is freed after both. The first and third follow
-//! from the event `copied`, the second from `released`; the array is freed in the order of dfdx's
-//! stream, and after its arena was filled anew or dropped, which waits for `copied`.
+//! Four orderings must hold, whatever the trainer calls when. The host may only fill or free its
+//! memory after the copy from it is done. The copy may only begin when no work uses the array any
+//! more. Work on a batch may only begin after the copy. And the array may only be freed after both.
+//! The first and third follow from the event `copied`, the second from `released`; the array is
+//! freed in stream order on dfdx's stream, after its arena was refilled or dropped, which waits for
+//! `copied`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -25,7 +26,7 @@ type Result<T> = std::result::Result<T, Error>;
 
 const WORD: usize = size_of::<u32>();
 
-/// Where the arrays of a batch lie. Views of it are [`Words`].
+/// Memory for the arrays of a batch. Views of it are [`Words`].
 #[derive(Default)]
 pub struct Arena {
     filled: Option<Filled>,
@@ -37,9 +38,9 @@ struct Filled {
     memory: Rc<Memory>,
     /// Recorded after each copy.
     copied: Event,
-    /// Words that are taken.
+    /// Number of allocated words.
     n: usize,
-    /// Matrices of dfdx, which have memory of their own, and where their numbers lie.
+    /// dfdx matrices, which have their own memory, and the positions of their numbers.
     matrices: RefCell<Vec<(Dense, usize)>>,
     use_: Cell<Use>,
     released: Event,
@@ -48,11 +49,11 @@ struct Filled {
 /// Work queued on dfdx's stream since the last copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
-    /// Nothing that reads the array.
+    /// Nothing reads the array.
     None,
-    /// Work that reads it; there may be more.
+    /// Some work reads it, and there may be more.
     Begun,
-    /// Work up to the event `released`.
+    /// Work up to the event `released` reads it.
     Ended,
 }
 
@@ -67,7 +68,7 @@ impl Memory {
 
 impl Drop for Filled {
     fn drop(&mut self) {
-        // The staging memory goes now, and the array when no view of it is left. If the device fails
+        // The staging memory is freed now, and the array with its last view. If the device fails
         // there is nothing left to protect.
         let _ = self.copied.wait();
     }
@@ -88,7 +89,7 @@ impl Arena {
             filled.matrices.get_mut().clear();
             return Ok(());
         }
-        // Somewhat more than is asked for: the next batch may be a little larger.
+        // With some headroom: the next batch may be slightly larger.
         self.filled = None;
         let room = n_word + n_word / 4;
         self.filled = Some(Filled {
@@ -98,7 +99,7 @@ impl Arena {
             copied: Event::new()?,
             n: 0,
             matrices: RefCell::default(),
-            // The memory is there when dfdx's stream has come to this point.
+            // The memory is available when dfdx's stream has reached this point.
             use_: Cell::new(Use::Begun),
             released: Event::new()?,
         });
@@ -109,14 +110,14 @@ impl Arena {
         self.filled.as_mut().ok_or_else(|| Error::Engine("nothing was begun to upload".into()))
     }
 
-    /// A view of the array with a copy of `host` to come.
+    /// A view of the array into which `host` will be copied.
     pub(super) fn put(&mut self, host: &[u32]) -> Result<Words> {
         let filled = self.filled()?;
         let first = filled.take(host)?;
         Ok(Words::view(Rc::clone(&filled.memory), first, host.len()))
     }
 
-    /// A matrix with a copy of `host` to come.
+    /// A matrix into which `host` will be copied.
     pub(super) fn put_matrix(
         &mut self,
         cuda: &Cuda,
@@ -139,7 +140,7 @@ impl Arena {
         Ok(matrix)
     }
 
-    /// The address of the array, 0 where nothing was put yet.
+    /// The address of the array, 0 if nothing has been put yet.
     pub(super) fn address(&self) -> sys::CUdeviceptr {
         self.filled.as_ref().map_or(0, |filled| filled.memory.address(0))
     }
@@ -157,7 +158,7 @@ impl Arena {
             filled.released.hold_back(gpu.copies())?;
         }
         let bytes = &filled.staging.bytes()[..filled.n * WORD];
-        // SAFETY: the array is as long as the staging memory. That is not written to, nor freed,
+        // SAFETY: the array is as long as the staging memory, which is neither written nor freed
         // before the event `copied`; the array is not read before it either.
         unsafe { result::memcpy_htod_async(filled.memory.address(0), bytes, gpu.copies()) }
             .map_err(Error::driver("copy a batch to the GPU"))?;
@@ -176,7 +177,7 @@ impl Arena {
         }
         for (matrix, first) in filled.matrices.borrow_mut().drain(..) {
             let n_byte = matrix.shape().0 * matrix.shape().1 * WORD;
-            // SAFETY: the matrix has so many bytes, and so many were taken from `first` on.
+            // SAFETY: the matrix has this many bytes, and as many were allocated from `first` on.
             unsafe {
                 let (to, from) = (raw::of_tensor(&matrix), filled.memory.address(first));
                 result::memcpy_dtod_async(to, from, n_byte, filled.gpu.stream())
@@ -199,7 +200,7 @@ impl Arena {
 }
 
 impl Filled {
-    /// Copies to the staging memory, and returns the place of the first word.
+    /// Copies to the staging memory, and returns the index of the first word.
     fn take(&mut self, host: &[u32]) -> Result<usize> {
         let first = self.n;
         let end = first + host.len();
@@ -215,12 +216,12 @@ impl Filled {
 
 #[allow(unsafe_code, reason = "memory that has no values yet")]
 fn allocate(gpu: &Gpu, n_word: usize) -> Result<CudaSlice<u32>> {
-    // SAFETY: any bits are a word, and what is read later is copied there before.
+    // SAFETY: any bit pattern is a valid word, and whatever is read later is written before.
     unsafe { gpu.device.alloc(n_word) }
-        .map_err(Error::driver(format!("find room for a batch of {n_word} words")))
+        .map_err(Error::driver(format!("allocate memory for a batch of {n_word} words")))
 }
 
-/// A point in the work of a stream, once it is recorded.
+/// A point in the work of a stream, once recorded.
 struct Event(sys::CUevent);
 
 #[allow(unsafe_code, reason = "the driver takes events by their handles")]
@@ -237,7 +238,7 @@ impl Event {
         unsafe { result::event::record(self.0, stream) }.map_err(Error::driver("record an event"))
     }
 
-    /// Work queued on the stream from now on waits for the event.
+    /// Makes work queued on the stream from now on wait for the event.
     fn hold_back(&self, stream: sys::CUstream) -> Result<()> {
         let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
         // SAFETY: as above.
@@ -245,7 +246,7 @@ impl Event {
             .map_err(Error::driver("wait for an event"))
     }
 
-    /// The host waits for the event.
+    /// Makes the host wait for the event.
     fn wait(&self) -> Result<()> {
         // SAFETY: as above.
         unsafe { sys::cuEventSynchronize(self.0) }

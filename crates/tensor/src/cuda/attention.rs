@@ -1,4 +1,4 @@
-//! Attention along edges, and what goes head by head.
+//! Attention along edges, and per-head operations.
 
 use cudarc::driver::DeviceSlice;
 use dfdx::prelude::*;

@@ -1,4 +1,4 @@
-//! From source text to machine code for one GPU, by NVRTC.
+//! Compiles source text to machine code for one GPU with NVRTC.
 
 use std::ffi::{CStr, c_char};
 
@@ -7,13 +7,13 @@ use cudarc::nvrtc::sys;
 
 use super::error::Error;
 
-/// A program of NVRTC, which is given back at the end.
+/// An NVRTC program, destroyed on drop.
 struct Program(sys::nvrtcProgram);
 
 impl Drop for Program {
     #[allow(unsafe_code, reason = "NVRTC takes programs by their handles")]
     fn drop(&mut self) {
-        // SAFETY: the handle is one that NVRTC has given, and nobody uses it any more.
+        // SAFETY: the handle comes from NVRTC, and nobody uses it any more.
         let _ = unsafe { result::destroy_program(self.0) };
     }
 }
@@ -21,7 +21,7 @@ impl Drop for Program {
 /// The machine code of a source for `arch`, such as `sm_90`.
 ///
 /// # Errors
-/// A source that does not compile, with the compiler's log.
+/// If the source does not compile, with the compiler's log.
 #[allow(unsafe_code, reason = "NVRTC takes programs by their handles")]
 pub(super) fn compile(arch: &str, source: &str) -> Result<Vec<u8>, Error> {
     let failed = |what: &str, error: NvrtcError| Error::Compile {
@@ -30,7 +30,7 @@ pub(super) fn compile(arch: &str, source: &str) -> Result<Vec<u8>, Error> {
     };
     let program =
         Program(result::create_program(source).map_err(|error| failed("no program", error))?);
-    // SAFETY: the program lives, here and below.
+    // SAFETY: the program is alive, here and below.
     let compiled =
         unsafe { result::compile_program(program.0, &[format!("--gpu-architecture={arch}")]) };
     if let Err(error) = compiled {
@@ -46,7 +46,7 @@ pub(super) fn compile(arch: &str, source: &str) -> Result<Vec<u8>, Error> {
         .result()
         .map_err(|error| failed("no size", error))?;
     let mut image = vec![0_u8; n];
-    // SAFETY: as above; there is room for as many bytes as it has said.
+    // SAFETY: as above; there is room for as many bytes as NVRTC has stated.
     unsafe { sys::nvrtcGetCUBIN(program.0, image.as_mut_ptr().cast::<c_char>()) }
         .result()
         .map_err(|error| failed("no machine code", error))?;

@@ -1,8 +1,8 @@
-//! GPUs by their number, opened once per process.
+//! GPUs by index, opened once per process.
 //!
-//! dfdx makes a device of its own for every `Cuda` and runs it on the legacy default stream of the
+//! dfdx creates a separate device for every `Cuda` and runs it on the legacy default stream of the
 //! GPU's primary context. Everything here shares that context and stream, so pointers are valid on
-//! both sides and work is done in the order in which it was queued, also by several threads.
+//! both sides and work is done in the order in which it was queued, even by several threads.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -20,36 +20,36 @@ use super::pinned::Pinned;
 use super::pool::Pool;
 use super::{kernels, raw, recording};
 
-/// A module, once it is compiled.
+/// A module, once compiled.
 pub(super) type Compilation = Mutex<Option<Arc<Module>>>;
 
-/// What this crate keeps for a GPU, for as long as the process runs.
+/// State of this crate for a GPU, for the lifetime of the process.
 pub(super) struct Gpu {
     /// Keeps the primary context, and with it modules and memory, alive.
     pub(super) device: Arc<CudaDevice>,
-    /// What NVRTC compiles for, such as `sm_90`.
+    /// The target architecture of NVRTC, such as `sm_90`.
     pub(super) arch: &'static str,
-    /// Those that take TF32 and bf16: from compute capability 8.0 on.
+    /// Tensor cores with TF32 and bf16, from compute capability 8.0 on.
     pub(super) has_tensor_cores: bool,
-    /// Shared memory that a block can have, in bytes.
+    /// Maximum shared memory per block, in bytes.
     pub(super) shared_limit: u32,
-    /// Compiled kernels by their source. Each has a lock of its own, held while it is compiled.
+    /// Compiled kernels by source. Each has its own lock, held while it is compiled.
     pub(super) modules: Mutex<HashMap<String, Arc<Compilation>>>,
-    /// A handle of our own, locked while it is used.
+    /// Our own handle, locked while in use.
     pub(super) blas: Mutex<Blas>,
-    /// Where numbers from the device arrive.
+    /// Host memory that receives numbers from the device.
     pub(super) answer: Mutex<Pinned>,
-    /// Where dfdx and everyone else gets memory.
+    /// The source of all memory, for dfdx and everyone else.
     pub(super) pool: Pool,
     plain: OnceLock<Arc<Module>>,
     copies: Stream,
     recorder: Stream,
 }
 
-/// A stream beside dfdx's, which does not wait for it by itself. It is never destroyed.
+/// A stream in addition to dfdx's, without implicit synchronisation. It is never destroyed.
 struct Stream(sys::CUstream);
 
-// SAFETY: a stream is a handle that CUDA lets every thread use.
+// SAFETY: a stream is a handle that any thread may use.
 #[allow(unsafe_code, reason = "handles of the driver are pointers")]
 unsafe impl Send for Stream {}
 // SAFETY: as above.
@@ -59,22 +59,23 @@ unsafe impl Sync for Stream {}
 static OPENED: Mutex<BTreeMap<usize, &'static Gpu>> = Mutex::new(BTreeMap::new());
 
 thread_local! {
-    /// dfdx's devices, which stay on the thread that made them. They are never given back: that would
-    /// call a driver that may have ended before the thread, or has lost its context, and abort.
+    /// dfdx's devices, which stay on the thread that created them. They are never dropped: that
+    /// would call a driver that may have shut down before the thread, or lost its context, and
+    /// abort.
     static DEVICES: RefCell<BTreeMap<usize, ManuallyDrop<Cuda>>> =
         const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Opens a GPU: looks whether it is there, compiles the kernels, and checks what is assumed about
-/// dfdx. Cheap when it is open already.
+/// Opens a GPU: checks its presence, compiles the kernels, and checks the assumptions about dfdx.
+/// Cheap if it is already open.
 ///
 /// # Errors
-/// No driver, no such GPU, no memory, or kernels that do not compile for it.
+/// If there is no driver, no such GPU, or no memory, or kernels do not compile for it.
 pub(crate) fn open(ordinal: usize) -> Result<Cuda, Error> {
     if let Some(cuda) = DEVICES.with_borrow(|devices| devices.get(&ordinal).cloned()) {
         return Ok(ManuallyDrop::into_inner(cuda));
     }
-    // First, because dfdx panics where there is no GPU.
+    // First, because dfdx panics if there is no GPU.
     let gpu = gpu(ordinal)?;
     let cuda =
         Cuda::try_build(ordinal, 0).map_err(|error| Error::Engine(format!("dfdx: {error}")))?;
@@ -87,18 +88,18 @@ pub(crate) fn open(ordinal: usize) -> Result<Cuda, Error> {
     Ok(cuda)
 }
 
-/// Whether it multiplies in TF32 and bf16.
+/// Whether it supports TF32 and bf16 products.
 ///
 /// # Errors
-/// As [`open`], if it was not opened before.
+/// As for [`open`], if it has not been opened before.
 pub(crate) fn has_tensor_cores(cuda: &Cuda) -> Result<bool, Error> {
     Ok(of(cuda)?.has_tensor_cores)
 }
 
-/// What is kept for the GPU that `cuda` runs on.
+/// The state for the GPU of `cuda`.
 ///
 /// # Errors
-/// As [`open`], if it was not opened before.
+/// As for [`open`], if it has not been opened before.
 pub(super) fn of(cuda: &Cuda) -> Result<&'static Gpu, Error> {
     gpu(raw::ordinal(cuda).ok_or(Error::Layout("a device does not show its number"))?)
 }
@@ -116,7 +117,7 @@ fn gpu(ordinal: usize) -> Result<&'static Gpu, Error> {
 impl Gpu {
     #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
     fn new(ordinal: usize) -> Result<Self, Error> {
-        // `CudaDevice::new` would panic where these fail.
+        // `CudaDevice::new` would panic if these fail.
         result::init().map_err(Error::driver("start"))?;
         let n_device = result::device::get_count().map_err(Error::driver("count the GPUs"))?;
         if i32::try_from(ordinal).is_err() || ordinal as i32 >= n_device {
@@ -125,7 +126,7 @@ impl Gpu {
         let device =
             CudaDevice::new(ordinal).map_err(Error::driver(format!("open GPU {ordinal}")))?;
         let attribute = |attribute| {
-            device.attribute(attribute).map_err(Error::driver("say what the GPU can do"))
+            device.attribute(attribute).map_err(Error::driver("query the GPU's properties"))
         };
         let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
@@ -161,12 +162,12 @@ impl Gpu {
         Ok(Arc::clone(self.plain.get_or_init(|| module)))
     }
 
-    /// Makes this GPU the one that the calling thread talks to.
+    /// Makes this GPU current for the calling thread.
     pub(super) fn bind(&self) -> Result<(), Error> {
         self.device.bind_to_thread().map_err(Error::driver("bind the GPU to a thread"))
     }
 
-    /// The stream that batches arrive by.
+    /// The stream for copies of batches.
     pub(super) fn copies(&self) -> sys::CUstream {
         self.copies.0
     }
@@ -175,16 +176,16 @@ impl Gpu {
     #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
     pub(super) fn wait(&self) -> Result<(), Error> {
         self.bind()?;
-        // SAFETY: it takes nothing.
+        // SAFETY: it takes no arguments.
         unsafe { sys::cuCtxSynchronize() }.result().map_err(Error::driver("finish its work"))
     }
 
-    /// The stream on which work is recorded.
+    /// The stream used for recording.
     pub(super) fn recorder(&self) -> sys::CUstream {
         self.recorder.0
     }
 
-    /// The stream that kernels go to: dfdx's, or that on which this thread records.
+    /// The stream for kernels: dfdx's, or the one on which this thread records.
     pub(super) fn stream(&self) -> sys::CUstream {
         recording::stream().unwrap_or(*self.device.cu_stream())
     }

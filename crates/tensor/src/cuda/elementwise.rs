@@ -1,4 +1,4 @@
-//! Sums and products, element by element and row by row; parts of matrices.
+//! Sums and products, elementwise and row by row; submatrices.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::{Buffer, Dense};
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Numbers in a matrix.
+/// Number of elements of a matrix.
 pub(super) fn n_number(x: &Dense) -> usize {
     x.shape().0 * x.shape().1
 }
@@ -26,7 +26,7 @@ impl Kernels<'_> {
         self.of_two("multiply", a, b)
     }
 
-    /// What `kernel` (out, a, b, n) makes of two matrices of the same shape.
+    /// Applies `kernel` (out, a, b, n) to two matrices of the same shape.
     fn of_two(&self, kernel: &str, a: &Dense, b: &Dense) -> Result<Dense> {
         let out = self.matrix([a.shape().0, a.shape().1])?;
         self.each(kernel, n_number(a), arguments![&out, a, b])?;
@@ -82,7 +82,7 @@ impl Kernels<'_> {
         if let Some(dfactor) = dfactor {
             let [dfactor, adds] = self.sum(dfactor, x.shape().0).arguments();
             let n_row = count("rows", x.shape().0)?;
-            // 8 warps to a block, a warp to a row.
+            // 8 warps per block, one warp per row.
             let launch = Launch { blocks: [n_row.div_ceil(8), 1], threads: 256, shared: 0 };
             let arguments = arguments![dfactor, memory(dy), x, adds, width, n_row];
             self.launch("accumulate_dots", launch, arguments)?;

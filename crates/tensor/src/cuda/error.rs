@@ -1,4 +1,4 @@
-//! Errors of a GPU, with messages for the bare codes that dfdx passes on.
+//! Errors of a GPU, with messages for the bare codes passed on by dfdx.
 
 use std::cell::RefCell;
 
@@ -14,7 +14,7 @@ pub(crate) enum Error {
     Driver { what: String, source: DriverError },
     #[error("cuBLAS could not {what}: {status:?}")]
     Blas { what: &'static str, status: CublasError },
-    /// A kernel does not compile: a bug of this program, or an NVRTC that is too old for the GPU.
+    /// A kernel does not compile: a bug in this program, or an NVRTC that is too old for the GPU.
     #[error("NVRTC could not compile kernels for {arch}: {reason}")]
     Compile { arch: String, reason: String },
     #[error("{0}")]
@@ -23,7 +23,7 @@ pub(crate) enum Error {
         "this machine has {n_device} GPUs that CUDA can use, counted from 0; choose one of them"
     )]
     NoSuchDevice { n_device: i32 },
-    /// dfdx lays its tensors out in another way.
+    /// dfdx has an unexpected tensor layout.
     #[error(
         "dfdx keeps tensors in another way than this program expects ({0}); build it with the dfdx \
          version of its Cargo.lock"
@@ -56,7 +56,7 @@ impl Error {
     }
 }
 
-/// Errors after which every call of the process fails, as the driver's documentation has them.
+/// Errors after which every call of the process fails, according to the driver's documentation.
 const LOST: [&str; 10] = [
     "CUDA_ERROR_ILLEGAL_ADDRESS",
     "CUDA_ERROR_LAUNCH_FAILED",
@@ -70,7 +70,7 @@ const LOST: [&str; 10] = [
     "CUDA_ERROR_ECC_UNCORRECTABLE",
 ];
 
-/// An error of the engine from its message: dfdx passes on no more.
+/// Reconstructs an engine error from its message, since dfdx passes on nothing else.
 pub(crate) fn of_model(message: String) -> ModelError {
     if LOST.iter().any(|name| message.contains(name)) {
         ModelError::DeviceLost(message)
@@ -80,7 +80,7 @@ pub(crate) fn of_model(message: String) -> ModelError {
 }
 
 thread_local! {
-    /// Message of the last error on this thread: dfdx's error has room for a code alone.
+    /// Message of the last error on this thread: dfdx's error only holds a code.
     static EXPLANATION: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 

@@ -1,4 +1,4 @@
-//! Sums of gradients: who comes first writes, whoever comes later adds.
+//! Gradient accumulation: the first contribution overwrites, later ones add.
 
 use cudarc::driver::DeviceSlice;
 use dfdx::prelude::*;
@@ -9,59 +9,62 @@ use super::kernels::Kernels;
 use super::module::{Argument, memory};
 use super::{Buffer, words};
 
-/// A gradient of `n` numbers that nothing was added to: one number longer, until [`Kernels::sum`] is asked for
-/// its sum. What dfdx has filled it with does not count, because a recording does not repeat that.
+/// A gradient of `n` numbers without contributions: one number longer, until its sum is requested
+/// with [`Kernels::sum`]. The zeros written by dfdx do not count, because a recording does not
+/// repeat them.
 pub(super) fn unwritten(cuda: &Cuda, n: usize) -> Result<Buffer, CudaError> {
     let gradient = Storage::<f32>::try_alloc_len(cuda, n + 1)?;
-    // So that what a kernel leaves out is seen.
+    // Exposes elements that a kernel fails to write.
     #[cfg(feature = "cuda-check")]
     words::fill(super::device::of(cuda)?, memory(&gradient).address(), f32::NAN, n + 1)?;
     Ok(gradient)
 }
 
-/// Leaves only the first `n` numbers of a buffer.
+/// Truncates a buffer to `n` numbers.
 #[allow(unsafe_code, reason = "the same memory with fewer numbers")]
 pub(super) fn shorten(gpu: &Gpu, buffer: &mut Buffer, n: usize) {
     if n < buffer.len() {
-        // SAFETY: the memory is that of `buffer`, which is longer, and which gives it away in the next line.
-        // Any bits are numbers.
+        // SAFETY: the memory is that of `buffer`, which is longer, and which is leaked in the next
+        // line. Any bit pattern is a valid number.
         let shorter = unsafe { gpu.device.upgrade_device_ptr(memory(buffer).address(), n) };
         std::mem::replace(&mut **buffer, shorter).leak();
     }
 }
 
-/// Where a kernel leaves its part of a gradient.
+/// Where a kernel puts its contribution to a gradient.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sum {
     pub(super) place: Argument,
-    /// Whether the part is added to what is there; else it is the first, and all numbers are written.
+    /// Whether the contribution is added to existing numbers; otherwise it is the first, and all
+    /// numbers are written.
     pub(super) adds: bool,
 }
 
 impl Sum {
-    /// Of a gradient that nobody wants.
+    /// For a gradient that is not needed.
     pub(super) const NONE: Self = Self { place: Argument::Pointer(0), adds: false };
 
-    /// As two arguments of a kernel.
+    /// As two kernel arguments.
     pub(super) fn arguments(self) -> [Argument; 2] {
         [self.place, Argument::I32(self.adds.into())]
     }
 }
 
 impl Kernels<'_> {
-    /// The sum of a gradient of `n` numbers, for a kernel that writes all of them where it comes first.
+    /// The accumulator of a gradient of `n` numbers, for a kernel that writes all of them if it is
+    /// first.
     pub(super) fn sum(&self, gradient: &mut Buffer, n: usize) -> Sum {
         let adds = gradient.len() != n + 1;
         shorten(self.gpu, gradient, n);
         Sum { place: memory(gradient), adds }
     }
 
-    /// The same where the gradient may not be wanted.
+    /// The same for an optional gradient.
     pub(super) fn sum_if(&self, gradient: Option<&mut Buffer>, n: usize) -> Sum {
         gradient.map_or(Sum::NONE, |gradient| self.sum(gradient, n))
     }
 
-    /// The sum of a gradient of `n` numbers, for a kernel that adds to some of them only.
+    /// The accumulator of a gradient of `n` numbers, for a kernel that adds to some of them only.
     pub(super) fn sum_from_zeros(
         &self,
         gradient: &mut Buffer,

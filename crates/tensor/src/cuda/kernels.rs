@@ -1,4 +1,5 @@
-//! The plain kernels, compiled together when a device is opened, and what it takes to run them.
+//! The model-independent kernels, compiled together when a device is opened, and the infrastructure
+//! to launch them.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::error::Error;
 use super::module::{Argument, Launch, Module, count};
 use super::{Dense, raw, recording, words};
 
-/// All plain kernels, in one program.
+/// All model-independent kernels, in one program.
 pub(super) const SOURCE: &str = concat!(
     include_str!("kernels/common.cu"),
     include_str!("kernels/elementwise.cu"),
@@ -25,7 +26,7 @@ pub(super) const SOURCE: &str = concat!(
     include_str!("kernels/loss.cu"),
 );
 
-/// The plain kernels of one GPU, for one operation.
+/// The model-independent kernels of one GPU, for one operation.
 pub(crate) struct Kernels<'a> {
     pub(super) cuda: &'a Cuda,
     pub(super) gpu: &'static Gpu,
@@ -33,19 +34,19 @@ pub(crate) struct Kernels<'a> {
 }
 
 impl<'a> Kernels<'a> {
-    /// Looks up what was compiled.
+    /// Looks up the compiled kernels.
     ///
     /// # Errors
-    /// A device that was not opened before and cannot be.
+    /// If the device has not been opened before and cannot be.
     pub(crate) fn of(cuda: &'a Cuda) -> Result<Self, Error> {
         let gpu = device::of(cuda)?;
         Ok(Self { cuda, gpu, module: gpu.plain()? })
     }
 
-    /// A result, `[n_row, n_column]`, all of which a kernel will write before others read it.
+    /// A result, `[n_row, n_column]`, which a kernel will write completely before it is read.
     pub(super) fn matrix(&self, shape: [usize; 2]) -> Result<Dense, Error> {
         let matrix = self.new_matrix(shape)?;
-        // So that what a kernel leaves out is seen: dfdx has filled it with zeros.
+        // Exposes elements that a kernel fails to write: dfdx has zeroed it.
         #[cfg(feature = "cuda-check")]
         words::fill(self.gpu, raw::of_tensor(&matrix), f32::NAN, shape[0] * shape[1])?;
         Ok(matrix)
@@ -60,27 +61,27 @@ impl<'a> Kernels<'a> {
         Ok(matrix)
     }
 
-    /// A matrix that dfdx has filled with zeros, which a recording does not repeat.
+    /// A matrix zeroed by dfdx, which a recording does not repeat.
     fn new_matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
         self.cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
             CudaError::Driver(source) => {
-                let what = format!("find room for a matrix of {n_row} x {n_column}");
+                let what = format!("allocate a matrix of {n_row} x {n_column}");
                 Error::Driver { what, source }
             }
             other => Error::Engine(other.to_string()),
         })
     }
 
-    /// Room for numbers that a kernel will write before others read them.
+    /// Memory for numbers that a kernel will write before they are read.
     #[allow(unsafe_code, reason = "memory that has no values yet")]
     pub(super) fn unwritten(&self, n: usize) -> Result<CudaSlice<f32>, Error> {
-        // SAFETY: any bits are a number, and kernels write what others read later.
+        // SAFETY: any bit pattern is a valid number, and kernels write whatever is read later.
         unsafe { self.gpu.device.alloc(n.max(1)) }
-            .map_err(Error::driver(format!("find room for {n} numbers")))
+            .map_err(Error::driver(format!("allocate {n} numbers")))
     }
 
-    /// Runs a kernel with a thread for each of `n` elements. The number comes last among the
-    /// kernel's arguments, after those that are given here.
+    /// Runs a kernel with a thread for each of `n` elements. The number is appended to the kernel's
+    /// arguments.
     pub(super) fn each(&self, name: &str, n: usize, arguments: &[Argument]) -> Result<(), Error> {
         let mut all = arguments.to_vec();
         all.push(count("elements", n)?.into());
@@ -96,7 +97,7 @@ impl<'a> Kernels<'a> {
         self.gpu.launch(&self.module, name, launch, arguments)
     }
 
-    /// Runs a kernel whose first argument is a structure, given by value.
+    /// Runs a kernel whose first argument is a structure, passed by value.
     pub(super) fn launch_with(
         &self,
         name: &str,

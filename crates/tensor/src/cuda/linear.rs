@@ -23,14 +23,14 @@ use crate::backend::{LinearLayer, LinearOutput};
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Rows whose gradients one thread adds up for the bias: ROWS in `kernels/activation.cu`.
+/// Rows per partial sum of a bias gradient: ROWS in `kernels/activation.cu`.
 pub(super) const ROWS: usize = 32;
 
 /// A row-major factor of a product.
 #[derive(Clone, Copy)]
 struct Factor {
     place: Argument,
-    /// As it lies in memory.
+    /// As stored in memory.
     n_column: usize,
     transposed: bool,
 }
@@ -104,7 +104,7 @@ impl Kernels<'_> {
         Ok(())
     }
 
-    /// The sums `out` `[n_column]` of the columns of `x` `[n_row, n_column]`.
+    /// The columnwise sums `out` `[n_column]` of `x` `[n_row, n_column]`.
     pub(super) fn column_sums(
         &self,
         out: Sum,
@@ -118,10 +118,11 @@ impl Kernels<'_> {
         self.launch("column_sums", launch, arguments)
     }
 
-    /// `out = a b`, or `out += a b`, for `out` `[m, n]`, a `[m, k]` and b `[k, n]` after transposition.
+    /// `out = a b`, or `out += a b`, for `out` `[m, n]`, a `[m, k]` and b `[k, n]` after
+    /// transposition.
     ///
-    /// cuBLAS counts by columns: to it, row-major matrices are transposed, and the product is
-    /// `out^T = b^T a^T`.
+    /// cuBLAS is column-major: it sees row-major matrices as transposed, and the product as `out^T
+    /// = b^T a^T`.
     #[allow(unsafe_code, reason = "cuBLAS takes addresses")]
     fn product(
         &self,
@@ -150,7 +151,7 @@ impl Kernels<'_> {
         let blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);
         self.gpu.bind()?;
         // SAFETY: the callers' matrices have these shapes; both numbers are read before the call
-        // returns, the matrices in the order of the stream.
+        // returns, the matrices in stream order.
         unsafe {
             result::gemm_ex(
                 blas.handle(),

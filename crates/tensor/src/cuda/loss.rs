@@ -1,4 +1,4 @@
-//! Losses over outputs: the one number per step that comes back from the device.
+//! Losses over outputs: the only number per step that is copied back from the device.
 
 use std::sync::PoisonError;
 
@@ -12,10 +12,10 @@ use super::module::{Argument, Launch, arguments, count, memory};
 use super::{Buffer, Dense};
 use crate::{DeviceMemory, Outputs};
 
-/// Threads of a block: `LOSS_THREADS` in `kernels/loss.cu`.
+/// Threads per block: `LOSS_THREADS` in `kernels/loss.cu`.
 const THREADS: u32 = 256;
 
-/// A number in double precision on the device.
+/// A double-precision number on the device.
 pub struct Pending(CudaSlice<f32>);
 
 impl Kernels<'_> {
@@ -31,7 +31,7 @@ impl Kernels<'_> {
             .cuda
             .zeros_buffer(n_row * width)
             .map_err(|error| Error::Engine(error.to_string()))?;
-        // Of numbers in double precision.
+        // For double-precision numbers.
         let n_block = outputs.row_on_host.len().div_ceil(THREADS as usize).max(1);
         let (total, sums) = (self.unwritten(2)?, self.unwritten(2 * n_block)?);
         let common = arguments![

@@ -1,12 +1,12 @@
-//! Messages on a GPU, tile by tile: every value of some edges stays in a processor's own memory until
-//! the nodes have received theirs.
+//! Messages on a GPU, tile by tile: every edge value of a tile stays in a multiprocessor's shared
+//! memory until it has been aggregated at the nodes.
 //!
-//! Each program, that is each structure of a [`Message`], gets kernels of its own, which are written
-//! and compiled when it first occurs. [`tiling`] decides what has a tile; [`forward`], [`backward`] and
-//! [`pass`] write the source on top of the templates in `kernels/message_*.cuh`; [`source`] finds room
-//! for the tiles; [`call`] launches.
+//! Each program, that is, each structure of a [`Message`], gets its own kernels, which are
+//! generated and compiled at its first use. [`tiling`] decides which steps have a tile;
+//! [`forward`], [`backward`] and [`pass`] generate the source on top of the templates in
+//! `kernels/message_*.cuh`; [`source`] places the tiles in memory; [`call`] launches.
 //!
-//! Sums are made in an order that follows from the batch alone, without atomic additions.
+//! Sums are computed in an order determined by the batch alone, without atomic additions.
 
 mod backward;
 mod call;

@@ -1,4 +1,4 @@
-//! From source text to running kernels: compiling, looking up, launching.
+//! From source text to running kernels: compilation, lookup, launch.
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -13,19 +13,19 @@ use super::raw;
 use super::words::Words;
 use super::{Buffer, Dense};
 
-/// Shared memory that a block may use without asking, in bytes, on every GPU: of dynamic size and of
-/// the kernel's own together.
+/// Shared memory that a block may use on any GPU without opting in, in bytes: dynamic and static
+/// together.
 const SHARED_WITHOUT_ASKING: u32 = 48 * 1024;
-/// So large at most, in bytes, is a kernel's own shared memory where it has some of dynamic size.
+/// Maximum static shared memory of a kernel that also has dynamic shared memory, in bytes.
 pub(super) const MOST_OWN_SHARED: u32 = 2048;
 
-/// Compiled kernels on one GPU. They stay loaded as long as the process runs.
+/// Compiled kernels on one GPU. They stay loaded for the lifetime of the process.
 pub(super) struct Module {
     handle: sys::CUmodule,
     functions: Mutex<HashMap<String, Function>>,
 }
 
-// SAFETY: a module is a handle that CUDA lets every thread use.
+// SAFETY: a module is a handle that any thread may use.
 #[allow(unsafe_code, reason = "handles of the driver are pointers")]
 unsafe impl Send for Module {}
 // SAFETY: as above; the table of functions has a lock.
@@ -36,23 +36,23 @@ unsafe impl Sync for Module {}
 #[derive(Clone, Copy)]
 pub(super) struct Function {
     handle: sys::CUfunction,
-    /// Shared memory per block that it has been allowed, in bytes.
+    /// Allowed dynamic shared memory per block, in bytes.
     shared: u32,
 }
 
-// SAFETY: a function is a handle that CUDA lets every thread use.
+// SAFETY: a function is a handle that any thread may use.
 #[allow(unsafe_code, reason = "handles of the driver are pointers")]
 unsafe impl Send for Function {}
 
-/// How many threads run a kernel.
+/// The launch configuration of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Launch {
     /// Blocks along x and y. Nothing is launched if one of them is 0.
     pub(super) blocks: [u32; 2],
-    /// Threads of a block, along x.
+    /// Threads per block, along x.
     pub(super) threads: u32,
-    /// Dynamic shared memory of a block, in bytes. More than everyone has is asked for by itself, up
-    /// to [`Gpu::shared_limit`] without [`MOST_OWN_SHARED`].
+    /// Dynamic shared memory per block, in bytes. Opts in automatically to more than the default,
+    /// up to [`Gpu::shared_limit`] minus [`MOST_OWN_SHARED`].
     pub(super) shared: u32,
 }
 
@@ -60,24 +60,24 @@ impl Launch {
     /// At least one thread for each of `n` elements, in blocks of 256.
     ///
     /// # Errors
-    /// More elements than a kernel can count.
+    /// If there are more elements than a kernel can count.
     pub(super) fn each(n: usize) -> Result<Self, Error> {
         let blocks = count("elements", n)?.div_ceil(256);
         Ok(Self { blocks: [blocks, 1], threads: 256, shared: 0 })
     }
 }
 
-/// A length as kernels take it.
+/// A length as passed to kernels.
 ///
 /// # Errors
-/// 2^31 and above.
+/// For 2^31 and above.
 pub(super) fn count(what: &'static str, n: usize) -> Result<u32, Error> {
     i32::try_from(n).map(i32::cast_unsigned).map_err(|_| Error::TooLarge { what, n })
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Argument {
-    /// An address on the device, 0 for none.
+    /// A device address, 0 for none.
     Pointer(sys::CUdeviceptr),
     U32(u32),
     I32(i32),
@@ -91,7 +91,7 @@ impl Argument {
         if let Self::Pointer(address) = self { address } else { 0 }
     }
 
-    /// Its bytes, in the first ones of a word: machines with CUDA are little-endian.
+    /// Its bytes, at the start of a word: machines with CUDA are little-endian.
     fn word(self) -> u64 {
         match self {
             Self::Pointer(address) => address,
@@ -157,12 +157,12 @@ impl From<f32> for Argument {
     }
 }
 
-/// A buffer as an argument. (Rust does not see that its type is not a tensor's, so this is no `From`.)
+/// A buffer as an argument. (Not a `From`, as Rust cannot tell its type apart from a tensor's.)
 pub(super) fn memory(buffer: &Buffer) -> Argument {
     Argument::Pointer(raw::of_buffer(buffer))
 }
 
-/// The arguments of a kernel, in its order: tensors, buffers, words, numbers.
+/// The arguments of a kernel, in order: tensors, buffers, words, numbers.
 macro_rules! arguments {
     ($($value:expr),* $(,)?) => {
         &[$($crate::cuda::module::Argument::from($value)),*]
@@ -186,7 +186,7 @@ impl Module {
         if shared > without_asking {
             let attribute =
                 sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            // SAFETY: the handle is one that the driver has just given.
+            // SAFETY: the handle was just returned by the driver.
             unsafe { sys::cuFuncSetAttribute(handle, attribute, shared.cast_signed()) }
                 .result()
                 .map_err(Error::driver(format!(
@@ -200,17 +200,17 @@ impl Module {
 }
 
 impl Gpu {
-    /// Compiles a source, or looks up what was compiled before from the same text. It can use no
-    /// headers; kernels must be `extern "C" __global__`.
+    /// Compiles a source, or looks up the result of an earlier compilation of the same text. It
+    /// cannot use headers; kernels must be `extern "C" __global__`.
     ///
     /// # Errors
-    /// A source that does not compile, with the compiler's log.
+    /// If the source does not compile, with the compiler's log.
     pub(super) fn module(&self, source: &str) -> Result<Arc<Module>, Error> {
         let place = {
             let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(modules.entry(source.to_owned()).or_default())
         };
-        // Others wait here for the same source alone.
+        // Only threads with the same source wait here.
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(module) = &*place {
             return Ok(Arc::clone(module));
@@ -223,18 +223,18 @@ impl Gpu {
     #[allow(unsafe_code, reason = "the driver takes the program by its address")]
     fn load(&self, image: &[u8]) -> Result<Module, Error> {
         self.bind()?;
-        // SAFETY: the image is what NVRTC has made, whole; the driver copies what it needs.
+        // SAFETY: the image is the complete output of NVRTC; the driver copies what it needs.
         let handle = unsafe { result::module::load_data(image.as_ptr().cast()) }
             .map_err(Error::driver("load compiled kernels"))?;
         Ok(Module { handle, functions: Mutex::default() })
     }
 
-    /// Starts a kernel on dfdx's stream, after all work queued before. The memory that the
-    /// arguments name must be as large as the kernel takes it to be; it may be freed right after,
-    /// because that happens in the order of the stream too.
+    /// Launches a kernel on dfdx's stream, after all work queued before. The memory in the
+    /// arguments must be as large as the kernel assumes; it may be freed right after the call,
+    /// because freeing is stream-ordered, too.
     ///
     /// # Errors
-    /// A kernel that does not exist; whatever went wrong on the device before.
+    /// If the kernel does not exist, or for any previous error on the device.
     pub(super) fn launch(
         &self,
         module: &Module,
@@ -245,7 +245,7 @@ impl Gpu {
         self.launch_with(module, name, launch, None, arguments)
     }
 
-    /// The same for a kernel whose first argument may be a structure, given by value.
+    /// The same for a kernel whose first argument may be a structure, passed by value.
     #[allow(unsafe_code, reason = "kernels take addresses")]
     pub(super) fn launch_with(
         &self,
@@ -265,10 +265,10 @@ impl Gpu {
         let numbers = words.iter_mut().map(|word| std::ptr::from_mut(word).cast());
         let structure = structure.map(|bytes| bytes.as_mut_ptr().cast());
         let mut places: Vec<*mut c_void> = structure.into_iter().chain(numbers).collect();
-        // SAFETY: all kernels are this crate's own. Each caller passes the arguments that the
-        // kernel has, in its order, and arrays of the size that goes with the numbers among them;
-        // tests run all kernels where access beyond an array ends the program. The driver copies
-        // the arguments before it returns.
+        // SAFETY: all kernels are this crate's own. Each caller passes the arguments of the kernel
+        // in its order, and arrays whose size matches the numbers among them; tests run all kernels
+        // on an emulation where any out-of-bounds access ends the program. The driver copies the
+        // arguments before it returns.
         unsafe {
             result::launch_kernel(
                 function.handle,

@@ -13,13 +13,13 @@ use crate::backend::RowsToNormalise;
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Threads that work on a row: `NORM_THREADS` in `kernels/normalise.cu`.
+/// Threads per row: `NORM_THREADS` in `kernels/normalise.cu`.
 const THREADS: u32 = 128;
 
 impl Kernels<'_> {
     pub(crate) fn normalise(&self, rows: &RowsToNormalise<'_, Cuda>) -> Result<[Dense; 2]> {
         let &(n_row, width) = rows.x.shape();
-        // Without a norm nothing is read of them.
+        // Without a norm they are never read.
         let statistics = match rows.norm {
             Some(_) => self.matrix([n_row, 2])?,
             None => rows.x.clone(),
@@ -84,7 +84,7 @@ impl Kernels<'_> {
     }
 }
 
-/// Scale and offset, or no addresses.
+/// Scale and offset, or null addresses.
 fn norm(rows: &RowsToNormalise<'_, Cuda>) -> [Argument; 2] {
     rows.norm.map_or([Argument::Pointer(0); 2], |norm| norm.map(Argument::from))
 }
@@ -93,7 +93,7 @@ fn node(rows: &RowsToNormalise<'_, Cuda>) -> Argument {
     rows.node.map_or(Argument::Pointer(0), |node| Argument::from(&node.of))
 }
 
-/// Whether there is dropout, its key, its limit and its factor.
+/// Whether there is dropout, its key, its threshold and its factor.
 fn dropout(dropout: Option<Dropout>) -> [Argument; 5] {
     let none = Dropout { key: [0; 2], keep_below: u32::MAX, factor: 1.0 };
     let Dropout { key, keep_below, factor } = dropout.unwrap_or(none);

@@ -1,4 +1,4 @@
-//! Memory of the host that the device copies from and to while the host goes on.
+//! Host memory for asynchronous copies from and to the device.
 
 use std::ffi::c_void;
 
@@ -7,13 +7,13 @@ use cudarc::driver::{result, sys};
 use super::device::Gpu;
 use super::error::Error;
 
-/// Page-locked memory of the host.
+/// Page-locked host memory.
 pub(super) struct Pinned {
     start: *mut u8,
     n: usize,
 }
 
-// SAFETY: the memory belongs to this alone, and CUDA lets every thread use it.
+// SAFETY: the memory is owned exclusively, and CUDA lets any thread use it.
 #[allow(unsafe_code, reason = "memory of the driver is a pointer")]
 unsafe impl Send for Pinned {}
 
@@ -27,14 +27,14 @@ impl Pinned {
             .result()
             .map_err(Error::driver(format!("lock {n} bytes of the host's memory")))?;
         let start: *mut u8 = start.cast();
-        // SAFETY: the driver has given so many bytes.
+        // SAFETY: the driver has allocated this many bytes.
         unsafe { start.write_bytes(0, n.max(1)) };
         Ok(Self { start, n: n.max(1) })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: so many bytes were allocated and set to 0; copies to them are waited for by
-        // whoever starts them.
+        // SAFETY: this many bytes were allocated and zeroed; whoever starts a copy to them waits
+        // for it.
         unsafe { std::slice::from_raw_parts(self.start, self.n) }
     }
 
@@ -46,7 +46,7 @@ impl Pinned {
     /// Copies 8 bytes from the device, after all queued work.
     pub(super) fn fetch(&mut self, gpu: &Gpu, from: u64) -> Result<[u8; 8], Error> {
         gpu.bind()?;
-        // SAFETY: `from` is memory of the device with 8 bytes at least, a caller's promise; the copy
+        // SAFETY: the caller guarantees that `from` is device memory of at least 8 bytes; the copy
         // is waited for.
         unsafe {
             result::memcpy_dtoh_async(&mut self.bytes_mut()[..8], from, gpu.stream())
@@ -62,8 +62,8 @@ impl Pinned {
 #[allow(unsafe_code, reason = "memory of the driver is a pointer")]
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // SAFETY: the driver has given this pointer, and whoever starts copies waits for them.
-        // Without a driver any more, at the end of the process, there is nothing to free.
+        // SAFETY: the pointer comes from the driver, and whoever starts copies waits for them. If
+        // the driver has already shut down at the end of the process, there is nothing to free.
         let _ = unsafe { sys::cuMemFreeHost(self.start.cast()) };
     }
 }

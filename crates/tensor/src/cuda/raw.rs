@@ -1,8 +1,9 @@
-//! Where dfdx keeps a tensor on the GPU: the one place that reads it.
+//! Locates a dfdx tensor on the GPU: the only place that reads its address.
 //!
-//! dfdx 0.13 lends the memory of gradients but not that of tensors. The address stands in what
-//! `Debug` prints, which is made here up to that number and no further (well below a microsecond).
-//! [`check`] tries it, and the other facts that kernels rely on, when a device is opened.
+//! dfdx 0.13 gives access to the memory of gradients but not to that of tensors. The address is
+//! part of the `Debug` output, which is produced here only up to that number (well below a
+//! microsecond). [`check`] tests this, and the other facts that kernels rely on, when a device is
+//! opened.
 
 use std::fmt::{self, Write};
 
@@ -23,28 +24,28 @@ pub(super) fn of_buffer(buffer: &Buffer) -> CUdeviceptr {
     *buffer.device_ptr()
 }
 
-/// The number of the GPU that `cuda` runs on.
+/// The index of the GPU of `cuda`.
 pub(super) fn ordinal(cuda: &Cuda) -> Option<usize> {
     usize::try_from(number_after("cu_device", cuda)?).ok()
 }
 
-/// Whether the elements of a matrix lie row by row without gaps.
+/// Whether the elements of a matrix are contiguous in row-major order.
 pub(super) fn is_contiguous(tensor: &Dense) -> bool {
     let &(n_row, n_column) = tensor.shape();
     if n_row * n_column == 0 {
         return true;
     }
     let mut strides = Strides::default();
-    // An error only says that both numbers were found.
+    // An error only means that both numbers were found.
     let _ = write!(strides, "{tensor:?}");
     let [row, column] = strides.values;
     (n_column <= 1 || column == Some(1)) && (n_row <= 1 || row == Some(n_column))
 }
 
-/// The first number that `Debug` prints after a field of this name.
+/// The first number in the `Debug` output after a field of this name.
 fn number_after(field: &'static str, shown: &impl fmt::Debug) -> Option<u64> {
     let mut reader = Number { field, at_field: false, value: None };
-    // An error only says that the number was found, and that the rest need not be printed.
+    // An error only means that the number was found, and that the rest need not be printed.
     let _ = write!(reader, "{shown:?}");
     reader.value
 }
@@ -71,7 +72,7 @@ impl Write for Number {
     }
 }
 
-/// Reads `strides: [row, column]`, the one field of that name.
+/// Reads `strides: [row, column]`, the only field of that name.
 #[derive(Default)]
 struct Strides {
     at_field: bool,
@@ -93,10 +94,10 @@ impl Write for Strides {
     }
 }
 
-/// Checks what this crate assumes about dfdx on this GPU.
+/// Checks this crate's assumptions about dfdx on this GPU.
 ///
 /// # Errors
-/// Which assumption does not hold.
+/// If an assumption does not hold; says which.
 pub(super) fn check(cuda: &Cuda) -> Result<(), Error> {
     let engine = |error: CudaError| Error::Engine(error.to_string());
     let values: Vec<f32> = (0..15_u8).map(f32::from).collect();
@@ -121,8 +122,8 @@ pub(super) fn check(cuda: &Cuda) -> Result<(), Error> {
 fn read(cuda: &Cuda, address: CUdeviceptr, n: usize) -> Result<Vec<f32>, Error> {
     cuda.try_synchronize().map_err(|error| Error::Engine(error.to_string()))?;
     let mut values = vec![f32::NAN; n];
-    // SAFETY: the driver refuses addresses that are no memory of the device; whatever is there is
-    // plain numbers. It copies before it returns.
+    // SAFETY: the driver rejects addresses that are not device memory; whatever is there is plain
+    // numbers. It copies before it returns.
     unsafe { result::memcpy_dtoh_sync(&mut values, address) }
         .map_err(Error::driver("copy from the address of a tensor"))?;
     Ok(values)

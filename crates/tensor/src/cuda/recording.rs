@@ -1,17 +1,17 @@
-//! Work of the GPU that is recorded once and then started with one call: CUDA's graphs.
+//! Work of the GPU that is recorded once and then launched with a single call: CUDA graphs.
 //!
-//! The stream that dfdx works on cannot be recorded. While something is, kernels and products go to a
-//! stream of their own, where the driver writes them down instead of doing them; what was written down
-//! is started on dfdx's stream, in its order. What dfdx asks for meanwhile, memory and zeros in it, it
-//! gets at once:
+//! dfdx's stream cannot be captured. During a recording, kernels and products go to a separate
+//! stream, where the driver captures them instead of executing them; the result is launched on
+//! dfdx's stream, in order. What dfdx itself requests meanwhile, memory and zeroing it, is executed
+//! immediately:
 //!
-//! - A recording holds the addresses of memory that was freed before it ended. So memory comes from a
-//!   pool that the recordings of one trainer have to themselves ([`Memory`]): nobody else is given it,
-//!   and each recording writes to it before it reads.
-//! - Where zeros are needed, the recording fills them in as well.
+//! - A recording holds addresses of memory that was freed before it ended. Memory therefore comes
+//!   from a pool that is exclusive to the recordings of one trainer ([`Memory`]): nobody else is
+//!   given it, and each recording writes to it before it reads.
+//! - Where zeros are needed, the recording also fills them in.
 //!
-//! The pool that memory comes from is one for all threads. So nothing is recorded where several threads
-//! have trainers.
+//! All threads share the pool from which memory comes. Therefore nothing is recorded while several
+//! threads have trainers.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,22 +27,22 @@ use crate::matrix::engine;
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Whether steps are recorded. Not by default: no real GPU has done it yet.
+/// Whether to record steps. Off by default: no real GPU has done it yet.
 static WANTED: LazyLock<AtomicBool> = LazyLock::new(|| {
     AtomicBool::new(std::env::var("BATCHLAB_CUDA_GRAPHS").is_ok_and(|value| value == "1"))
 });
 
-/// Threads that have trainers on a GPU.
+/// Number of threads with trainers on a GPU.
 static N_THREAD: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     /// The stream on which this thread records, or null.
     static STREAM: Cell<sys::CUstream> = const { Cell::new(std::ptr::null_mut()) };
-    /// Trainers of this thread.
+    /// Number of trainers of this thread.
     static N_TRAINER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Replaces what the environment says.
+/// Overrides the environment.
 #[cfg(feature = "cuda-check")]
 pub(crate) fn want(wanted: bool) {
     WANTED.store(wanted, Ordering::Relaxed);
@@ -58,8 +58,7 @@ pub(super) fn stream() -> Option<sys::CUstream> {
     Some(STREAM.get()).filter(|stream| !stream.is_null())
 }
 
-/// Where the memory comes from that the recordings of a trainer use: theirs alone. Trainers stay on
-/// their thread.
+/// The exclusive memory pool of a trainer's recordings. Trainers stay on their thread.
 pub struct Memory {
     pool: Option<(&'static Gpu, Pool)>,
 }
@@ -90,22 +89,22 @@ impl Drop for Memory {
             N_THREAD.fetch_sub(1, Ordering::Relaxed);
         }
         if let Some((gpu, pool)) = self.pool.take() {
-            // Recordings that were started may still be at work.
+            // Launched recordings may still be running.
             let _ = gpu.wait();
             pool.destroy();
         }
     }
 }
 
-/// Work that can be started again and again.
+/// Work that can be launched repeatedly.
 pub struct Recording {
     gpu: &'static Gpu,
     graph: sys::CUgraphExec,
 }
 
 impl Recording {
-    /// Records what `work` asks of the GPU, which is not done yet. Work that fails, or that cannot be
-    /// recorded, leaves nothing behind.
+    /// Records the GPU work requested by `work` without executing it. If the work fails, or cannot
+    /// be recorded, nothing is left behind.
     pub(super) fn of(
         gpu: &'static Gpu,
         memory: &mut Memory,
@@ -116,12 +115,12 @@ impl Recording {
         recorder.end().map_err(engine)
     }
 
-    /// Starts it, after all work queued before.
+    /// Launches it, after all work queued before.
     #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
     pub(super) fn start(&self) -> Result<()> {
         self.gpu.bind()?;
-        // SAFETY: the graph lives as long as `self`; what it works on, as long as the trainer that
-        // starts it.
+        // SAFETY: the graph lives as long as `self`; the memory it uses, as long as the trainer
+        // that launches it.
         unsafe { sys::cuGraphLaunch(self.graph, self.gpu.stream()) }
             .result()
             .map_err(Error::driver("start a recorded step"))
@@ -131,12 +130,12 @@ impl Recording {
 #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
 impl Drop for Recording {
     fn drop(&mut self) {
-        // SAFETY: nobody else has the handle; the driver keeps what is still at work.
+        // SAFETY: nobody else has the handle; the driver keeps what is still running.
         let _ = unsafe { sys::cuGraphExecDestroy(self.graph) };
     }
 }
 
-/// While it lives, work of this thread is recorded.
+/// Work of this thread is recorded during its lifetime.
 struct Recorder {
     gpu: &'static Gpu,
     has_ended: bool,
@@ -170,7 +169,7 @@ impl Recorder {
         Ok(Recording { gpu: self.gpu, graph: runnable })
     }
 
-    /// Goes back to doing work, whatever fails.
+    /// Resumes executing work, whatever fails.
     fn stop(&mut self) -> Result<sys::CUgraph> {
         self.has_ended = true;
         STREAM.set(std::ptr::null_mut());

@@ -1,4 +1,4 @@
-//! Sums, largest values and softmax over segments, gathering, and sums along edges.
+//! Sums, maxima and softmax over segments, gathering, and sums along edges.
 
 use dfdx::prelude::*;
 
@@ -11,19 +11,19 @@ use crate::Aggregate;
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Places of a part of a segment: PART in `kernels/segment.cu`.
+/// Positions per part of a segment: PART in `kernels/segment.cu`.
 const PART: usize = 32;
 
-/// What is added up.
+/// What to sum.
 #[derive(Clone, Copy)]
 pub(super) enum Summed<'a> {
     /// Rows of items.
     Rows(Argument),
     /// Products of two rows of each item.
     Products(Argument, Argument),
-    /// The row of the segment that an item comes from, times a weight for each head of its columns.
+    /// The row of the item's source segment, times a weight per head.
     Weighted { weight: Argument, x: Argument, from: &'a Segments, head_width: usize },
-    /// 1 for every number that is its segment's largest.
+    /// 1 for every number that is the maximum of its segment.
     Largest { x: Argument, largest: Argument },
 }
 
@@ -205,7 +205,7 @@ impl Kernels<'_> {
         }
     }
 
-    /// Sums of parts, and where a segment has several of them, the sums of those.
+    /// Sums of parts and, for segments with several parts, the sums of those.
     fn reduce(
         &self,
         [parts, join]: [&str; 2],

@@ -1,4 +1,4 @@
-//! Every kernel against the processor's, on random matrices of many widths.
+//! Compares every kernel with the CPU's, on random matrices of many widths.
 
 use batchlab_core::model::{Loss, Precision};
 use batchlab_core::random;
@@ -24,10 +24,10 @@ fn numbers(purpose: &str, n: usize) -> Vec<f32> {
     (0..n).map(|_| 2.0 * unit(&mut rng) - 1.0).collect()
 }
 
-/// What a case takes from its device, and all numbers that come out.
+/// The inputs of a case on its device, and all resulting numbers.
 struct Case<D: Backend> {
     device: D,
-    /// Whether gradients have nothing yet.
+    /// Whether gradients start empty.
     is_first: bool,
     results: Vec<(String, Vec<f32>)>,
 }
@@ -39,7 +39,7 @@ impl<D: Backend> Case<D> {
         matrix.expect("room for a matrix").tensor().clone()
     }
 
-    /// What a kernel adds to.
+    /// A gradient for a kernel to add to.
     fn gradient(&self, purpose: &str, n: usize) -> Buffer<D> {
         if self.is_first {
             self.device.new_gradient(n).expect("room for a gradient")
@@ -95,13 +95,14 @@ fn compare(on_cpu: impl FnOnce(&mut Case<Cpu>), on_cuda: impl FnOnce(&mut Case<C
     assert_eq!(cpu.results.len(), cuda.results.len());
     for ((name, expected), (_, got)) in cpu.results.iter().zip(&cuda.results) {
         if expected.is_empty() && got.iter().all(|x| *x == 0.0) {
-            // A gradient that nothing was added to.
+            // A gradient without contributions.
             continue;
         }
         assert_eq!(expected.len(), got.len(), "{name}");
         let scale = expected.iter().filter(|x| x.is_finite()).fold(1.0_f32, |a, x| a.max(x.abs()));
         for (place, (a, b)) in expected.iter().zip(got).enumerate() {
-            // A third of the items are of one segment, and their terms cancel in sums of another order.
+            // A third of the items are in one segment, and their terms cancel in sums of another
+            // order.
             let equal = (a - b).abs() <= 2e-5 * scale
                 || a.to_bits() == b.to_bits()
                 || (a.is_nan() && b.is_nan());
@@ -178,7 +179,7 @@ fn elementwise<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     });
 }
 
-/// More parameters than a launch takes, some without numbers, some of several blocks.
+/// More parameters than fit into a launch, some without elements, some of several blocks.
 fn optimiser<D: Backend>(case: &mut Case<D>, width: usize) {
     let rows: Vec<usize> = (0..230).map(|i| [1, 0, 40, 7, 256 / width][i % 5]).collect();
     let name = |what: &str, i: usize| format!("{what} {i}");
@@ -305,7 +306,7 @@ fn norms<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     let mut drow = case.buffer("drow", width);
     device.add_row_backward(&mut drow, &dy).expect("add_row_backward");
     case.keep("add_row_backward", &drow);
-    // One column has no deviation: what remains of its gradient is rounding.
+    // A single column has no deviation: its gradient is mere rounding.
     let norms = [(width > 1).then_some([&scale, &offset]), None];
     for norm in norms {
         for activation in [Activation::Relu, Activation::Elu, Activation::Silu] {
@@ -450,7 +451,7 @@ fn edges<D: Backend>(case: &mut Case<D>, width: usize, n_edge: usize) {
     case.take("gaussians", device.gaussians(&distance, &basis));
 }
 
-/// Rows in another order, one of them without weight and NaN.
+/// Unordered rows, one of them with weight 0 and NaN.
 fn losses<D: Backend>(case: &mut Case<D>, loss: Loss, width: usize, n_row: usize) {
     let device = case.device.clone();
     let mut values = numbers("prediction", n_row * width);
@@ -493,7 +494,7 @@ fn losses_of_few_and_many_outputs() {
     }
 }
 
-/// Exact sums, so that no order of adding can differ; a hub in the middle.
+/// Exact sums, so that the order of addition cannot matter; a hub in the middle.
 #[test]
 fn a_hub_of_many_items_is_summed_whole() {
     let cuda = open(0).expect("a GPU");
@@ -530,14 +531,15 @@ fn layer_in(case: &Case<Cuda>, precision: Precision) -> [Vec<f32>; 3] {
 fn tensor_cores_are_coarser_and_only_used_where_they_are_asked_for() {
     let case = Case { device: open(0).expect("a GPU"), is_first: false, results: Vec::new() };
     let exact = layer_in(&case, Precision::F32);
-    // Factors of up to 1 are rounded by up to 2^-11, or 2^-8; single precision would be within 1e-6.
+    // Factors of up to 1 are rounded by up to 2^-11, or 2^-8; single precision would be within
+    // 1e-6.
     for (precision, least, most) in [(Precision::Tf32, 1e-5, 1e-3), (Precision::Bf16, 1e-4, 1e-2)] {
         let coarse = layer_in(&case, precision);
         for (exact, coarse) in exact.iter().zip(&coarse) {
             let scale = exact.iter().fold(0.0_f32, |a, x| a.max(x.abs()));
             let error = exact.iter().zip(coarse).fold(0.0_f32, |a, (x, y)| a.max((x - y).abs()));
-            // cuBLAS may choose single precision for a product that gains nothing from tensor cores, the
-            // emulated one never does.
+            // cuBLAS may choose single precision for a product that does not benefit from tensor
+            // cores; the emulated one never does.
             let least = if cfg!(feature = "cuda-check") { least } else { 0.0 };
             println!("{precision:?} differs by {:.1e} of the greatest number", error / scale);
             assert!((least..most).contains(&(error / scale)), "{error} of {scale}");
@@ -560,7 +562,7 @@ fn the_same_bits_every_time() {
             .collect::<Vec<_>>()
     };
     let first = run();
-    // Blocks run in another order each time.
+    // Blocks run in a different order each time.
     assert!((0..3).all(|_| run() == first));
 }
 
@@ -578,8 +580,8 @@ fn a_kernel_that_does_not_compile_is_shown_with_the_compilers_words() {
     assert!(error.contains("no_such_name"), "{error}");
 }
 
-/// Each block reads a number, waits for its threads, and writes a larger one: wrong as soon as two
-/// blocks run at the same time.
+/// Each block reads a number, waits for its threads, and writes a larger one, which goes wrong as
+/// soon as two blocks run at the same time.
 #[cfg(feature = "cuda-check")]
 const LOST_COUNTS: &str = r#"
 extern "C" __global__ void count_blocks(float *total) {
@@ -603,7 +605,7 @@ fn blocks_of_the_emulated_gpu_run_at_the_same_time() {
             cuda.read(&total).expect("a number")[0]
         })
         .collect();
-    // Each launch draws how many blocks run at a time: one, too, and then every block is counted.
+    // Each launch draws how many blocks run at a time; with a single one, every block is counted.
     assert!(
         counted.iter().all(|counted| (1.0..=200.0).contains(counted)),
         "{counted:?} of 200 blocks"

@@ -11,7 +11,7 @@ use super::arena::Memory;
 use super::device::Gpu;
 use super::error::Error;
 
-/// A part of an arena, 32 bits for each index or number.
+/// A part of an arena, with 32 bits per index or number.
 pub struct Words {
     memory: Rc<Memory>,
     first: usize,
@@ -19,7 +19,7 @@ pub struct Words {
 }
 
 impl Words {
-    /// `n` words from `first` on.
+    /// `n` words starting at `first`.
     pub(super) fn view(memory: Rc<Memory>, first: usize, n: usize) -> Self {
         Self { memory, first, n }
     }
@@ -42,25 +42,25 @@ impl Words {
     }
 }
 
-/// Fills memory of `n` numbers, in the order of the stream.
+/// Fills memory of `n` numbers, in stream order.
 #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
 pub(super) fn fill(gpu: &Gpu, to: CUdeviceptr, value: f32, n: usize) -> Result<(), Error> {
     if n == 0 {
         return Ok(());
     }
     gpu.bind()?;
-    // SAFETY: callers give memory of so many numbers.
+    // SAFETY: callers pass memory of this many numbers.
     unsafe { sys::cuMemsetD32Async(to, value.to_bits(), n, gpu.stream()) }
         .result()
         .map_err(Error::driver(format!("fill {n} numbers")))
 }
 
-/// Copies from the host, in the order of the stream. The host's memory can be used again at once.
+/// Copies from the host, in stream order. The host memory can be reused immediately.
 #[allow(unsafe_code, reason = "copies take addresses")]
 pub(super) fn copy<T>(gpu: &Gpu, to: CUdeviceptr, host: &[T]) -> Result<(), Error> {
     gpu.bind()?;
-    // SAFETY: callers give memory of the device with room for the values. The driver takes memory
-    // that is not page-locked over before it returns.
+    // SAFETY: callers pass device memory with room for the values. For memory that is not
+    // page-locked, the driver copies it before it returns.
     unsafe { result::memcpy_htod_async(to, host, gpu.stream()) }
         .map_err(Error::driver("copy to the GPU"))
 }

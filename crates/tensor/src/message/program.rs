@@ -1,30 +1,30 @@
-//! The structure of a message: what is computed for every edge, without the matrices that it is
-//! computed from, and what follows for every device.
+//! The structure of a message: what is computed for every edge, without the input matrices, and its
+//! consequences for every device.
 
 use batchlab_core::model::Precision;
 
 use crate::{Activation, Aggregate, MessageResult};
 
-/// A linear layer without activation on so few Gaussians is computed again in backward: that is
-/// cheaper than writing its output to memory and reading it.
+/// Backward recomputes a linear layer without activation on at most this many Gaussians, because
+/// that is cheaper than writing its output to memory and reading it.
 const FEW_INPUTS: usize = 32;
 
-/// The steps of a message, and what becomes of them.
+/// The steps of a message, and the use of their values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Program {
     pub(crate) steps: Vec<Step>,
     /// The step that the nodes receive.
     pub(crate) message: usize,
-    /// The step that is given out edge by edge.
+    /// The step that is returned per edge.
     pub(crate) edge: Option<usize>,
     pub(crate) aggregate: Aggregate,
     /// Steps that message and edge values depend on.
     pub(crate) live: Vec<bool>,
-    /// Of the products with weights.
+    /// Precision of the products with weights.
     pub(crate) precision: Precision,
 }
 
-/// One value of the edges and how it comes about.
+/// A value of the edges and its computation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Step {
     pub(crate) operation: Operation,
@@ -34,17 +34,17 @@ pub(crate) struct Step {
     pub(crate) tracked: bool,
 }
 
-/// How a value of the edges is computed. Numbers stand for earlier steps; matrices are the step's
+/// How to compute a value of the edges. Numbers refer to earlier steps; matrices are the step's
 /// [`Operands`](super::Operands).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {
-    /// Distances `[n_edge, 1]`, expanded.
+    /// Expanded distances `[n_edge, 1]`.
     Gaussians,
-    /// The row of the node that the message comes from; of `[n_node, width]`.
+    /// The row of the message's source node, from `[n_node, width]`.
     From,
-    /// The row of the node that the message goes to; of `[n_node, width]`.
+    /// The row of the message's target node, from `[n_node, width]`.
     To,
-    /// The edge's row of `[n_edge, width]`.
+    /// The edge's row, from `[n_edge, width]`.
     Stored,
     Linear(EdgeLayer),
     /// An activation of a sum of values.
@@ -54,12 +54,12 @@ pub(crate) enum Operation {
     },
     /// An elementwise product.
     Product([usize; 2]),
-    /// A value times a constant of the edge, `[n_edge, 1]`.
+    /// A value times a per-edge constant, `[n_edge, 1]`.
     Scale {
         input: usize,
     },
-    /// Scalars and vectors side by side, see
-    /// [`Message::equivariant`](crate::Message::equivariant); direction `[n_edge, 3]`.
+    /// Concatenated scalars and vectors, see [`Message::equivariant`](crate::Message::equivariant);
+    /// direction `[n_edge, 3]`.
     Equivariant {
         input: usize,
         vector: usize,
@@ -73,16 +73,16 @@ pub(crate) struct EdgeLayer {
     pub(crate) n_in: usize,
     pub(crate) bias: bool,
     pub(crate) activation: Activation,
-    /// Whether gradients by weight and bias are wanted.
+    /// Whether gradients with respect to weight and bias are needed.
     pub(crate) of_weight: bool,
     pub(crate) of_bias: bool,
 }
 
-/// What backward needs, by step.
+/// The needs of backward, by step.
 pub(crate) struct ForBackward {
     /// Steps whose values it needs.
     pub(crate) needed: Vec<bool>,
-    /// Steps that forward keeps in memory; other values are computed again.
+    /// Steps that forward keeps in memory; other values are recomputed.
     pub(crate) kept: Vec<bool>,
 }
 
@@ -111,18 +111,18 @@ impl Program {
         })
     }
 
-    /// Whether a step is a linear layer's input.
+    /// Whether a step is the input of a linear layer.
     pub(crate) fn feeds_layer(&self, v: usize) -> bool {
         self.users(v).any(|user| matches!(self.steps[user].operation, Operation::Linear(_)))
     }
 
-    /// Whether the nodes receive a step, or it is given out.
+    /// Whether a step is received by the nodes, or returned per edge.
     pub(crate) fn is_result(&self, v: usize) -> bool {
         self.message == v || self.edge == Some(v)
     }
 
-    /// What backward needs if forward writes the values of `staged` steps somewhere, and the others
-    /// are computed where they are used.
+    /// The needs of backward if forward stores the values of `staged` steps somewhere, and the
+    /// others are computed where they are used.
     pub(crate) fn for_backward(&self, staged: &[bool]) -> ForBackward {
         let n = self.steps.len();
         let (mut needed, mut kept) = (vec![false; n], vec![false; n]);
@@ -147,7 +147,7 @@ impl Program {
                 _ => {}
             }
         }
-        // Backwards: what is computed again needs its inputs, which come before it.
+        // In reverse: recomputed steps need their inputs, which come before them.
         for v in (0..n).rev().filter(|&v| self.live[v]) {
             if !needed[v] {
                 continue;
@@ -160,7 +160,7 @@ impl Program {
         ForBackward { needed, kept }
     }
 
-    /// Whether a staged value is computed again rather than kept.
+    /// Whether a staged value is recomputed rather than kept.
     fn is_cheap(&self, v: usize) -> bool {
         match &self.steps[v].operation {
             Operation::Linear(layer) => {
@@ -189,7 +189,7 @@ impl Operation {
         few.into_iter().flatten().chain(many.iter().copied())
     }
 
-    /// Applied to the values at last.
+    /// Applied to the values at the end.
     pub(crate) fn activation(&self) -> Activation {
         match self {
             Self::Linear(EdgeLayer { activation, .. }) | Self::Sum { activation, .. } => {
@@ -199,7 +199,7 @@ impl Operation {
         }
     }
 
-    /// Whether what is kept are the values before the activation.
+    /// Whether the kept values are those before the activation.
     pub(crate) fn keeps_sum(&self) -> bool {
         self.activation().keeps_input()
     }

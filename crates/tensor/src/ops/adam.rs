@@ -6,18 +6,18 @@ use crate::{Buffer, Dense};
 /// One step of Adam (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adam {
-    /// Size of the step, corrected for the start of the moments: lr / (1 - beta1^t).
+    /// Step size, corrected for the start of the moments: lr / (1 - beta1^t).
     pub learning_rate: f32,
     /// 1 / (1 - beta2^t).
     pub second_correction: f32,
 }
 
 impl Adam {
-    /// Decay of the mean of the gradients.
+    /// Decay rate of the mean of the gradients.
     pub const BETA1: f64 = 0.9;
-    /// Decay of the mean of their squares.
+    /// Decay rate of the mean of their squares.
     pub const BETA2: f64 = 0.999;
-    /// Added to the root, against division by zero.
+    /// Added to the root, to avoid division by zero.
     pub const EPSILON: f64 = 1e-8;
 
     /// The `n_update`-th step, counted from 1.
@@ -35,9 +35,9 @@ kernels! {
     /// The kernel of the optimiser.
     pub trait AdamKernels;
 
-    /// All parameters after one step, in their order; the moments are changed in place. A parameter's
-    /// memory may be changed too: clones of it then show the new values. `decay` times the parameter is
-    /// added to each gradient.
+    /// All parameters after one step, in order; the moments are updated in place. Parameters may
+    /// also be updated in place, in which case clones show the new values. `decay` times the
+    /// parameter is added to each gradient.
     fn adam(
         step: Adam, decay: &[f32], parameters: &[&Dense<Self>], gradients: &[Buffer<Self>],
         moments: &mut [[Buffer<Self>; 2]]

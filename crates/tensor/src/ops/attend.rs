@@ -9,14 +9,14 @@ use crate::matrix::engine;
 use crate::{Backend, Buffer, Dense, Matrix, Pass, Segments};
 
 impl<D: Backend> Pass<'_, D> {
-    /// Every node's sum of the rows of its senders, weighted by attention, head by head:
-    /// `y[i, h] = sum over e = (j -> i) of share[e, h] * x[j, h]`. The shares of a receiver's edges
-    /// are the softmax of their scores, `LeakyReLU(scores[0][j, h] + scores[1][i, h])` with slope
+    /// For every node, the attention-weighted sum of its senders' rows, per head: `y[i, h] = sum
+    /// over e = (j -> i) of share[e, h] * x[j, h]`. The shares of a receiver's edges are the
+    /// softmax of their scores, `LeakyReLU(scores[0][j, h] + scores[1][i, h])` with slope
     /// [`LEAKY_SLOPE`](crate::Activation::LEAKY_SLOPE).
     ///
-    /// `x` `[n_from, n_head * width]`, head by head; `scores` `[n_from, n_head]` of senders and
-    /// `[n_to, n_head]` of receivers; result `[n_to, n_head * width]`. Edges lie in the order of
-    /// `to`. Of the size of the edges, only the shares `[n_edge, n_head]` are in memory.
+    /// `x` `[n_from, n_head * width]`, grouped by head; `scores` `[n_from, n_head]` of senders and
+    /// `[n_to, n_head]` of receivers; result `[n_to, n_head * width]`. Edges are in the order of
+    /// `to`. The only edge-sized array in memory is that of the shares `[n_edge, n_head]`.
     pub fn attend(
         &mut self,
         x: &Matrix<D>,
@@ -53,9 +53,9 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// What attention adds up for one end of an edge, `[n_row, n_head]`: the scalar product of each
-    /// head's columns of `x` `[n_row, n_head * width]` with that head's row of `weight` `[n_head,
-    /// width]`.
+    /// The contribution of one end of an edge to the attention scores, `[n_row, n_head]`: the dot
+    /// product of each head's columns of `x` `[n_row, n_head * width]` with that head's row of
+    /// `weight` `[n_head, width]`.
     pub fn head_scores(
         &mut self,
         x: &Matrix<D>,
@@ -93,12 +93,12 @@ kernels! {
 
     /// The weighted sums `[n_to, n_head * width]`, and the share of each edge `[n_edge, n_head]`.
     fn attend(attention: &Attention<'_, Self>) -> [Dense<Self>; 2];
-    /// The gradients of `attend`, whose results these were, by rows and scores.
+    /// The gradients of `attend`, given its results, with respect to rows and scores.
     fn attend_backward(
         dx: &mut Buffer<Self>, dscores: &mut [Buffer<Self>; 2], dy: &Buffer<Self>,
         attention: &Attention<'_, Self>, results: [&Dense<Self>; 2]
     ) -> ();
-    /// Scalar products of `x` `[n_row, n_head * width]` with `weight` `[n_head, width]`, head by head,
+    /// Per-head dot products of `x` `[n_row, n_head * width]` with `weight` `[n_head, width]`,
     /// `[n_row, n_head]`.
     fn head_scores(x: &Dense<Self>, weight: &Dense<Self>) -> Dense<Self>;
     /// The gradients of `head_scores`.

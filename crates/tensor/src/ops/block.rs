@@ -1,4 +1,4 @@
-//! Parts of a matrix, such as the rows of a weight that belong to one of its inputs.
+//! Submatrices, such as the rows of a weight that belong to one of its inputs.
 
 use std::ops::Range;
 
@@ -11,9 +11,9 @@ use crate::{Backend, Buffer, Dense, Matrix, Pass};
 impl<D: Backend> Pass<'_, D> {
     /// A copy of some rows of `x`.
     ///
-    /// With the rows of a weight, a layer on joined inputs is a sum of layers,
-    /// `[a; b] W = a W_a + b W_b`, and each of them runs where its input lives: what belongs to
-    /// nodes is computed once per node instead of once per edge.
+    /// With the rows of a weight, a layer on concatenated inputs is a sum of layers, `[a; b] W = a
+    /// W_a + b W_b`, each of which runs where its input lives: the part of nodes is computed once
+    /// per node instead of once per edge.
     pub fn rows(&mut self, x: &Matrix<D>, rows: Range<usize>) -> Result<Matrix<D>, ModelError> {
         self.block(x, rows, 0..x.n_column())
     }
@@ -55,10 +55,11 @@ impl<D: Backend> Pass<'_, D> {
 }
 
 kernels! {
-    /// Kernels of parts of matrices.
+    /// Kernels of submatrices.
     pub trait BlockKernels;
 
-    /// A copy of some columns of some rows, as a matrix of `shape` with as many numbers.
+    /// A copy of some columns of some rows, as a matrix of `shape` with the same number of
+    /// elements.
     fn block(
         x: &Dense<Self>, rows: &Range<usize>, columns: &Range<usize>, shape: [usize; 2]
     ) -> Dense<Self>;

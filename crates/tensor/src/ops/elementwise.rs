@@ -1,4 +1,4 @@
-//! Sums and products, element by element and row by row.
+//! Sums and products, elementwise and row by row.
 
 use batchlab_core::ModelError;
 
@@ -24,7 +24,7 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// `row` `[1, width]` added to every row of `x` `[n_row, width]`, for example a bias.
+    /// Adds `row` `[1, width]` to every row of `x` `[n_row, width]`, for example a bias.
     pub fn add_row(&mut self, x: &Matrix<D>, row: &Matrix<D>) -> Result<Matrix<D>, ModelError> {
         assert_eq!(row.shape(), [1, x.n_column()], "one number per column");
         let result = self.device().add_row(x.tensor(), row.tensor()).map_err(engine)?;
@@ -38,7 +38,7 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// `a * b`, element by element.
+    /// `a * b`, elementwise.
     pub fn multiply(&mut self, a: &Matrix<D>, b: &Matrix<D>) -> Result<Matrix<D>, ModelError> {
         assert_eq!(a.shape(), b.shape(), "product of two matrices");
         let result = self.device().multiply(a.tensor(), b.tensor()).map_err(engine)?;
@@ -56,8 +56,8 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// Row i of `x` times `factor[i]`, for example by a cutoff or by the weight of an edge.
-    /// `x` `[n_row, width]`, `factor` `[n_row, 1]`.
+    /// Row i of `x` times `factor[i]`, for example a cutoff or an edge weight. `x` `[n_row,
+    /// width]`, `factor` `[n_row, 1]`.
     pub fn scale_rows(
         &mut self,
         x: &Matrix<D>,
@@ -96,13 +96,13 @@ kernels! {
     fn accumulate_product(da: &mut Buffer<Self>, dy: &Buffer<Self>, b: &Dense<Self>) -> ();
     /// Row i of `x` times `factor[i]`; `factor` `[n_row, 1]`.
     fn scale_rows(x: &Dense<Self>, factor: &Dense<Self>) -> Dense<Self>;
-    /// The gradients of `scale_rows`, each where it is wanted.
+    /// The needed gradients of `scale_rows`.
     fn scale_rows_backward(
         dx: Option<&mut Buffer<Self>>, dfactor: Option<&mut Buffer<Self>>, dy: &Buffer<Self>,
         x: &Dense<Self>, factor: &Dense<Self>
     ) -> ();
     /// `row` `[1, width]` added to each row of `x`.
     fn add_row(x: &Dense<Self>, row: &Dense<Self>) -> Dense<Self>;
-    /// The gradient of `add_row` by the row: the sums of the columns of `dy`.
+    /// The gradient of `add_row` with respect to the row: the column sums of `dy`.
     fn add_row_backward(drow: &mut Buffer<Self>, dy: &Buffer<Self>) -> ();
 }

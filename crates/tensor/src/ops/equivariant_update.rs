@@ -1,9 +1,9 @@
-//! How the scalars and vectors of a node of PaiNN change by what it receives, and by what it makes of
-//! them itself (Schütt et al. 2021, arXiv 2102.03150, figure 2, message block and update block).
+//! Updates of the scalars and vectors of a node in PaiNN, by received messages and by its own
+//! features (Schütt et al. 2021, arXiv 2102.03150, figure 2, message block and update block).
 //!
-//! In the latter a linear layer mixes the vectors of each node into two sets, `mixed` `[3 n_node, 2 width]` with
-//! rows x, y and z of each node: the first half of the columns is called l, the second r. No
-//! operation here changes when all vectors are turned.
+//! In the update block a linear layer mixes the vectors of each node into two sets, `mixed` `[3
+//! n_node, 2 width]` with rows x, y and z of each node: the first half of the columns is called l,
+//! the second r. All operations here are equivariant under rotation of all vectors.
 
 use batchlab_core::ModelError;
 
@@ -13,9 +13,8 @@ use crate::matrix::engine;
 use crate::{Backend, Buffer, Dense, Matrix, Pass};
 
 impl<D: Backend> Pass<'_, D> {
-    /// The scalars and, beside them, the lengths of the mixed vectors r:
-    /// `[s, sqrt(r_x^2 + r_y^2 + r_z^2 + epsilon)]`. `s` `[n_node, width]`, result
-    /// `[n_node, 2 width]`.
+    /// The scalars, concatenated with the lengths of the mixed vectors r: `[s, sqrt(r_x^2 + r_y^2 +
+    /// r_z^2 + epsilon)]`. `s` `[n_node, width]`, result `[n_node, 2 width]`.
     pub fn norms_beside(
         &mut self,
         s: &Matrix<D>,
@@ -41,10 +40,10 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// Scalars and vectors of nodes, changed by what the nodes have received from
+    /// Scalars and vectors of nodes, updated by messages from
     /// [`Message::equivariant`](crate::Message::equivariant): `state + clip(received)`, where the
-    /// scalars come first. Changes beyond `limit` count as `limit`, those below `-limit` as `-limit`,
-    /// and no gradient flows through either. `state` `[n_node, width]` and `[3 n_node, width]`, like the
+    /// scalars come first. Changes are clipped to between `-limit` and `limit`, and no gradient
+    /// flows through clipped ones. `state` `[n_node, width]` and `[3 n_node, width]`, like the
     /// results; `received` `[n_node, 4 width]`.
     pub fn add_received(
         &mut self,
@@ -70,10 +69,9 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// Scalars and vectors of nodes, changed by what the nodes make of them:
-    /// `s + clip(g_1 + g_3 (l_x r_x + l_y r_y + l_z r_z))` and `v + clip(g_2 l)`, where `gates`
-    /// `[n_node, 3 width]` holds the three gates g side by side. `state` and `limit` are as in
-    /// [`Pass::add_received`].
+    /// Scalars and vectors of nodes, updated by their own features: `s + clip(g_1 + g_3 (l_x r_x +
+    /// l_y r_y + l_z r_z))` and `v + clip(g_2 l)`, where `gates` `[n_node, 3 width]` holds the
+    /// three gates g, concatenated. `state` and `limit` are as in [`Pass::add_received`].
     pub fn equivariant_update(
         &mut self,
         state: [&Matrix<D>; 2],
@@ -119,12 +117,12 @@ fn check_state<D: Backend>([scalars, vectors]: [&Matrix<D>; 2]) -> usize {
     width
 }
 
-/// Those that are wanted.
+/// The needed gradients.
 fn gradients_of<D: Backend>(state: [&Matrix<D>; 2]) -> [Option<Gradient<D>>; 2] {
     state.map(|matrix| matrix.is_tracked().then(|| matrix.gradient()))
 }
 
-/// A sum passes its gradient on as it is.
+/// A sum passes its gradient on unchanged.
 fn add_to_state<D: Backend>(
     device: &D,
     state: &[Option<Gradient<D>>; 2],
@@ -142,29 +140,29 @@ kernels! {
     /// Kernels of scalars and vectors of nodes.
     pub trait EquivariantKernels;
 
-    /// Scalars `[n_node, width]` beside the lengths of the second vectors of `mixed`
+    /// Scalars `[n_node, width]`, concatenated with the lengths of the second vectors of `mixed`
     /// `[3 n_node, 2 width]`.
     fn norms_beside(s: &Dense<Self>, mixed: &Dense<Self>, epsilon: f32) -> Dense<Self>;
-    /// The gradients of `norms_beside`, each where it is wanted.
+    /// The needed gradients of `norms_beside`.
     fn norms_beside_backward(
         ds: Option<&mut Buffer<Self>>, dmixed: Option<&mut Buffer<Self>>, dy: &Buffer<Self>,
         mixed: &Dense<Self>, output: &Dense<Self>
     ) -> ();
-    /// Scalars `[n_node, width]` and vectors `[3 n_node, width]` plus `received` `[n_node, 4 width]`, the
-    /// latter cut to between `-limit` and `limit`.
+    /// Scalars `[n_node, width]` and vectors `[3 n_node, width]` plus `received` `[n_node, 4
+    /// width]`, the latter clipped to between `-limit` and `limit`.
     fn add_received(
         state: [&Dense<Self>; 2], received: &Dense<Self>, limit: f32
     ) -> [Dense<Self>; 2];
-    /// The gradient of `add_received` by what was received.
+    /// The gradient of `add_received` with respect to the received messages.
     fn add_received_backward(
         dreceived: &mut Buffer<Self>, dy: [&Buffer<Self>; 2], received: &Dense<Self>, limit: f32
     ) -> ();
-    /// The same scalars and vectors plus what `gates` `[n_node, 3 width]` and `mixed`
-    /// `[3 n_node, 2 width]` change them by, cut to between `-limit` and `limit`.
+    /// The same scalars and vectors plus their change by `gates` `[n_node, 3 width]` and `mixed`
+    /// `[3 n_node, 2 width]`, clipped to between `-limit` and `limit`.
     fn equivariant_update(
         state: [&Dense<Self>; 2], gates: &Dense<Self>, mixed: &Dense<Self>, limit: f32
     ) -> [Dense<Self>; 2];
-    /// The gradients of `equivariant_update`, each where it is wanted.
+    /// The needed gradients of `equivariant_update`.
     fn equivariant_update_backward(
         dgates: Option<&mut Buffer<Self>>, dmixed: Option<&mut Buffer<Self>>,
         dy: [&Buffer<Self>; 2], gates: &Dense<Self>, mixed: &Dense<Self>, limit: f32

@@ -11,7 +11,7 @@ use crate::{Backend, Dense, Matrix, Pass};
 pub struct EdgeGeometry<D: Backend> {
     /// In angstrom, `[n_edge, 1]`.
     pub distance: Matrix<D>,
-    /// Of length 1, or 0 for an edge without length such as padding, `[n_edge, 3]`.
+    /// Unit vector, or 0 for an edge without length such as padding, `[n_edge, 3]`.
     pub direction: Matrix<D>,
     /// [`cosine_cutoff`](Pass::cosine_cutoff) of the distance, `[n_edge, 1]`.
     pub cutoff: Matrix<D>,
@@ -20,8 +20,8 @@ pub struct EdgeGeometry<D: Backend> {
 /// Gaussians with equally spaced centres: `exp(-coefficient (d - first - k spacing)^2)` for k below
 /// `n`, all lengths in angstrom.
 ///
-/// Values below 1e-12 are 0: they do not change a sum of numbers near 1, and arithmetic with the
-/// denormal numbers that they become in a product is many times slower.
+/// Values below 1e-12 are flushed to 0: they do not change a sum of numbers near 1, and arithmetic
+/// with denormal products would be many times slower.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct GaussianBasis {
     /// Number of Gaussians.
@@ -35,8 +35,8 @@ pub struct GaussianBasis {
 }
 
 impl<D: Backend> Pass<'_, D> {
-    /// Splits displacements d `[n_edge, 3]`, in angstrom, into distances `r = sqrt(|d|^2 + epsilon)`
-    /// and directions `d / (r + epsilon)`.
+    /// Splits displacements d `[n_edge, 3]`, in angstrom, into distances `r = sqrt(|d|^2 +
+    /// epsilon)` and directions `d / (r + epsilon)`.
     pub fn edge_geometry(
         &mut self,
         displacement: &Matrix<D>,
@@ -50,9 +50,9 @@ impl<D: Backend> Pass<'_, D> {
         Ok(EdgeGeometry { distance, direction, cutoff })
     }
 
-    /// A factor that falls smoothly from 1 at distance 0 to 0 at `cutoff` and beyond,
-    /// `(cos(pi d / cutoff) + 1) / 2` (Behler and Parrinello 2007, equation 4), `[n_edge, 1]`. All
-    /// lengths in angstrom.
+    /// A factor that decreases smoothly from 1 at distance 0 to 0 at `cutoff` and beyond, `(cos(pi
+    /// d / cutoff) + 1) / 2` (Behler and Parrinello 2007, equation 4), `[n_edge, 1]`. All lengths
+    /// in angstrom.
     pub fn cosine_cutoff(
         &mut self,
         distance: &Matrix<D>,
@@ -63,8 +63,7 @@ impl<D: Backend> Pass<'_, D> {
         Ok(Matrix::from_kernel(result, false))
     }
 
-    /// Expands distances `[n_edge, 1]` in Gaussians, `[n_edge, n]`. No gradient flows back to the
-    /// distances.
+    /// Expands distances `[n_edge, 1]` in Gaussians, `[n_edge, n]`. The distances get no gradient.
     pub fn gaussians(
         &mut self,
         distance: &Matrix<D>,

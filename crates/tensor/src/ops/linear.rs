@@ -52,7 +52,7 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// `activation(x)`, element by element.
+    /// `activation(x)`, elementwise.
     pub fn activate(
         &mut self,
         x: &Matrix<D>,
@@ -66,7 +66,7 @@ kernels! {
     /// Kernels of linear layers.
     pub trait LinearKernels;
 
-    /// `activation(input weight + bias)`, and the sum before the activation where `keep_sum`.
+    /// `activation(input weight + bias)`, and the sum before the activation if `keep_sum`.
     fn linear(layer: &LinearLayer<'_, Self>, keep_sum: bool) -> LinearOutput<Self>;
     /// The gradients of `linear`. `dy` is overwritten.
     fn linear_backward(

@@ -9,11 +9,11 @@ use crate::pass::Scale;
 use crate::{Backend, Buffer, Dense, Matrix, Outputs, Pass};
 
 impl<D: Backend> Pass<'_, D> {
-    /// Loss over the outputs with their weights; gradients start from it.
+    /// Weighted loss over the outputs, from which gradients start.
     ///
-    /// `prediction` `[n_graph or n_node, output_width]`; each output names its row. Outputs of
-    /// weight 0 are not looked at: what a model predicts for padding, even NaN, changes nothing.
-    /// Gradients will be those of the loss times `scale`, as it is then.
+    /// `prediction` `[n_graph or n_node, output_width]`; each output names its row. Outputs with
+    /// weight 0 are skipped: a model's predictions for padding, even NaN, have no effect. Gradients
+    /// will be those of the loss times the value of `scale` at that time.
     pub(crate) fn loss(
         &mut self,
         loss: Loss,
@@ -38,12 +38,13 @@ kernels! {
     /// Kernels of losses.
     pub trait LossKernels;
 
-    /// Loss of the outputs, and the gradient of its mean by `prediction` `[n_row, width]`.
+    /// Loss of the outputs, and the gradient of its mean with respect to `prediction` `[n_row,
+    /// width]`.
     fn loss(
         loss: Loss, prediction: &Dense<Self>, outputs: &Outputs<Self>
     ) -> (Self::PendingLoss, Buffer<Self>);
-    /// The sum of the losses of all outputs, times their weights. Waits for the device.
+    /// The weighted sum of the losses of all outputs. Waits for the device.
     fn read_loss(loss: &Self::PendingLoss) -> f64;
-    /// `dx += scale * unit`; `scale` is one number.
+    /// `dx += scale * unit`; `scale` is a single number.
     fn accumulate_scaled(dx: &mut Buffer<Self>, scale: &Buffer<Self>, unit: &Buffer<Self>) -> ();
 }

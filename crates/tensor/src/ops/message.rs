@@ -6,8 +6,8 @@ use crate::{Aggregate, Backend, Buffer, EdgeValue, Matrix, Message, Pass};
 use batchlab_core::ModelError;
 
 impl<D: Backend> Pass<'_, D> {
-    /// Computes `value` for every edge and sums or averages it at the node that the edge's messages
-    /// go to, `[n_node, width]`; 0 for nodes that receive nothing.
+    /// Computes `value` for every edge and sums or averages it at the target node of the edge's
+    /// message, `[n_node, width]`; 0 for nodes that receive nothing.
     pub fn message(
         &mut self,
         message: Message<D>,
@@ -18,8 +18,8 @@ impl<D: Backend> Pass<'_, D> {
         self.run_message(message, result).map(|(received, _)| received)
     }
 
-    /// The same, and gives out another value edge by edge, `[n_edge, width]`, for
-    /// [`Message::stored`] to take up: the state of the edges in a network that updates it.
+    /// The same, and returns another value per edge, `[n_edge, width]`, for use with
+    /// [`Message::stored`]: the edge state in a network that updates it.
     pub fn message_and_edges(
         &mut self,
         message: Message<D>,
@@ -67,7 +67,7 @@ impl<D: Backend> Pass<'_, D> {
     }
 }
 
-/// Adds to the gradients of everything that a message was made of.
+/// Adds to the gradients of all inputs of a message.
 fn backward<D: Backend>(
     device: &D,
     mut dy: Buffer<D>,
@@ -77,7 +77,8 @@ fn backward<D: Backend>(
     kept: D::Kept,
 ) -> Result<(), D::Err> {
     let matrices = || message.matrices().flatten().flatten();
-    // All are written at once; a matrix that occurs twice gets another buffer for the second time.
+    // All are written at once; a matrix that occurs twice gets another buffer for its second
+    // occurrence.
     let mut sums = Vec::new();
     for matrix in matrices() {
         let wanted = matrix.is_tracked();
@@ -96,10 +97,10 @@ kernels! {
     /// Kernels of messages.
     pub trait MessageKernels;
 
-    /// What the nodes receive, `[n_node, width]`; values of the edges, `[n_edge, width]`, where they
-    /// are wanted; and, if `keep`, what backward needs.
+    /// The aggregated messages, `[n_node, width]`; values per edge, `[n_edge, width]`, if
+    /// requested; and, if `keep`, what backward needs.
     fn message(message: &Message<Self>, result: MessageResult, keep: bool) -> MessageOutput<Self>;
-    /// The gradients of `message` by each of its matrices that wants one, in their order. `dy` is
+    /// The needed gradients of `message` with respect to its matrices, in order. `dy` is
     /// overwritten.
     fn message_backward(
         gradients: &mut [Option<Buffer<Self>>], dy: &mut Buffer<Self>, dedge: Option<&Buffer<Self>>,

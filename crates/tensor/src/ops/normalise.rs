@@ -1,4 +1,4 @@
-//! What follows a convolution: layer norm, activation and dropout, in one pass over the rows.
+//! Layer norm, activation and dropout after a convolution, in one pass over the rows.
 
 use std::rc::Rc;
 
@@ -12,19 +12,19 @@ use crate::{Activation, Backend, Buffer, Dense, Matrix, Pass, Segments};
 /// Added to the variance of a row.
 pub const EPSILON: f32 = 1e-5;
 
-/// What [`Pass::normalise`] does to each row, in this order.
+/// The operations of [`Pass::normalise`] on each row, in this order.
 pub struct Normalise<'a, D: Backend> {
-    /// Scale and offset of a layer norm (Ba et al. 2016, arXiv 1607.06450), `[1, width]` each: rows get
-    /// mean 0 and variance 1, then scale and offset. The variance is divided by the width, and
-    /// [`EPSILON`] added to it.
+    /// Scale and offset of a layer norm (Ba et al. 2016, arXiv 1607.06450), `[1, width]` each: rows
+    /// are normalised to mean 0 and variance 1, then scaled and offset. The variance is divided by
+    /// the width, with [`EPSILON`] added.
     pub norm: Option<[&'a Matrix<D>; 2]>,
-    /// Applied to each number.
+    /// Applied elementwise.
     pub activation: Activation,
-    /// Probability with which a number becomes 0 in training; those that stay are made larger, so that
-    /// their mean stays. Nothing is dropped in an evaluation.
+    /// Dropout probability in training; kept numbers are scaled up to preserve the mean. Nothing is
+    /// dropped in evaluation.
     pub dropout: f32,
-    /// For a matrix of some nodes' rows, which nodes these are: dropout then drops what it would drop
-    /// with the rows of all nodes.
+    /// For a matrix with the rows of some nodes, which nodes these are, so that dropout is the same
+    /// as with the rows of all nodes.
     pub node: Option<&'a Rc<Segments<D>>>,
 }
 
@@ -90,11 +90,11 @@ kernels! {
     /// Kernels of layer norm, activation and dropout.
     pub trait NormaliseKernels;
 
-    /// Layer norm, activation and dropout of each row, and the mean and the inverse deviation of each
-    /// row, `[n_row, 2]`, or nothing without norm.
+    /// Layer norm, activation and dropout of each row; and the mean and the inverse standard
+    /// deviation of each row, `[n_row, 2]`, or nothing without a norm.
     fn normalise(rows: &RowsToNormalise<'_, Self>) -> [Dense<Self>; 2];
-    /// The gradients of `normalise`, by the rows where it is wanted, and by scale and offset. `dy` is
-    /// overwritten.
+    /// The gradients of `normalise`, with respect to the rows if needed, and to scale and offset.
+    /// `dy` is overwritten.
     fn normalise_backward(
         dx: Option<&mut Buffer<Self>>, dnorm: &mut [Buffer<Self>; 2], dy: &mut Buffer<Self>,
         rows: &RowsToNormalise<'_, Self>, statistics: &Dense<Self>

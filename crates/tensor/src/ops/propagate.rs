@@ -9,13 +9,13 @@ use crate::matrix::engine;
 use crate::{Aggregate, Backend, Buffer, Dense, Matrix, Pass, Segments};
 
 impl<D: Backend> Pass<'_, D> {
-    /// Sends every node's row along its edges, times the weight of the edge, and sums or averages what
-    /// arrives: `y[i] = sum over e = (j -> i) of weight[e] * x[j]`.
+    /// Sends every node's row along its edges, times the edge weight, and sums or averages at the
+    /// receivers: `y[i] = sum over e = (j -> i) of weight[e] * x[j]`.
     ///
     /// `x` `[n_from, width]`, `weight` `[n_edge, 1]` or none for 1, result `[n_to, width]`. Rows go
-    /// from the one end of an edge to the other, mostly from `batch.sender()` to `batch.receiver()`.
-    /// The rows of the edges are never written to memory, neither here nor for the gradient, which
-    /// goes along the edges in the other direction. Weights are constants: they get no gradient.
+    /// from one end of an edge to the other, usually from `batch.sender()` to `batch.receiver()`.
+    /// The per-edge rows are never written to memory, neither here nor for the gradient, which goes
+    /// along the edges in the opposite direction. Weights are constants: they get no gradient.
     pub fn propagate(
         &mut self,
         x: &Matrix<D>,
@@ -47,8 +47,8 @@ kernels! {
     /// Kernels of sums along edges.
     pub trait PropagateKernels;
 
-    /// Sum or mean over the items e of each segment of `to` of `weight[e] * x[from.of[e]]`,
-    /// `[n_to, width]`; `weight` `[n_item, 1]` or none for 1.
+    /// Sum or mean over the items e of each segment of `to` of `weight[e] * x[from.of[e]]`, `[n_to,
+    /// width]`; `weight` `[n_item, 1]` or none for 1.
     fn propagate(
         x: &Dense<Self>, weight: Option<&Dense<Self>>, from: &Segments<Self>, to: &Segments<Self>,
         aggregate: Aggregate

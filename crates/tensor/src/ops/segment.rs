@@ -1,4 +1,4 @@
-//! Rows by index; sums, means, largest values and softmax over segments.
+//! Gathering rows; sums, means, maxima and softmax over segments.
 
 use std::rc::Rc;
 
@@ -9,8 +9,8 @@ use crate::matrix::engine;
 use crate::{Aggregate, Backend, Buffer, Dense, Matrix, Pass, Segments};
 
 impl<D: Backend> Pass<'_, D> {
-    /// For each item the row of its segment: embeddings of node classes, features of an edge's
-    /// sender. `[n_segment, width]` to `[n_item, width]`.
+    /// The row of each item's segment: embeddings of node classes, features of an edge's sender.
+    /// `[n_segment, width]` to `[n_item, width]`.
     pub fn gather(
         &mut self,
         x: &Matrix<D>,
@@ -61,8 +61,8 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// The largest value of each segment's rows, column by column; 0 where a segment is empty.
-    /// `[n_item, width]` to `[n_segment, width]`. Rows that are equally large share the gradient.
+    /// The columnwise maximum of each segment's rows; 0 for an empty segment. `[n_item, width]` to
+    /// `[n_segment, width]`. Rows that share the maximum share the gradient.
     pub fn segment_max(
         &mut self,
         x: &Matrix<D>,
@@ -78,8 +78,8 @@ impl<D: Backend> Pass<'_, D> {
         }))
     }
 
-    /// The softmax over each segment, column by column: `e^x` over its sum in the segment, the
-    /// weights of attention. `[n_item, width]` to the same.
+    /// The columnwise softmax over each segment: `e^x` over its sum in the segment, the weights of
+    /// attention. `[n_item, width]` to the same.
     pub fn segment_softmax(
         &mut self,
         x: &Matrix<D>,
@@ -112,14 +112,14 @@ kernels! {
         dx: &mut Buffer<Self>, dy: &Buffer<Self>, segments: &Segments<Self>, aggregate: Aggregate,
         width: usize
     ) -> ();
-    /// The largest row of each segment, column by column, `[n_segment, width]`; 0 without items.
+    /// The columnwise maximum over each segment, `[n_segment, width]`; 0 without items.
     fn segment_max(x: &Dense<Self>, segments: &Segments<Self>) -> Dense<Self>;
-    /// The gradient of `segment_max`, shared by items that are equally large.
+    /// The gradient of `segment_max`, shared by items with equal maxima.
     fn segment_max_backward(
         dx: &mut Buffer<Self>, dy: &Buffer<Self>, x: &Dense<Self>, largest: &Dense<Self>,
         segments: &Segments<Self>
     ) -> ();
-    /// Each item's share of the sum of e^x over its segment, column by column, `[n_item, width]`.
+    /// The columnwise share of each item in the sum of e^x over its segment, `[n_item, width]`.
     fn segment_softmax(x: &Dense<Self>, segments: &Segments<Self>) -> Dense<Self>;
     /// The gradient of `segment_softmax`.
     fn segment_softmax_backward(

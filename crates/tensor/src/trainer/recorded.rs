@@ -1,4 +1,4 @@
-//! Steps that the device repeats.
+//! Recorded steps, which the device replays.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -10,24 +10,23 @@ use crate::batch::Layout;
 use crate::matrix::engine;
 use crate::{Backend, Buffer};
 
-/// Steps that are kept.
+/// Maximum number of recorded steps.
 const MOST_STEPS: usize = 64;
-/// Layouts that are remembered, to be recorded when they come again.
+/// Maximum number of remembered layouts, which are recorded if they recur.
 const MOST_LAYOUTS: usize = 4096;
 
-/// Training steps that were recorded, by the layout of their batch. Those that were not used for longest
-/// go first.
+/// Recorded training steps, by the layout of their batch, with least-recently-used eviction.
 pub(super) struct RecordedSteps<D: Backend> {
     steps: HashMap<Layout, Rc<RecordedStep<D>>>,
     last_use: HashMap<Layout, u64>,
     n_use: u64,
     met: HashSet<Layout>,
     is_on: bool,
-    // Dropped last: the steps work in it.
+    // Dropped last, as the steps use it.
     memory: Rc<RefCell<D::RecordingMemory>>,
 }
 
-/// Forward and backward of one step, and where they leave their results.
+/// Forward and backward of one step, and where they store their results.
 pub(super) struct RecordedStep<D: Backend> {
     pub(super) forward: D::Recording,
     pub(super) backward: D::Recording,
@@ -35,13 +34,13 @@ pub(super) struct RecordedStep<D: Backend> {
     pub(super) gradients: Rc<Vec<Buffer<D>>>,
 }
 
-/// What to do with a batch.
+/// How to process a batch.
 pub(super) enum Way<D: Backend> {
-    /// A pass as usual.
+    /// A regular pass.
     Plain,
-    /// One that is recorded first.
+    /// Record first, then launch.
     Record(Layout),
-    /// A recorded one.
+    /// Launch a recorded step.
     Repeat(Rc<RecordedStep<D>>),
 }
 
@@ -57,7 +56,7 @@ impl<D: Backend> RecordedSteps<D> {
         }
     }
 
-    /// A layout is recorded when it comes for the second time.
+    /// A layout is recorded when it occurs for the second time.
     pub(super) fn way(&mut self, device: &D, layout: impl FnOnce() -> Option<Layout>) -> Way<D> {
         let is_on = self.is_on && device.records();
         let Some(layout) = is_on.then(layout).flatten() else { return Way::Plain };
@@ -87,12 +86,12 @@ impl<D: Backend> RecordedSteps<D> {
         self.last_use.insert(layout, self.n_use);
     }
 
-    /// Nothing is recorded from now on.
+    /// Stops recording from now on.
     pub(super) fn turn_off(&mut self) {
         self.is_on = false;
     }
 
-    /// Forgets all: what they work on is gone.
+    /// Forgets everything: the memory that it uses is gone.
     pub(super) fn clear(&mut self) {
         self.steps.clear();
         self.last_use.clear();
@@ -100,7 +99,7 @@ impl<D: Backend> RecordedSteps<D> {
     }
 }
 
-/// Records `work`, which is not done.
+/// Records `work` without executing it.
 pub(super) fn record<D: Backend, R>(
     device: &D,
     memory: &RefCell<D::RecordingMemory>,

@@ -1,4 +1,4 @@
-//! Batches that stay on the device.
+//! Batches cached on the device.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use batchlab_core::model::BatchKey;
 
 use crate::{Backend, DeviceBatch};
 
-/// Batches by their key, up to a limit of bytes; those that were not used for longest go first.
+/// Batches by key, up to a limit of bytes, with least-recently-used eviction.
 pub(super) struct ResidentBatches<D: Backend> {
     batches: HashMap<BatchKey, Kept<D>>,
     limit: u64,
@@ -16,7 +16,7 @@ pub(super) struct ResidentBatches<D: Backend> {
 
 struct Kept<D: Backend> {
     batch: Rc<DeviceBatch<D>>,
-    /// Number of its last use.
+    /// Counter value of its last use.
     last_use: u64,
 }
 
@@ -30,13 +30,13 @@ impl<D: Backend> ResidentBatches<D> {
         let kept = self.batches.get_mut(&key)?;
         kept.last_use = self.n_use;
         let batch = Rc::clone(&kept.batch);
-        // Steps since the last call may have divided the edges of a batch among tasks.
+        // Steps since the last call may have partitioned the edges of a batch into tasks.
         self.make_room(0);
         Some(batch)
     }
 
-    /// Keeps a batch, unless it alone is larger than the limit. What has to go for it is freed when no
-    /// slot holds it.
+    /// Caches a batch, unless it alone exceeds the limit. Evicted batches are freed when no slot
+    /// holds them.
     pub(super) fn keep(&mut self, key: BatchKey, batch: &Rc<DeviceBatch<D>>) {
         let n_byte = batch.n_byte();
         if n_byte > self.limit {
@@ -47,7 +47,7 @@ impl<D: Backend> ResidentBatches<D> {
         self.batches.insert(key, Kept { batch: Rc::clone(batch), last_use });
     }
 
-    /// Lets batches go until all of them with so many bytes more are within the limit.
+    /// Evicts batches until the rest plus this many bytes are within the limit.
     fn make_room(&mut self, n_byte: u64) {
         let kept: u64 = self.batches.values().map(|kept| kept.batch.n_byte()).sum();
         let mut total = kept + n_byte;

@@ -1,4 +1,4 @@
-//! Gradients of several batches, weight decay, dropout and batches that are kept.
+//! Gradient accumulation, weight decay, dropout and cached batches.
 
 use crate::common::{Operation, collated, context, needs, trainer};
 use batchlab_core::Trainer;
@@ -90,7 +90,7 @@ fn dropout_follows_the_key_alone() {
     assert_eq!(forward(2, 8, Mode::Evaluation), evaluated, "nothing is dropped");
 }
 
-/// Two batches with equal keys: the second is not looked at if the first is kept.
+/// Two batches with equal keys: the second is ignored if the first is cached.
 #[test]
 fn a_batch_that_is_kept_is_copied_once_as_long_as_there_is_room() {
     let key = |recipe| BatchKey { stream: 1, recipe };
@@ -111,7 +111,7 @@ fn a_batch_that_is_kept_is_copied_once_as_long_as_there_is_room() {
         if is_kept {
             let of_small = loss(Slot::A, 1, &small);
             assert_ne!(of_small, of_large);
-            // The least recently used goes: more of them than there is room for.
+            // The least recently used is evicted: there are more than fit.
             for recipe in 2..9 {
                 assert_eq!(loss(Slot::B, recipe, &large), of_large);
             }

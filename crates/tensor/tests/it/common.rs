@@ -1,4 +1,4 @@
-//! A batch with everything in it, and a network that uses every operation.
+//! A batch with all fields, and a network that uses every operation.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -31,7 +31,7 @@ pub(crate) fn needs() -> BatchFields {
     }
 }
 
-/// Names the device that tests run on; `cpu` without it.
+/// Selects the device for tests; `cpu` if unset.
 const DEVICE: &str = "BATCHLAB_TEST_DEVICE";
 
 pub(crate) fn device() -> String {
@@ -61,8 +61,8 @@ pub(crate) fn numbers(purpose: &str, n: usize) -> Vec<f32> {
     (0..n).map(|_| random::below(&mut rng, 1 << 20) as f32 / (1 << 20) as f32).collect()
 }
 
-/// Three graphs whose edges have no symmetry, one of them with a hub of 1,500 edges, padded by 40
-/// nodes and 2,000 edges; targets are classes 0 to 3, which serve as numbers too.
+/// Three graphs with asymmetric edges, one of them with a hub of 1,500 edges, padded by 40 nodes
+/// and 2,000 edges; targets are classes 0 to 3, which also serve as numbers.
 pub(crate) fn collated() -> BatchBuffer {
     collated_of(&[0, 1, 2], PADDING)
 }
@@ -145,7 +145,7 @@ pub(crate) fn batch_of(
     buffer
 }
 
-/// Which operation a [`Probe`] is about.
+/// The operation that a [`Probe`] tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Gather,
@@ -183,14 +183,14 @@ pub(crate) struct Probe {
     filter: Perceptron,
     gate: Linear,
     features: Linear,
-    /// On two inputs of a node, one below the other.
+    /// On two concatenated inputs of a node.
     joined: Parameter,
     /// Three filters of an edge in the last columns.
     filters: Parameter,
     triple: Linear,
     mixing: Linear,
     gates: Linear,
-    /// Of senders and of receivers.
+    /// For senders and for receivers.
     attention: [Parameter; 2],
     /// Scale and offset.
     norm: [Parameter; 2],
@@ -198,8 +198,8 @@ pub(crate) struct Probe {
 }
 
 pub(crate) const WIDTH: usize = 6;
-/// Of changes of scalars and vectors: far from nearly all of them, as a difference across it is no
-/// gradient.
+/// Limit for changes of scalars and vectors: far from nearly all of them, as a finite difference
+/// across it is not a gradient.
 const LIMIT: f32 = 20.0;
 
 impl Probe {
@@ -369,7 +369,7 @@ impl Network for Probe {
 }
 
 impl Probe {
-    /// Scalars and vectors after two layers: the first makes vectors out of zeros, as PaiNN does.
+    /// Scalars and vectors after two layers: the first creates vectors from zeros, as in PaiNN.
     fn vectors<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
@@ -444,8 +444,8 @@ impl Probe {
     }
 }
 
-/// The largest rows of edges. Large constants decide which they are, so that a small change of a
-/// parameter does not; they are taken away again.
+/// The maximum rows of edges. Large constants, subtracted afterwards, decide which these are, so
+/// that a small change of a parameter does not.
 fn largest_at_receiver<D: Backend>(
     pass: &mut Pass<'_, D>,
     batch: &DeviceBatch<D>,

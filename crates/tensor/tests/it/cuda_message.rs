@@ -1,4 +1,4 @@
-//! Messages on a GPU, real or emulated, against the same messages on the processor.
+//! Compares messages on a real or emulated GPU with the same messages on the CPU.
 //!
 //! `cargo test -p batchlab-tensor --features cuda-check --test it cuda_message::`
 
@@ -66,7 +66,7 @@ impl Case {
         }
     }
 
-    /// A message of up to a dozen steps.
+    /// A random message of up to a dozen steps.
     fn random(seed: u64) -> Self {
         const WIDTHS: [usize; 6] = [1, 3, 6, 7, 20, 33];
         const ACTIVATIONS: [Activation; 4] =
@@ -104,7 +104,7 @@ impl Case {
         }
         let tracked: Vec<usize> = (0..case.steps.len()).filter(|&v| case.tracked(v)).collect();
         if let Some(&last) = tracked.last() {
-            // Mostly the last step, so that all others may lead to it.
+            // Mostly the last step, so that all others may contribute to it.
             case.message = if draw(4) > 0 { last } else { tracked[draw(tracked.len())] };
         } else {
             case.steps.push(Step::From(6));
@@ -121,7 +121,7 @@ struct Probe {
     case: Case,
     embedding: Parameter,
     features: Linear,
-    /// Of each step that needs one: what makes the rows that it looks up, or its own.
+    /// For each step that needs one: the layer that produces the rows that it looks up, or its own.
     layers: Vec<Option<Linear>>,
     output: Linear,
     of_edge: Option<Linear>,
@@ -203,8 +203,9 @@ impl Probe {
     }
 }
 
-/// Few are wide enough that no distance is far from all of them: rectified values would be noise around
-/// 0. Many are those of the study, of which most are 0 at every distance.
+/// With few Gaussians, they are wide enough to be non-zero for all distances: rectified values
+/// would be noise around 0. With many, they are those of the study, most of which are 0 at any
+/// distance.
 fn basis(n: usize) -> GaussianBasis {
     let (spacing, coefficient) =
         if n < 100 { (4.0 / n as f32, 0.1 * n as f32) } else { (0.1, 10.0) };
@@ -241,8 +242,8 @@ impl Network for Probe {
     }
 }
 
-/// Graphs of so many nodes and edges, padded by one graph of three nodes and `padding` edges. Node 0
-/// of each receives at least `hub` of its edges; the last node has none.
+/// Graphs with these numbers of nodes and edges, padded by one graph of three nodes and `padding`
+/// edges. Node 0 of each receives at least `hub` of its edges; the last node has none.
 fn batch(sizes: &[(u32, u32)], hub: u32, padding: u32) -> BatchBuffer {
     let mut rng = random::stream(7, "edges", 0);
     let (mut sender, mut receiver) = (Vec::new(), Vec::new());
@@ -299,7 +300,7 @@ fn check(case: &Case, buffer: &BatchBuffer) {
     check_in(Precision::F32, case, buffer);
 }
 
-/// What comes out on a GPU in this precision, against single precision on a processor.
+/// Compares results on a GPU in this precision with single precision on a CPU.
 fn check_in(precision: Precision, case: &Case, buffer: &BatchBuffer) {
     let tolerance = match precision {
         Precision::F32 => 1e-4,
@@ -319,7 +320,7 @@ fn check_in(precision: Precision, case: &Case, buffer: &BatchBuffer) {
     near(&cuda.0, &cpu.0, largest(&cpu.0), "the prediction");
     let all = cpu.1.iter().map(|gradient| largest(&gradient.data)).fold(0.0, f32::max);
     for (cuda, cpu) in cuda.1.iter().zip(&cpu.1) {
-        // A gradient that is nothing but rounding is compared with the others.
+        // A gradient that is mere rounding is compared at the scale of the others.
         let scale = largest(&cpu.data).max(1e-3 * all);
         near(&cuda.data, &cpu.data, scale, &cpu.name);
     }
@@ -378,7 +379,7 @@ fn small() -> BatchBuffer {
     batch(&[(5, 17), (9, 40), (4, 1)], 3, 9)
 }
 
-/// How many random programs are tried: an emulated GPU takes seconds to compile one.
+/// Number of random programs to try: compiling one takes seconds for an emulated GPU.
 const N_PROGRAM: &str = "BATCHLAB_TEST_PROGRAMS";
 
 #[test]
@@ -397,7 +398,7 @@ fn the_models_at_their_widths() {
     check(&Case { edge: None, ..middle.clone() }, &buffer);
     check(&middle, &buffer);
     check(&painn(20, 256, Activation::Identity), &buffer);
-    // As the study has them: layers without biases, no cutoff.
+    // As in the study: layers without biases, no cutoff.
     let mut plain = [schnet(150, 64), edge_updates(150, 64), middle.clone(), middle];
     plain[3].edge = None;
     for case in &mut plain {
@@ -424,8 +425,8 @@ fn the_models_on_tensor_cores() {
     }
 }
 
-/// Widths that are no multiples of what tensor cores work on, and programs of all kinds, without steps whose
-/// gradient jumps where a sum has another sign.
+/// Widths that are not multiples of the tile sizes of tensor cores, and programs of all kinds,
+/// except steps whose gradient jumps where a sum changes sign.
 #[test]
 fn all_widths_on_tensor_cores() {
     let buffer = small();
@@ -444,7 +445,7 @@ fn all_widths_on_tensor_cores() {
     }
 }
 
-/// What the tolerance of the other tests would not notice.
+/// Errors within the tolerance of the other tests.
 #[test]
 fn gaussians_are_left_out_where_they_are_nothing() {
     let buffer = batch(&[(6, 30), (9, 72)], 0, 10);
@@ -460,7 +461,7 @@ fn wide_messages() {
     let buffer = small();
     check(&schnet(150, 384), &buffer);
     check(&edge_updates(7, 150), &buffer);
-    // Cut into blocks of columns, the last of them not full; with and without sums that are kept.
+    // Split into blocks of columns, the last of them partial; with and without kept sums.
     for activation in [Activation::Silu, Activation::Relu, Activation::Identity] {
         for width in [128, 130, 131] {
             check(&painn(40, width, activation), &buffer);
@@ -470,7 +471,7 @@ fn wide_messages() {
 
 #[test]
 fn widths_around_the_shared_memory_that_everyone_has() {
-    // Tiles and what kernels have besides: just below, at and just above 48 KiB.
+    // Tiles plus other shared memory of the kernels: just below, at and just above 48 KiB.
     let buffer = batch(&[(5, 17)], 3, 2);
     for n_gaussian in [17, 18, 20, 269, 273, 276] {
         check(&schnet(n_gaussian, 64), &buffer);
@@ -566,7 +567,7 @@ fn again_with<const N: usize>(test: &str, variables: [(&str, String); N]) {
     assert!(run.status.success() && text.contains("1 passed"), "{test}: {text}");
 }
 
-/// Runs one of these tests in a process of its own.
+/// Runs one of these tests in a separate process.
 fn again<const N: usize>(test: &str, variables: [(&str, String); N]) -> std::process::Output {
     let program = std::env::current_exe().expect("this test");
     let mut command = std::process::Command::new(program);

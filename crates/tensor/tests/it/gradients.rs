@@ -1,5 +1,5 @@
-//! Gradients of every operation and every loss: on the processor against differences of the loss, on a GPU
-//! against the processor's.
+//! Compares gradients of every operation and every loss with finite differences of the loss; on a GPU, with the
+//! CPU's gradients.
 
 use crate::common::{Operation, collated, device, trainer, trainer_on};
 use batchlab_core::Trainer;
@@ -8,7 +8,7 @@ use batchlab_tensor::Activation;
 
 /// Parameters are moved by this much in both directions.
 const DELTA: f32 = 1e-2;
-/// Elements of each parameter that are moved.
+/// Number of elements to try per parameter.
 const N_TRIED: usize = 8;
 
 fn check(operation: Operation, loss: Loss, output_width: usize) {

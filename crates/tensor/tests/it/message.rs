@@ -1,4 +1,4 @@
-//! Messages computed block by block against the same operations one by one.
+//! Compares messages computed block by block with the same operations one by one.
 
 use crate::common::{
     FEATURE_WIDTH, N_CLASS, batch_of, collated, collated_of, context, device, graphs, needs,
@@ -12,7 +12,7 @@ use batchlab_tensor::{
     Message, Network, Parameter, ParameterBuilder, Pass, Perceptron, open,
 };
 
-/// What the messages consist of.
+/// The components of the messages.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     width: usize,
@@ -32,10 +32,10 @@ const CASE: Case = Case {
     direction: Direction::ToReceiver,
 };
 
-/// Two rounds of messages with a state of the edges, every operation used.
+/// Two rounds of messages with an edge state, using every operation.
 struct Probe {
     case: Case,
-    /// A block at a time, or each operation by itself.
+    /// Computed in blocks, or with separate operations.
     in_blocks: bool,
     embedding: Parameter,
     features: Linear,
@@ -165,7 +165,7 @@ impl Network for Probe {
     }
 }
 
-/// One graph of 6,000 nodes whose edges go anywhere: tasks share all nodes.
+/// One graph of 6,000 nodes with random edges: tasks share all nodes.
 fn one_large_graph(padding: Shape) -> BatchBuffer {
     let n = 6000;
     let mut rng = random::stream(7, "large", 0);
@@ -261,7 +261,8 @@ fn the_same_bits_for_any_number_of_threads() {
     }
 }
 
-/// Not on a real GPU: the library divides the sums of layers on nodes by the number of rows.
+/// Not on a real GPU: the library splits the sums of layers on nodes depending on the number of
+/// rows.
 #[test]
 fn padding_behind_changes_no_bit() {
     if device() != "cpu" && !cfg!(feature = "cuda-check") {
@@ -309,7 +310,7 @@ fn narrower_vectors_give_the_same() {
                 "message::messages_in_both_directions",
             ])
             .env("BATCHLAB_VECTORS", vectors)
-            // Vectors are the processor's, whatever device the other tests run on.
+            // Vectors are those of the CPU, whatever device the other tests run on.
             .env("BATCHLAB_TEST_DEVICE", "cpu")
             .output()
             .expect("it runs again");
@@ -320,8 +321,8 @@ fn narrower_vectors_give_the_same() {
     }
 }
 
-/// Values that are used in unusual ways: a message that is a row of a node, one that is given out
-/// too, terms and factors that occur twice, Gaussians with two kinds of users.
+/// Unusual uses of values: a message that is a row of a node, one that is also returned per edge,
+/// terms and factors that occur twice, Gaussians with two kinds of users.
 struct Unusual {
     in_blocks: bool,
     embedding: Parameter,

@@ -1,4 +1,4 @@
-//! Classes of the nodes of one graph: predictions are rows of nodes, outputs are some of them.
+//! Classes of the nodes of one graph: predictions are rows of nodes, and some of these are outputs.
 
 use std::sync::Arc;
 
@@ -65,8 +65,8 @@ fn trainer() -> Box<dyn Trainer> {
     open(&ctx, needs(), build).expect("the device that the tests run on is there")
 }
 
-/// A ring whose nodes belong to class 1 if their left neighbour's first feature is positive;
-/// every fourth node has no class. Forty nodes are members, and those with a class are outputs.
+/// A ring whose nodes belong to class 1 if their left neighbour's first feature is positive; every
+/// fourth node is unlabelled. Forty nodes are members, and the labelled ones are outputs.
 fn collated() -> BatchBuffer {
     let sender = (0..N_NODE).flat_map(|i| {
         let mut ends = [(i + 1) % N_NODE, (i + N_NODE - 1) % N_NODE];
@@ -129,7 +129,7 @@ fn evaluation_gives_the_same_loss_and_records_nothing() {
     let evaluated = trainer.forward(Slot::A, Mode::Evaluation, 0).expect("forward");
     assert!(trainer.backward(1.0).is_err());
     assert_eq!(trainer.forward(Slot::A, Mode::Training, 0).expect("forward"), evaluated);
-    // A batch that is evaluated in between does not disturb the gradients.
+    // A batch evaluated in between does not affect the gradients.
     trainer.forward(Slot::A, Mode::Evaluation, 0).expect("forward");
     trainer.backward(1.0).expect("backward");
     trainer.update(1e-3).expect("update");

@@ -1,4 +1,4 @@
-//! The precision of products is an option of training.
+//! The precision of products is a training option.
 
 use crate::common::{Operation, Probe, context, needs};
 use batchlab_core::model::{Loss, ModelContext, Precision};

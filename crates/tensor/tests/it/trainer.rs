@@ -115,7 +115,7 @@ fn finite_garbage_in_the_padding_changes_neither_gradients_nor_training() {
     near(&clean.1.tensors, &poisoned.1.tensors, 1e-6);
 }
 
-/// Each tensor within `tolerance` of the largest number in it.
+/// Asserts that each tensor agrees within `tolerance` of its largest number.
 fn near(a: &[NamedTensor], b: &[NamedTensor], tolerance: f32) {
     assert_eq!(a.len(), b.len());
     for (a, b) in a.iter().zip(b) {

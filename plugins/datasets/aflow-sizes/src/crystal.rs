@@ -1,39 +1,39 @@
-//! Atoms at random places that keep their distance.
+//! Atoms at random positions with a minimum distance.
 
 use batchlab_core::random;
 use rand_chacha::rand_core::Rng;
 
 use crate::formulas::Formula;
 
-/// The share of the volume that spheres of the least distance fill. Placing spheres at
-/// random one after the other ends near 0.38 (S. Torquato, O. U. Uche, F. H. Stillinger, Physical
+/// The share of the volume filled by spheres with the minimum distance as diameter. Random
+/// sequential placement saturates near 0.38 (S. Torquato, O. U. Uche, F. H. Stillinger, Physical
 /// Review E 74, 061308, 2006).
 const FILLED: f64 = 0.3;
 
-/// How often a place is tried before the least distance shrinks.
+/// Number of attempts to place an atom before the minimum distance shrinks.
 const MAX_TRY: u32 = 200;
 
-/// By how much it shrinks then.
+/// Factor by which it shrinks.
 const SHRINK: f64 = 0.95;
 
-/// A made-up crystal.
+/// A synthetic crystal.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Crystal {
     /// The lengths of a rectangular cell in angstrom.
     pub(crate) lengths: [f64; 3],
     /// In angstrom, `[n_atom, 3]`, inside the cell.
     pub(crate) position: Vec<[f64; 3]>,
-    /// What every two atoms, images included, are apart at least, in angstrom.
+    /// Minimum distance between any two atoms, including images, in angstrom.
     pub(crate) least_distance: f64,
 }
 
 impl Crystal {
-    /// The crystal number `index` of a seed, independent of all others.
+    /// The crystal with this index for a seed, independent of all others.
     pub(crate) fn new(formula: &Formula, seed: u64, index: usize) -> Self {
         let mut rng = random::stream(seed, "aflow-sizes", index as u64);
         let side = formula.volume.cbrt();
         let [p, q] = [0.9 + 0.25 * uniform(&mut rng), 0.9 + 0.25 * uniform(&mut rng)];
-        // Rounded, so that the last bit of a cubic root, which differs between machines, is gone.
+        // Rounded to remove the last bit of the cubic root, which differs between machines.
         let lengths = [p, q, 1.0 / (p * q)].map(|factor| (side * factor * 1e6).round() * 1e-6);
         let n_atom = formula.atomic_number.len();
         let per_atom = formula.volume / n_atom as f64;
@@ -77,7 +77,7 @@ impl Crystal {
     }
 }
 
-/// A number from 0 to below 1 with 53 random bits.
+/// A uniform number in [0, 1) with 53 random bits.
 fn uniform(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }

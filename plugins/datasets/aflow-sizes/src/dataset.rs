@@ -1,4 +1,4 @@
-//! The plugin: from a configuration to the columnar store.
+//! The plugin: from a configuration to columnar storage.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
@@ -12,24 +12,25 @@ use serde::{Deserialize, Serialize};
 use crate::crystal::Crystal;
 use crate::{CUTOFF, formulas, target};
 
-/// Synthetic crystals with the real compositions and volumes of 9,255 crystals of the ICSD as AFLOW
-/// lists them.
+/// Synthetic crystals with the real compositions and volumes of 9,255 ICSD crystals listed by
+/// AFLOW.
 ///
-/// Real: the elements, how many atoms of each a crystal has (2 to 144), and the volume of its cell.
-/// Made up: where the atoms are (at random, with a least distance), the shape of the cell
-/// (rectangular) and the target (a smooth function of the distances). With the nearest neighbours as
-/// edges, the sizes of the graphs, and so everything that batching and timing depend on, are those of
-/// the real crystals; errors of a model say nothing about materials.
+/// Real: the elements, the number of atoms of each in a crystal (2 to 144), and the volume of its
+/// cell. Synthetic: atom positions (random, with a minimum distance), the shape of the cell
+/// (rectangular) and the target (a smooth function of the distances). With nearest neighbours as
+/// edges, graph sizes, and thus everything that batching and timing depend on, are those of the
+/// real crystals. Model errors say nothing about materials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AflowSizes {
-    /// Which atoms are connected: `{ nearest = 12 }` or `{ radius = 5.0 }` (angstrom), over all
-    /// periodic images. Sizes are real with the nearest neighbours only.
+    /// Which atoms to connect: `{ nearest = 12 }` or `{ radius = 5.0 }` (angstrom), across all
+    /// periodic images. Only with nearest neighbours are the sizes real.
     pub edges: EdgeRule,
-    /// Where the atoms are. Every crystal has random numbers of its own, so `limit` changes none.
+    /// Seed of the atom positions. Every crystal has its own random numbers, so `limit` does not
+    /// change any of them.
     pub seed: u64,
-    /// Keeps the first crystals only. The list is sorted by the band gaps of the real crystals, so
-    /// this is no random sample.
+    /// Keep only the first crystals. The list is sorted by the band gaps of the real crystals, so
+    /// this is not a random sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<NonZeroUsize>,
 }
@@ -63,7 +64,7 @@ impl Dataset for AflowSizes {
 
     fn load(&self, ctx: &LoadContext) -> Result<Graphs, DatasetError> {
         let formulas = formulas::list(self.limit.map_or(usize::MAX, NonZeroUsize::get))?;
-        // The sizes are known before anything is made.
+        // The sizes are known in advance.
         let n_byte = formulas.iter().fold(0_u64, |sum, formula| {
             let n_atom = formula.atomic_number.len();
             sum.saturating_add(estimated_bytes(self.edges, n_atom, formula.volume))

@@ -7,14 +7,14 @@ use batchlab_core::DatasetError;
 use batchlab_structures::composition;
 use liblzma::bufread::XzDecoder;
 
-/// `compound,volume_cell`, one crystal a line; `data/README.md` says where it comes from.
+/// `compound,volume_cell`, one crystal per line; see `data/README.md` for its origin.
 const LIST: &[u8] = include_bytes!("../../../../data/aflow_icsd_formulas.csv.xz");
 const NAME: &str = "data/aflow_icsd_formulas.csv.xz (compiled in)";
 
 /// One line of the list.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Formula {
-    /// Proton numbers, `[n_atom]`, in the order of the formula.
+    /// Atomic numbers, `[n_atom]`, in the order of the formula.
     pub(crate) atomic_number: Vec<u8>,
     /// Of the cell, in cubic angstrom.
     pub(crate) volume: f64,
@@ -53,7 +53,7 @@ mod tests {
     fn the_list_is_that_of_the_sizes() {
         let list = list(usize::MAX).unwrap();
         let n_atom: Vec<usize> = list.iter().map(|formula| formula.atomic_number.len()).collect();
-        // As data/README.md states them for `aflow_icsd_sizes.csv.xz`.
+        // As stated in data/README.md for `aflow_icsd_sizes.csv.xz`.
         assert_eq!((n_atom.len(), n_atom.iter().sum::<usize>() * 12), (9255, 2_119_272));
         assert_eq!((n_atom.iter().min(), n_atom.iter().max()), (Some(&2), Some(&144)));
         let per_atom = |formula: &Formula| formula.volume / formula.atomic_number.len() as f64;

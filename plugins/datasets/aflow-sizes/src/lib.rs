@@ -1,5 +1,5 @@
-//! Synthetic crystals of real sizes: how many atoms of which elements share which volume is that of
-//! 9,255 crystals of the ICSD; where the atoms are, and the target, is made up.
+//! Synthetic crystals of real sizes: the numbers of atoms, their elements and the cell volumes are
+//! those of 9,255 ICSD crystals; positions and the target are synthetic.
 
 mod crystal;
 mod dataset;

@@ -1,19 +1,19 @@
-//! A target that can be learned, and means nothing.
+//! A learnable target without physical meaning.
 
 use batchlab_core::EdgeRule;
 use batchlab_neighbors::{NeighborError, connect};
 
-/// How far a pair of atoms contributes, in angstrom.
+/// Maximum distance at which a pair of atoms contributes, in angstrom.
 pub const CUTOFF: f64 = 4.0;
 
-/// How much an element contributes to a pair: an arbitrary number from 0.5 to 1.5.
+/// Weight of an element in a pair: an arbitrary number from 0.5 to 1.5.
 #[must_use]
 pub fn strength(atomic_number: u8) -> f64 {
     0.5 + f64::from(u32::from(atomic_number) * 37 % 101) / 100.0
 }
 
 /// Mean over the atoms of the sum over their neighbours of `s_i s_j (1 - (r / cutoff)^2)^3`. It is
-/// smooth in every position, also where a neighbour leaves the cutoff, and of the same scale for
+/// smooth in every position, even where a neighbour crosses the cutoff, and has the same scale for
 /// crystals of any size.
 pub(crate) fn value(
     atomic_number: &[u8],
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_cube_of_one_atom_by_hand() {
-        // Six neighbours at 3 angstrom; the next lie at 4.24.
+        // Six neighbours at 3 angstrom; the next are at 4.24.
         let cube = [[3., 0., 0.], [0., 3., 0.], [0., 0., 3.]];
         let cutoff = EdgeRule::Radius(CUTOFF.try_into().unwrap());
         let found = value(&[11], &[[0.5; 3]], &cube, cutoff).unwrap();

@@ -1,4 +1,4 @@
-//! The plugin: from a configuration to the columnar store.
+//! The plugin: from a configuration to columnar storage.
 
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -14,42 +14,42 @@ use crate::error::AflowError;
 use crate::filter::{Filter, Reason};
 use crate::target::Target;
 
-/// How many entries are read between two reports of progress.
+/// Number of entries between progress reports.
 const REPORT_EVERY: u64 = 100;
 
 /// AFLOW: crystals with formation enthalpies and band gaps from density functional theory.
 ///
-/// Node classes are elements, numbered in the order in which they first appear in what was loaded.
-/// What is left out is counted in the run's notes.
+/// Node classes are elements, numbered in the order of their first appearance in the loaded data.
+/// Excluded entries are counted in the run's notes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Aflow {
-    /// What to read: `aflowlib.json` or `aflowlib.out`, a reply of AFLUX, a table (CSV) with the
-    /// columns `compound`, `geometry` and `positions_fractional`, an ASE database, or a folder or an
-    /// archive (tar, zip) of many. Text may be packed with xz, gzip or bzip2; formats are told by
-    /// content. An entry without positions takes those of a file `CONTCAR...` that lies in the same
-    /// folder. A relative path is looked for where the configuration's paths are.
+    /// What to read: `aflowlib.json` or `aflowlib.out`, an AFLUX response, a table (CSV) with the
+    /// columns `compound`, `geometry` and `positions_fractional`, an ASE database, or a directory
+    /// or archive (tar, zip) of many. Text may be compressed with xz, gzip or bzip2; formats are
+    /// detected by content. An entry without positions takes those of a file `CONTCAR...` in the
+    /// same directory. Relative paths are resolved like all paths of the configuration.
     pub path: PathBuf,
-    /// What to learn: `"enthalpy_formation_atom"` (eV/atom), `"Egap"` (eV) or `"metal"` (a class).
+    /// The target: `"enthalpy_formation_atom"` (eV/atom), `"Egap"` (eV) or `"metal"` (a class).
     #[serde(default)]
     pub target: Target,
-    /// Which atoms are connected: `{ nearest = 12 }` or `{ radius = 5.0 }` (angstrom), over all
+    /// Which atoms to connect: `{ nearest = 12 }` or `{ radius = 5.0 }` (angstrom), across all
     /// periodic images.
     #[serde(default = "twelve_nearest")]
     pub edges: EdgeRule,
-    /// Keeps entries with a formation enthalpy above this, in eV/atom; entries that state none are
-    /// kept. The study's bound is -10.
+    /// Keep entries with a formation enthalpy above this, in eV/atom; entries without one are kept.
+    /// The study uses -10.
     #[serde(default = "least_enthalpy")]
     pub enthalpy_above: f64,
-    /// Keeps entries with a formation enthalpy below this, in eV/atom; entries that state none are
-    /// kept. The study's bound is 70.
+    /// Keep entries with a formation enthalpy below this, in eV/atom; entries without one are kept.
+    /// The study uses 70.
     #[serde(default = "largest_enthalpy")]
     pub enthalpy_below: f64,
-    /// Keeps entries computed with these kinds of density functional; `[]` keeps all. The study
-    /// keeps `PAW_PBE`.
+    /// Keep entries computed with these kinds of density functional; `[]` keeps all. The study uses
+    /// `PAW_PBE`.
     #[serde(default = "pbe")]
     pub dft_type: Vec<String>,
-    /// Keeps the first crystals only, counted after those left out.
+    /// Keep only the first crystals, counted after exclusions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<NonZeroUsize>,
 }
@@ -100,7 +100,7 @@ impl Dataset for Aflow {
             return Err(DatasetError::other(batchlab_neighbors::NeighborError::Endless));
         }
         if self.path.as_os_str().is_empty() {
-            // An empty path would name the folder in which paths are looked for.
+            // An empty path would refer to the directory in which paths are searched.
             return Err(DatasetError::other(AflowError::NoPath));
         }
         Ok(())
@@ -128,7 +128,7 @@ struct Crystals {
     n_read: u64,
     n_other: u64,
     left_out: [u64; Reason::ALL.len()],
-    /// The relaxed structure that was read last, and its folder.
+    /// The last relaxed structure read, and its directory.
     relaxed: Option<(PathBuf, Structure)>,
 }
 
@@ -143,7 +143,7 @@ impl Aflow {
         let limit = self.limit.map_or(usize::MAX, NonZeroUsize::get);
         let source = Source { path, bytes: None, wanted: None, arrays: &[], memory: &ctx.memory };
         let counts = source.read(&mut |entry| {
-            // Names are remembered, so that entries which come again are left out.
+            // Names are remembered, so that repeated entries are excluded.
             let name = |key| entry.text(key).map_or(0, str::len);
             let n_byte = 2 * (name("auid") + name("aurl")) as u64 + 128;
             ctx.memory.take(n_byte, "the names of entries")?;
@@ -232,7 +232,7 @@ impl Crystals {
         notes.extend(
             Reason::ALL.iter().zip(self.left_out).map(|(reason, n)| (reason.note().to_owned(), n)),
         );
-        notes.push(("files passed over, of no known format".to_owned(), self.n_other));
+        notes.push(("skipped files in unknown formats".to_owned(), self.n_other));
         notes.append(&mut graphs.notes);
         graphs.notes = notes;
         graphs.check()?;
@@ -245,7 +245,7 @@ fn is_relaxed(path: &Path) -> bool {
     path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("CONTCAR"))
 }
 
-/// Whether a structure has the atoms that an entry states.
+/// Whether a structure has the atoms stated by an entry.
 fn is_of(entry: &Entry, structure: &Structure) -> bool {
     let stated =
         entry.text("compound").and_then(|formula| batchlab_structures::composition(formula).ok());

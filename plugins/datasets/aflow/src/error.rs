@@ -1,4 +1,4 @@
-//! Errors of loading: the place, the problem and the remedy.
+//! Errors of loading: location, problem and remedy.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Which entries are kept.
+//! Selects the entries to keep.
 
 use std::collections::HashSet;
 
@@ -6,11 +6,11 @@ use batchlab_structures::{Entry, Problem, is_absent};
 
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Formation enthalpies above this, in eV per atom.
+    /// Lower bound on formation enthalpies, in eV per atom.
     pub above: Option<f64>,
-    /// Formation enthalpies below this, in eV per atom.
+    /// Upper bound on formation enthalpies, in eV per atom.
     pub below: Option<f64>,
-    /// Accepted kinds of density functional; all, where empty.
+    /// Accepted kinds of density functional; all if empty.
     pub dft_type: Vec<String>,
     auid: HashSet<String>,
     aurl: HashSet<String>,
@@ -24,12 +24,12 @@ pub enum Reason {
     NoTarget,
     /// Another kind of density functional, or none stated.
     DftType,
-    /// The formation enthalpy is outside of the bounds.
+    /// The formation enthalpy is out of bounds.
     Enthalpy,
 }
 
 impl Reason {
-    /// All of them, in the order in which they are looked for.
+    /// All reasons, in the order in which they are checked.
     pub const ALL: [Self; 5] =
         [Self::Repeated, Self::NoStructure, Self::NoTarget, Self::DftType, Self::Enthalpy];
 
@@ -51,12 +51,12 @@ impl Filter {
         Self { above, below, dft_type, ..Self::default() }
     }
 
-    /// Why an entry is left out, or `None` for one that is kept. Entries must come in order: of
-    /// repeated ones the first *kept* one stays, so that an entry without positions does not stand in
-    /// the way of the same entry from another file.
+    /// The reason for excluding an entry, or `None` to keep it. Entries must come in order: of
+    /// repeated ones the first *kept* one stays, so an entry without positions does not block the
+    /// same entry from another file.
     ///
     /// # Errors
-    /// A formation enthalpy that is no number.
+    /// If the formation enthalpy is not a number.
     pub fn reject(
         &mut self,
         entry: &Entry,
@@ -103,7 +103,7 @@ impl Filter {
         Ok(outside.then_some(Reason::Enthalpy))
     }
 
-    /// Whether every kind in a list is accepted; it may be spelled as Python prints it.
+    /// Whether every kind in a list is accepted; the list may be in Python notation.
     fn is_accepted(&self, stated: &str) -> bool {
         let kinds = stated.split(',').map(|kind| kind.trim_matches(['[', ']', '\'', '"', ' ']));
         let mut kinds = kinds.filter(|kind| !kind.is_empty()).peekable();

@@ -1,8 +1,8 @@
 //! AFLOW: crystals with properties from density functional theory (S. Curtarolo et al.,
 //! Computational Materials Science 58, 227, 2012; aflowlib.org).
 //!
-//! The crate `batchlab-structures` reads entries in all their forms; here it is decided which of
-//! them are kept ([`Filter`]), what is learned of them ([`Target`]), and they are connected.
+//! The crate `batchlab-structures` reads entries in all their formats; this crate selects entries
+//! ([`Filter`]), determines the target ([`Target`]), and connects the atoms.
 
 mod dataset;
 mod error;

@@ -1,11 +1,11 @@
-//! What is learned of a crystal.
+//! The targets of a crystal.
 
 use batchlab_core::graphs;
 use batchlab_structures::{Entry, Problem, is_absent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What to learn of a crystal.
+/// The target to learn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Target {
     /// Formation enthalpy in eV per atom.
@@ -14,17 +14,17 @@ pub enum Target {
     FormationEnthalpy,
     /// Band gap in eV; 0 for metals.
     Egap,
-    /// Whether it is a metal: the classes `metal` and `non-metal` (everything that `Egap_type` calls
-    /// otherwise, half-metals included).
+    /// Whether it is a metal: the classes `metal` and `non-metal` (any other value of `Egap_type`,
+    /// including half-metals).
     #[serde(rename = "metal")]
     Metal,
 }
 
 impl Target {
-    /// The value of an entry, or the number of its class; `None` where the entry does not say.
+    /// The value of an entry, or its class index; `None` if the entry does not state it.
     ///
     /// # Errors
-    /// A value that should be a number and is none.
+    /// If a value that should be a number is not.
     pub fn of(self, entry: &Entry) -> Result<Option<f64>, Problem> {
         match self {
             Self::FormationEnthalpy => entry.number("enthalpy_formation_atom"),

@@ -10,7 +10,7 @@ use batchlab_npz::{Archive, NpzError, Problem, TypedRows, Values};
 
 use crate::error::GraphsError;
 
-/// An array may be as large as memory allows.
+/// Arrays are limited by memory only.
 const MAX_BYTE: u64 = 1 << 40;
 
 const KINDS: [Per; 3] = [Per::Node, Per::Edge, Per::Graph];
@@ -18,10 +18,10 @@ const KINDS: [Per; 3] = [Per::Node, Per::Edge, Per::Graph];
 pub(crate) struct Arrays {
     path: PathBuf,
     file: Archive<BufReader<File>>,
-    /// What is kept of the graphs of the file.
+    /// Nodes of each kept graph.
     pub(crate) n_node: Vec<u32>,
     pub(crate) n_edge: Vec<u32>,
-    /// Nodes and edges of the file, and of what is kept.
+    /// Nodes and edges of the file, and of the kept graphs.
     total: [usize; 2],
     kept: [usize; 2],
     n_graph: usize,
@@ -55,7 +55,7 @@ impl Arrays {
         read().map_err(DatasetError::other)
     }
 
-    /// One end of every edge, counted within its graph.
+    /// One end of every edge, as a node index within its graph.
     pub(crate) fn ends(&mut self, array: &str) -> Result<Vec<u32>, NpzError> {
         let mut ends = self.file.counts(array, 0, u32::MAX)?;
         self.check_rows(array, ends.len(), Per::Edge)?;
@@ -81,7 +81,7 @@ impl Arrays {
         self.file.has(array)
     }
 
-    /// Whole numbers from 0, one for each node.
+    /// Integers from 0, one per node.
     pub(crate) fn classes(&mut self, array: &str) -> Result<Vec<u32>, NpzError> {
         let mut classes = self.file.counts(array, 0, MAX_CLASS)?;
         self.check_rows(array, classes.len(), Per::Node)?;
@@ -89,7 +89,7 @@ impl Arrays {
         Ok(classes)
     }
 
-    /// Finite numbers, and how many there are in a row.
+    /// Finite numbers, and the row length.
     pub(crate) fn floats(&mut self, array: &str, per: Per) -> Result<(Vec<f32>, usize), NpzError> {
         let (values, width) = self.doubles(array, per)?;
         if let Some(at) = values.iter().position(|value| !(*value as f32).is_finite()) {
@@ -111,7 +111,7 @@ impl Arrays {
         }
     }
 
-    /// Numbers, and how many there are in a row.
+    /// Numbers, and the row length.
     pub(crate) fn doubles(&mut self, array: &str, per: Per) -> Result<(Vec<f64>, usize), NpzError> {
         let TypedRows { width, values, .. } = self.rows(array, per)?;
         let values = match values {
@@ -121,7 +121,7 @@ impl Arrays {
         Ok((values, width))
     }
 
-    /// A field of the data set's own, with a row for each node, edge or graph. Edges are put into `order`.
+    /// A custom field, with a row per node, edge or graph. Edges are reordered by `order`.
     pub(crate) fn own(&mut self, name: &str, order: &[u32]) -> Result<OwnField, DatasetError> {
         let of = KINDS.map(|per| (per, format!("{per}.{name}")));
         let mut found = of.into_iter().filter(|(_, array)| self.file.has(array));
@@ -153,7 +153,7 @@ impl Arrays {
                 let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
                 OwnField::new(name, per, width, &values)
             }
-            // Of these types no value is lost.
+            // These types convert without loss.
             Values::Integer(values) => match kind.as_str() {
                 "|b1" | "|u1" => {
                     let values: Vec<u8> =
@@ -169,14 +169,14 @@ impl Arrays {
         })
     }
 
-    /// The rows of what is kept.
+    /// The rows of the kept graphs.
     fn rows(&mut self, array: &str, per: Per) -> Result<TypedRows, NpzError> {
         let mut rows = self.file.typed_rows(array)?;
         let n_value = match &rows.values {
             Values::Integer(values) => values.len(),
             Values::Float(values) => values.len(),
         };
-        // Rows of 0 have no number that could be counted.
+        // Rows of length 0 have no numbers to count.
         self.check_rows(array, n_value / rows.width.max(1), per)?;
         let n_kept = rows.width
             * match per {
@@ -204,7 +204,7 @@ impl Arrays {
         Err(self.file.fault(array, Problem::Length { got, expected }))
     }
 
-    /// An array of one of these kinds is not there.
+    /// The error for a missing array of one of these kinds.
     pub(crate) fn no_array(&self, key: &'static str, name: &str, kinds: &[Per]) -> DatasetError {
         let found = self.file.names();
         let known = found.iter().filter_map(|array| {
@@ -226,7 +226,7 @@ impl Arrays {
     }
 }
 
-/// Classes of nodes that are believed; each has a name.
+/// Maximum number of node classes; each has a name.
 const MAX_CLASS: u32 = 1_000_000;
 
 fn sum(counts: &[u32]) -> usize {

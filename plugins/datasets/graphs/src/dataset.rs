@@ -1,4 +1,4 @@
-//! The plugin: from a configuration to the columnar store.
+//! The plugin: from a configuration to columnar storage.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -14,34 +14,36 @@ use serde::{Deserialize, Serialize};
 use crate::arrays::Arrays;
 use crate::error::GraphsError;
 
-/// The name of the target where there is none.
+/// The name of the target if there is none.
 const NO_TARGET: &str = "none";
 
-/// Graphs as arrays in an `.npz` file, written from PyTorch Geometric, jraph or anything else.
+/// Graphs as arrays in an `.npz` file, exported from PyTorch Geometric, jraph or any other library.
 ///
-/// The file has `n_node` and `n_edge`, `[n_graph]`, `senders` and `receivers`, `[sum of n_edge]`, which count nodes from
-/// 0 within each graph, and any number of arrays with a row for each node, edge or graph, whose names begin with `node.`,
-/// `edge.` or `graph.`. Five of them have a meaning: `node.class`, `node.feature`, `node.position`, `edge.distance` and
-/// `edge.displacement`. docs/data.md has the lines of Python that write such a file.
+/// The file has `n_node` and `n_edge`, `[n_graph]`, `senders` and `receivers`, `[sum of n_edge]`,
+/// with node indices from 0 within each graph, and any number of arrays with a row per node, edge
+/// or graph, whose names begin with `node.`, `edge.` or `graph.`. Five of them have a predefined
+/// meaning: `node.class`, `node.feature`, `node.position`, `edge.distance` and `edge.displacement`.
+/// docs/data.md shows Python code that writes such a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Graphs {
-    /// The file. A relative path is looked for where the configuration's paths are.
+    /// The file. Relative paths are resolved like all paths of the configuration.
     pub path: PathBuf,
-    /// What to learn: `energy` is the array `graph.energy`, one number for each graph. `none` reads graphs alone: enough
-    /// for `batchlab plan` and `batchlab data`, not for a run.
+    /// The target: `energy` is the array `graph.energy`, one number per graph. `none` reads graphs
+    /// only: enough for `batchlab plan` and `batchlab data`, but not for a run.
     pub target: String,
-    /// The target's unit, for axes and tables; nothing is converted. Classes have none.
+    /// Unit of the target, for axes and tables; nothing is converted. Classes have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Makes the target a class instead of a number: their names; the array holds their places in this list, from 0.
+    /// Class names, which make the target a class instead of a number; the array holds indices into
+    /// this list, from 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
-    /// Own fields, for models that ask for them by name: `forces` is the array `node.forces`, `edge.forces` or
-    /// `graph.forces`.
+    /// Custom fields, for models that request them by name: `forces` is the array `node.forces`,
+    /// `edge.forces` or `graph.forces`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
-    /// Keeps the first graphs only.
+    /// Keep only the first graphs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<NonZeroUsize>,
 }
@@ -61,7 +63,7 @@ batchlab_core::register!(
 
 #[typetag::serde(name = "graphs")]
 impl Dataset for Graphs {
-    /// Which of the fields with a meaning the file has is known when it was read.
+    /// Which of the predefined fields the file has is known only after reading it.
     fn provides(&self) -> Provides {
         let fields = BatchFields {
             node_class: true,
@@ -117,7 +119,7 @@ impl Dataset for Graphs {
     }
 }
 
-/// What has a meaning, of nodes.
+/// Predefined node fields.
 struct Nodes {
     class: Option<NodeClass>,
     feature: Option<NodeFeature>,
@@ -145,7 +147,7 @@ impl Nodes {
         Ok(node)
     }
 
-    /// Lengths and displacements of edges: what the file says, or else what positions say.
+    /// Lengths and displacements of edges: from the file, or else computed from positions.
     fn lengths(
         &self,
         arrays: &mut Arrays,

@@ -1,4 +1,4 @@
-//! Errors of loading: the place, the problem and the remedy.
+//! Errors of loading: location, problem and remedy.
 
 use std::path::PathBuf;
 
@@ -14,11 +14,11 @@ pub(crate) enum GraphsError {
     )]
     NoArray {
         path: PathBuf,
-        /// The key of the configuration, and what it names.
+        /// The configuration key, and the name it gives.
         key: &'static str,
         name: String,
         looked_for: Vec<String>,
-        /// What could be named, and all arrays.
+        /// The possible names, and all arrays.
         known: Vec<String>,
         found: Vec<String>,
     },

@@ -1,6 +1,7 @@
-//! Data set `graphs`: graphs as arrays, written from PyTorch Geometric, jraph or anything else.
+//! Data set `graphs`: graphs as arrays, exported from PyTorch Geometric, jraph or any other
+//! library.
 //!
-//! - [`Graphs`] is the description, and fills the store.
+//! - [`Graphs`] is the configuration, and loads the data.
 //! - `arrays` reads one array of the file and checks that it fits.
 
 mod arrays;

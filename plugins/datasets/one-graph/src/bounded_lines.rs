@@ -1,21 +1,21 @@
-//! Text whose lines are not longer than any table needs: a packed file of some kilobytes may unpack to
-//! one line that fills the memory.
+//! Text with bounded line lengths: a compressed file of a few kilobytes may expand to a single line
+//! that fills the memory.
 
 use std::io::{self, Read};
 
-/// Bytes of a line: a million features.
+/// Maximum bytes per line: enough for a million features.
 const MAX_LINE: usize = 16 << 20;
 
-/// Fails where a line is longer than [`MAX_LINE`].
+/// Fails on lines longer than [`MAX_LINE`].
 pub(crate) struct BoundedLines<R> {
     text: R,
-    /// Bytes of the present line so far.
+    /// Bytes of the current line so far.
     length: usize,
-    /// Number of the present line, from 1.
+    /// Number of the current line, from 1.
     line: usize,
 }
 
-/// The error inside of an [`io::Error`].
+/// The error inside an [`io::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("line {line} is too long")]
 pub(crate) struct LongLine {

@@ -1,5 +1,5 @@
-//! An `.npz` file with graph and features as compressed rows: `indptr` and `indices`, `labels`, `feat_*`,
-//! and the split as lists of nodes or as masks.
+//! An `.npz` file with graph and features in compressed sparse rows: `indptr` and `indices`,
+//! `labels`, `feat_*`, and the split as lists of nodes or as masks.
 
 use std::io::{Read, Seek};
 
@@ -11,14 +11,14 @@ use crate::masks;
 use crate::split::{self, Fault};
 use crate::tables::{Tables, largest_class, of_rows, rows_bytes};
 
-/// Node and edge numbers have 32 bits, and some room is left for padding.
+/// Node and edge indices have 32 bits, with some room for padding.
 const MAX_INDEX: i64 = i32::MAX as i64;
 
-/// A model's first layer is as wide as its features, so a width that is wrong could ask for any amount
-/// of memory. Bags of words keep one value in a hundred or so.
+/// A model's first layer is as wide as its features, so a wrong width could request any amount of
+/// memory. Bags of words have about one non-zero value in a hundred.
 const SPARSEST: usize = 10_000;
 
-/// Reads the split with number `which`; whether there may be several.
+/// Reads the split with index `which`; also returns whether there may be several.
 pub(crate) fn read<R: Read + Seek>(
     file: &mut Archive<R>,
     which: usize,
@@ -30,7 +30,7 @@ pub(crate) fn read<R: Read + Seek>(
     let feature = features(file, one.n_node())?;
     let has_masks = !LISTS.iter().any(|name| file.has(name)) && masks::has_any(file);
     let split = if !has_labels {
-        // The members of a split have a class.
+        // Members of a split must have a class.
         None
     } else if has_masks {
         Some(masks::published(file, which, &label)?)
@@ -40,7 +40,7 @@ pub(crate) fn read<R: Read + Seek>(
     Ok((Tables { one, label, feature, split, notes: Vec::new() }, has_masks))
 }
 
-/// The graph, with or without loops as the file has it: row `i` lists the nodes that send to `i`.
+/// The graph, with or without self-loops as in the file: row `i` lists the senders of node `i`.
 fn graph<R: Read + Seek>(file: &mut Archive<R>) -> Result<OneGraph, NpzError> {
     let offset = offsets(file, "indptr")?;
     let n_node = offset.len() - 1;
@@ -59,7 +59,7 @@ fn graph<R: Read + Seek>(file: &mut Archive<R>) -> Result<OneGraph, NpzError> {
     Ok(OneGraph { offset, sender, edge_weight: Vec::new() })
 }
 
-/// Class of each node, `[n_node]`; -1 for none.
+/// Class of each node, `[n_node]`; -1 for unlabelled nodes.
 fn labels<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<Vec<i64>, NpzError> {
     let mut labels = file.integers("labels", i64::MIN, largest_class(n_node))?;
     expect_length(file, "labels", labels.len(), n_node, "one per node")?;
@@ -69,7 +69,7 @@ fn labels<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<Vec<i6
     Ok(labels)
 }
 
-/// Features.
+/// The node features.
 fn features<R: Read + Seek>(file: &mut Archive<R>, n_node: usize) -> Result<NodeFeature, NpzError> {
     let shape = file.integers("feat_shape", 0, MAX_INDEX)?;
     expect_length(file, "feat_shape", shape.len(), 2, "rows and columns")?;
@@ -135,7 +135,7 @@ fn published<R: Read + Seek>(
     }
 }
 
-/// Where each row starts, and the number of entries: ascending from 0.
+/// Start of each row, and the number of entries: ascending from 0.
 fn offsets<R: Read + Seek>(
     file: &mut Archive<R>,
     array: &'static str,
@@ -182,14 +182,14 @@ fn columns<R: Read + Seek>(
     n: usize,
 ) -> Result<Vec<u32>, NpzError> {
     if n == 0 {
-        // No number is from 0 to -1.
+        // The range from 0 to -1 is empty.
         let values = file.integers(array, 0, -1)?;
         return Ok(values.into_iter().map(|value| index(value) as u32).collect());
     }
     file.counts(array, 0, u32::try_from(n - 1).unwrap_or(u32::MAX))
 }
 
-/// A number that was read with 0 as its least value.
+/// Converts a number that was read with 0 as its minimum.
 #[allow(clippy::cast_sign_loss, reason = "checked when it was read")]
 fn index(value: i64) -> usize {
     value as usize

@@ -1,4 +1,4 @@
-//! The plugin: from a configuration to the columnar store.
+//! The plugin: from a configuration to columnar storage.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -12,45 +12,46 @@ use serde::{Deserialize, Serialize};
 use crate::source;
 use crate::tables::{FileFault, Tables};
 
-/// Cora; `data/README.md` says where it is from.
+/// Cora; see `data/README.md` for its origin.
 const CORA: &[u8] = include_bytes!("../../../../data/cora.npz");
 const CORA_NAME: &str = "data/cora.npz (compiled in)";
 
-/// One graph whose nodes have features and classes. Without a path: Cora, a graph of 2,708 papers and
-/// their citations, with its published split.
+/// A single graph whose nodes have features and classes. Without a path: Cora, a graph of 2,708
+/// papers and their citations, with its published split.
 ///
-/// The form of what the path names is recognised:
+/// The format of the path is detected:
 ///
-/// * an `.npz` file with graph and features as compressed rows: `indptr` `[n_node + 1]` and `indices`
-///   `[n_edge]` (row `i` names the nodes that send to node `i`), `labels` `[n_node]` (negative: none),
-///   `feat_indptr`, `feat_indices`, `feat_data`, `feat_shape` (rows, columns), and, if there is a
-///   published split, `train_idx`, `val_idx` and `test_idx`, or masks such as `train_mask`;
+/// * an `.npz` file with graph and features in compressed sparse rows: `indptr` `[n_node + 1]` and
+///   `indices` `[n_edge]` (row `i` lists the senders of node `i`), `labels` `[n_node]` (negative:
+///   none), `feat_indptr`, `feat_indices`, `feat_data`, `feat_shape` (rows, columns), and, if there
+///   is a published split, `train_idx`, `val_idx` and `test_idx`, or masks such as `train_mask`;
 /// * an `.npz` file of the heterophilous graphs, with ten splits as masks;
-/// * a folder of the Open Graph Benchmark as its archive unpacks, with `raw/` and `split/`;
-/// * a folder with `reddit_data.npz` and `reddit_graph.npz`;
-/// * Planetoid's eight files: their folder, or one of them.
+/// * a directory of the Open Graph Benchmark as unpacked from its archive, with `raw/` and
+///   `split/`;
+/// * a directory with `reddit_data.npz` and `reddit_graph.npz`;
+/// * Planetoid's eight files: their directory, or one of them.
 ///
-/// Features that a file holds as compressed rows stay so, unless one in eight or more is there. Where
+/// Features stored as compressed rows stay sparse, unless at least one in eight is non-zero. If
 /// there is no published split, a run draws one (`[split]`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OneGraphFile {
-    /// The file or folder. A relative path is looked for where the configuration's paths are. Without
-    /// it: Cora, which is compiled in.
+    /// The file or directory. Relative paths are resolved like all paths of the configuration. If
+    /// omitted: Cora, which is compiled in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Which of several published splits to use, from 0; only for files that have several.
+    /// Index of the published split, from 0; only for files that have several.
     pub split: u32,
-    /// Whether to add to every edge the one in the other direction where there is none. Planetoid's
-    /// and the heterophilous graphs always are undirected.
+    /// Whether to add missing reverse edges. Planetoid's and the heterophilous graphs are always
+    /// undirected.
     pub undirected: bool,
-    /// Whether to add an edge from every node to itself where there is none.
+    /// Whether to add missing self-loops to all nodes.
     pub self_loops: bool,
-    /// Weights of the edges, from the degrees in the full graph (self loops included): `"none"`
-    /// (1), `"row"` (1 / degree of the receiver) or `"symmetric"` (1 / sqrt(degree of the receiver x
+    /// Edge weights, from the degrees in the full graph (including self-loops): `"none"` (1),
+    /// `"row"` (1 / degree of the receiver) or `"symmetric"` (1 / sqrt(degree of the receiver x
     /// degree of the sender)).
     pub edge_weight: EdgeWeight,
-    /// Whether to divide each node's features by their sum of absolute values.
+    /// Whether to divide each node's features by the sum of their absolute values.
     pub row_normalise: bool,
 }
 
@@ -114,7 +115,7 @@ impl OneGraphFile {
         ctx: &LoadContext,
     ) -> Result<Graphs, DatasetError> {
         let Tables { mut one, label, mut feature, split, notes } = tables;
-        // Reverse edges, self loops and weights make new arrays, and labels become targets.
+        // Reverse edges, self-loops and weights create new arrays, and labels become targets.
         let n = (one.n_node() + one.sender.len()) as u64;
         ctx.memory.take(if self.undirected { 48 } else { 24 } * n, "the graph")?;
         let n_edge = one.sender.len();
@@ -148,14 +149,14 @@ impl OneGraphFile {
     }
 }
 
-/// Class numbers as targets; the files do not name their classes.
+/// Class indices as targets; the files do not name their classes.
 fn target(label: &[i64]) -> Target {
     let n_class = label.iter().max().map_or(0, |&largest| largest + 1);
     let names = (0..n_class).map(|class| class.to_string()).collect();
     Target::classes("class", names, label.iter().map(|&label| label as f64).collect())
 }
 
-/// Divides each row by the sum of its absolute values; rows of zeros stay.
+/// Divides each row by the sum of its absolute values; rows of zeros are left unchanged.
 fn normalise(feature: &mut NodeFeature, n_node: usize) {
     for node in 0..n_node {
         let row = feature.row(node);

@@ -1,8 +1,7 @@
-//! One graph whose nodes have features and classes: Cora and its like, in the forms in which people
-//! have them.
+//! A single graph whose nodes have features and classes, such as Cora, in common file formats.
 //!
-//! `source` recognises the form of a file or folder; a module for each form makes checked `tables` of
-//! it, and `dataset` puts the store together.
+//! `source` detects the format of a file or directory; a module per format parses it into checked
+//! `tables`, and `dataset` assembles the columnar storage.
 
 mod bounded_lines;
 mod compressed_rows;

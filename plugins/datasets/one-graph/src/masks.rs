@@ -1,6 +1,6 @@
-//! An `.npz` file of the heterophilous graphs (Platonov et al. 2023, arXiv 2302.11640): `node_features`,
-//! `node_labels`, `edges` (each undirected edge once), and ten splits as `train_masks`, `val_masks` and
-//! `test_masks`.
+//! An `.npz` file of the heterophilous graphs (Platonov et al. 2023, arXiv 2302.11640):
+//! `node_features`, `node_labels`, `edges` (each undirected edge once), and ten splits as
+//! `train_masks`, `val_masks` and `test_masks`.
 
 use std::io::{Read, Seek};
 
@@ -10,7 +10,7 @@ use batchlab_npz::{Archive, NpzError, Problem};
 use crate::split::{self, Fault};
 use crate::tables::{Tables, largest_class};
 
-/// Reads the split with number `which`.
+/// Reads the split with index `which`.
 pub(crate) fn read<R: Read + Seek>(
     file: &mut Archive<R>,
     which: usize,
@@ -50,7 +50,7 @@ pub(crate) fn read<R: Read + Seek>(
     })
 }
 
-/// Names of the masks of training, validation and test nodes, as others write them.
+/// Common names of the masks of training, validation and test nodes.
 const NAMES: [[&str; 3]; 3] = [
     ["train_masks", "val_masks", "test_masks"],
     ["train_mask", "val_mask", "test_mask"],
@@ -62,8 +62,8 @@ pub(crate) fn has_any<R: Read + Seek>(file: &Archive<R>) -> bool {
     NAMES.as_flattened().iter().any(|name| file.has(name))
 }
 
-/// The split with number `which`: masks are one row for each split, or one column (as `PyTorch` Geometric has
-/// them), or a single one.
+/// The split with index `which`: masks have one row per split, or one column per split (as in
+/// `PyTorch` Geometric), or there is a single one.
 pub(crate) fn published<R: Read + Seek>(
     file: &mut Archive<R>,
     which: usize,
@@ -114,7 +114,7 @@ pub(crate) fn published<R: Read + Seek>(
     }
 }
 
-/// A number that was read with 0 as its least value.
+/// Converts a number that was read with 0 as its minimum.
 #[allow(clippy::cast_sign_loss, reason = "checked when it was read")]
 fn index(value: i64) -> usize {
     value as usize

@@ -1,6 +1,7 @@
-//! A folder in the raw layout of the Open Graph Benchmark's node data sets (Hu et al. 2020, arXiv
-//! 2005.00687), as the archives unpack: `raw/*.csv.gz`, or, of large ones, `raw/data.npz` and
-//! `raw/node-label.npz` ([`arrays`]), and `split/<kind>/{train,valid,test}.csv.gz`. Tables may be unpacked.
+//! A directory in the raw layout of the Open Graph Benchmark's node data sets (Hu et al. 2020,
+//! arXiv 2005.00687), as unpacked from the archives: `raw/*.csv.gz` or, for large data sets,
+//! `raw/data.npz` and `raw/node-label.npz` ([`arrays`]), and
+//! `split/<kind>/{train,valid,test}.csv.gz`. Tables may be uncompressed.
 
 mod arrays;
 
@@ -54,7 +55,7 @@ fn tables(raw: &Path, memory: &MemoryBudget) -> Result<Raw, DatasetError> {
     };
     let n_node = Rows::open(raw, "num-node-list", memory)?.count()?;
     let per_node = "one line for each node of num-node-list";
-    // Lines are counted before memory is asked for by number.
+    // Lines are counted before memory is allocated by their number.
     let label = labels(open("node-label", n_node, per_node)?, n_node)?;
     let feature = features(open("node-feat", n_node, per_node)?)?;
     let n_edge = Rows::open(raw, "num-edge-list", memory)?.count()?;
@@ -62,7 +63,7 @@ fn tables(raw: &Path, memory: &MemoryBudget) -> Result<Raw, DatasetError> {
     Ok((sender, receiver, label, feature))
 }
 
-/// A table of a folder, packed or not.
+/// A table of a directory, compressed or not.
 fn table_in(folder: &Path, name: &str) -> PathBuf {
     let plain = folder.join(format!("{name}.csv"));
     if plain.exists() { plain } else { folder.join(format!("{name}.csv.gz")) }
@@ -77,7 +78,7 @@ fn labels(mut rows: Rows, n_node: usize) -> Result<Vec<i64>, DatasetError> {
             "nan" | "NaN" | "\"\"" => -1,
             _ => rows.number(0, 0, most, "a class, from 0, below the number of nodes")?,
         };
-        // They are of 64 bits, and grow.
+        // 64-bit numbers in a growing vector.
         rows.memory.take(8, "its numbers")?;
         label.push(value);
     }
@@ -178,14 +179,14 @@ fn published(
     Ok(split)
 }
 
-/// The lines of a table without header, packed or not. Blank lines are passed over.
+/// The lines of a table without header, compressed or not. Blank lines are skipped.
 struct Rows {
     path: PathBuf,
     reader: csv::Reader<Box<dyn Read>>,
     record: ByteRecord,
     memory: MemoryBudget,
     n_row: usize,
-    /// How many there must be, and why.
+    /// The required number of lines, and the reason.
     expected: usize,
     why: &'static str,
 }
@@ -218,7 +219,7 @@ impl Rows {
         Ok(Self { path, reader, record, memory, n_row: 0, expected: usize::MAX, why: "" })
     }
 
-    /// The next line, unless there is none; a line too many is refused.
+    /// The next line, if any; a surplus line is an error.
     fn next(&mut self) -> Result<bool, DatasetError> {
         loop {
             let read = self.reader.read_byte_record(&mut self.record);
@@ -246,12 +247,12 @@ impl Rows {
             let message = format!("more than {} lines, expected {}", self.expected, self.why);
             return Err(self.wrong(message));
         }
-        // Packed lines may be any number; what is kept of each takes at most this.
+        // Compressed data may have any number of lines; this bounds what is kept of each.
         self.memory.take(8 * self.record.len() as u64, "its numbers")?;
         Ok(true)
     }
 
-    /// After the last line.
+    /// Called after the last line.
     fn end(&self) -> Result<(), DatasetError> {
         let Self { path, n_row, expected, why, .. } = self;
         if n_row == expected {
@@ -260,7 +261,7 @@ impl Rows {
         Err(FileFault::error(path, format!("it has {n_row} lines, expected {expected}, {why}")))
     }
 
-    /// The only number of a file of one line.
+    /// The only number of a one-line file.
     fn count(&mut self) -> Result<usize, DatasetError> {
         if !self.next()? {
             return Err(FileFault::error(&self.path, "it is empty, expected one number"));
@@ -276,7 +277,7 @@ impl Rows {
         Ok(n as usize)
     }
 
-    /// The text of a line of one column.
+    /// The text of a single-column line.
     fn only(&self) -> Result<&str, DatasetError> {
         match self.record.len() {
             1 => self.text(0),
@@ -290,7 +291,7 @@ impl Rows {
             .map_err(|_| self.wrong(format!("column {} is not text", column + 1)))
     }
 
-    /// A whole number, which may be written as `3.0`.
+    /// An integer, which may be written as `3.0`.
     fn number(
         &self,
         column: usize,

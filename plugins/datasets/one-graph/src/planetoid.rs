@@ -1,9 +1,10 @@
 //! Planetoid's eight files of Cora, Citeseer and Pubmed (Yang et al. 2016, arXiv 1603.08861):
 //! `ind.<name>.{x, y, tx, ty, allx, ally, graph}`, pickled, and `ind.<name>.test.index`.
 //!
-//! `allx` and `ally` are the first nodes, `tx` and `ty` those that `test.index` names, in its order. The
-//! training nodes are the first, as many as `y` has rows, and the next 500 are for validation. Citeseer
-//! has 15 nodes of the test range in neither: they stay, without features, class and edges.
+//! `allx` and `ally` are the first nodes, `tx` and `ty` those listed in `test.index`, in its order.
+//! The training nodes come first, as many as `y` has rows, and the next 500 are for validation.
+//! Citeseer has 15 nodes of the test range that are in neither: they stay, without features, class
+//! and edges.
 
 mod arrays;
 mod pickle;
@@ -19,7 +20,7 @@ use crate::tables::{FileFault, Tables, of_rows, rows_bytes};
 use arrays::{Matrix, Rows};
 use pickle::Pickle;
 
-/// As in the paper and everywhere since.
+/// As in the paper and ever since.
 const N_VALIDATION: usize = 500;
 
 /// The name of the data set if a file's name is one of the eight.
@@ -30,7 +31,7 @@ pub(crate) fn name_of(path: &Path) -> Option<&str> {
         .find_map(|part| name.strip_suffix(part)?.strip_suffix('.'))
 }
 
-/// Reads the files beside `asked`, which is one of them as the configuration names it.
+/// Reads the files beside `asked`, which is one of them as named in the configuration.
 pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables, DatasetError> {
     let open = |part: &str| -> Result<Opened, DatasetError> {
         let path = ctx.resolve(&asked.with_file_name(format!("ind.{name}.{part}")))?;
@@ -64,7 +65,8 @@ pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables
     let adjacency = graph.adjacency()?;
     let last_test = test.iter().max().map_or(0, |&last| last + 1);
     let n_node = last_test.max(n_first).max(adjacency.n_node);
-    // Each node of the graph's dictionary costs bytes there, but a number in the index costs none.
+    // Each node of the graph's dictionary costs bytes in the file, but a number in the index costs
+    // nothing.
     if n_node > n_first + test.len() + adjacency.n_node {
         let message = format!("node {} is far beyond the {n_first} of allx", n_node - 1);
         return Err(FileFault::error(&index.path, message));
@@ -79,7 +81,7 @@ pub(crate) fn read(asked: &Path, name: &str, ctx: &LoadContext) -> Result<Tables
 
     let n_entry = first_features.n_entry() + test_features.n_entry();
     let (n_edge, n_row) = (adjacency.sender.len() as u64, n_node as u64);
-    // Places and labels; entries while their columns grow; edges in both directions and sorted.
+    // Positions and labels; entries while their columns grow; edges in both directions and sorted.
     let n_byte =
         64 * n_row + 16 * n_entry as u64 + 72 * n_edge + rows_bytes(n_node, n_entry, width);
     ctx.memory.take(n_byte, "the graph").map_err(DatasetError::Memory)?;
@@ -150,7 +152,7 @@ fn published(
 struct Opened {
     path: PathBuf,
     bytes: Vec<u8>,
-    /// What the file and what is made of it may take.
+    /// Memory budget for the file and the data derived from it.
     memory: MemoryBudget,
 }
 
@@ -185,7 +187,7 @@ impl Opened {
         Matrix::of(&self.pickle()?, &self.memory).map_err(|message| self.fault(&message))
     }
 
-    /// The edges of `{node: [neighbour, ...]}`, without self loops.
+    /// The edges of `{node: [neighbour, ...]}`, without self-loops.
     fn adjacency(&self) -> Result<Adjacency, DatasetError> {
         let pickle = self.pickle()?;
         let wrong = |message: String| self.fault(&message);
@@ -193,7 +195,7 @@ impl Opened {
         let n_node = lists.len();
         let (mut sender, mut receiver, mut n_loop) = (Vec::new(), Vec::new(), 0);
         for (node, neighbours) in lists {
-            // One list may be that of many nodes.
+            // Many nodes may share one list.
             let n_byte = 16 * neighbours.len() as u64;
             self.memory.take(n_byte, "its edges").map_err(|error| wrong(pickle::over(&error)))?;
             for &neighbour in neighbours {
@@ -215,7 +217,7 @@ impl Opened {
         Ok(Adjacency { n_node, sender, receiver, n_loop })
     }
 
-    /// A number in each line.
+    /// One number per line.
     fn numbers(&self) -> Result<Vec<usize>, DatasetError> {
         let text = String::from_utf8_lossy(&self.bytes);
         let text = text.trim_start_matches('\u{feff}').trim_end();

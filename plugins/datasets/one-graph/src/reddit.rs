@@ -1,6 +1,6 @@
-//! Reddit as published with GraphSAGE's data for DGL: a folder with `reddit_data.npz` (`feature`,
-//! `label`, `node_types`: 1 training, 2 validation, 3 test) and `reddit_graph.npz` (`SciPy`'s COO: `row`,
-//! `col`, `shape`).
+//! Reddit as published with GraphSAGE's data for DGL: a directory with `reddit_data.npz`
+//! (`feature`, `label`, `node_types`: 1 training, 2 validation, 3 test) and `reddit_graph.npz`
+//! (`SciPy`'s COO: `row`, `col`, `shape`).
 
 use std::fs::File;
 use std::io::BufReader;
@@ -79,7 +79,7 @@ fn nodes(data: &mut NpzFile) -> Result<(NodeFeature, Vec<i64>, FixedSplit), NpzE
     Ok((NodeFeature::Dense { value, width }, label, split))
 }
 
-/// The graph, and how many edges were listed more than once.
+/// The graph, and the number of duplicate edges.
 fn edges(graph: &mut NpzFile, n_node: usize) -> Result<(OneGraph, usize), NpzError> {
     let shape = graph.integers("shape", 0, i64::MAX)?;
     if let Some(at) = shape.iter().position(|&n| n != n_node as i64) {

@@ -1,4 +1,4 @@
-//! Which form a file or folder has.
+//! Detects the format of a file or directory.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -10,11 +10,10 @@ use batchlab_npz::{Archive, NpzError};
 use crate::tables::{FileFault, Tables};
 use crate::{compressed_rows, masks, ogb, planetoid, reddit};
 
-/// Largest array that is accepted, in bytes; a larger one would not fit into memory beside its
-/// graph.
+/// Maximum array size in bytes; a larger one would not fit into memory beside its graph.
 const MAX_BYTE: u64 = 1 << 34;
 
-/// Reads a file or folder, and says what it is called. `split` is the number of a published split.
+/// Reads a file or directory, and returns its name. `split` is the index of a published split.
 pub(crate) fn read(
     asked: &Path,
     split: usize,
@@ -27,7 +26,7 @@ pub(crate) fn read(
         0 => Ok(tables),
         _ => Err(FileFault::error(
             &found,
-            format!("it has no several splits to choose from; leave out split = {split}"),
+            format!("it does not have several splits to choose from; leave out split = {split}"),
         )),
     };
     if let (true, Some(name)) = (found.is_file(), planetoid::name_of(asked)) {
@@ -53,7 +52,7 @@ pub(crate) fn read(
     Ok((name, refuse_number(tables)?))
 }
 
-/// Reads an `.npz` file; whether it has several splits.
+/// Reads an `.npz` file; also returns whether it has several splits.
 pub(crate) fn archive<R: Read + Seek>(
     path: &Path,
     file: R,
@@ -67,7 +66,7 @@ pub(crate) fn archive<R: Read + Seek>(
     compressed_rows::read(&mut file, split, ctx.needs_target)
 }
 
-/// A file of the only data set of Planetoid in a folder, and its name.
+/// A file of the only Planetoid data set in a directory, and its name.
 fn planetoid_in(folder: &Path) -> Result<(String, String), DatasetError> {
     let io = |source| DatasetError::Io { path: folder.to_owned(), source };
     let mut found = Vec::new();
@@ -83,7 +82,7 @@ fn planetoid_in(folder: &Path) -> Result<(String, String), DatasetError> {
         [(name, file)] => Ok((file.clone(), name.clone())),
         [] => Err(FileFault::error(
             folder,
-            "it is no data set that is known: neither raw/ and split/ of the Open Graph Benchmark, \
+            "it is not a known data set: neither raw/ and split/ of the Open Graph Benchmark, \
              nor reddit_data.npz and reddit_graph.npz, nor Planetoid's ind.NAME.graph and others",
         )),
         _ => Err(FileFault::error(

@@ -1,18 +1,18 @@
-//! Checks of a published split.
+//! Validates a published split.
 
-/// What is wrong with a split into training, validation and test.
+/// A problem of a split into training, validation and test.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Fault {
-    /// A part without nodes: nothing could be trained, or nothing be said about it.
+    /// A subset without nodes: there would be nothing to train on, or nothing to evaluate.
     Empty { part: usize },
-    /// The node at place `at` of a part.
+    /// The node at position `at` of a subset is invalid.
     Node { part: usize, at: usize, expected: &'static str },
 }
 
 pub(crate) const NOT_EMPTY: &str = "at least one node; without a published split, use none of the \
     three, and a random one is drawn";
 
-/// Whether no part is empty, and every node is in one part at most and has a label.
+/// Checks that no subset is empty, and that every node is in at most one subset and has a label.
 pub(crate) fn check(parts: [&[u32]; 3], label: &[i64]) -> Result<(), Fault> {
     let mut taken = vec![false; label.len()];
     for (part, nodes) in parts.into_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What every form of file comes to.
+//! The common result of all file formats.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use batchlab_core::graphs::{FixedSplit, NodeFeature, OneGraph};
 /// The parts of a data set, checked against each other.
 pub(crate) struct Tables {
     pub(crate) one: OneGraph,
-    /// Class of each node, `[n_node]`; -1 for none.
+    /// Class of each node, `[n_node]`; -1 for unlabelled nodes.
     pub(crate) label: Vec<i64>,
     pub(crate) feature: NodeFeature,
     pub(crate) split: Option<FixedSplit>,
@@ -16,15 +16,15 @@ pub(crate) struct Tables {
     pub(crate) notes: Vec<(&'static str, usize)>,
 }
 
-/// More classes than that are regression targets by mistake.
+/// With more classes than this, it is probably a regression target.
 const MAX_CLASS: i64 = 1 << 20;
 
-/// The largest number of a class. A graph without labels for most of its classes is a mistake too.
+/// Maximum class index. A graph without labels for most of its classes is also an error.
 pub(crate) fn largest_class(n_node: usize) -> i64 {
     (n_node as i64).min(MAX_CLASS) - 1
 }
 
-/// What is wrong with a file, or with a folder as a whole.
+/// A problem of a file, or of a directory as a whole.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {message}", path.display())]
 pub(crate) struct FileFault {
@@ -38,12 +38,12 @@ impl FileFault {
     }
 }
 
-/// Whether the features of compressed rows are written out: where the rows would not save memory.
+/// Whether compressed rows of features are stored densely: if sparse storage would not save memory.
 fn is_dense(n_node: usize, n_entry: usize, width: usize) -> bool {
     n_entry.saturating_mul(8) >= n_node.saturating_mul(width)
 }
 
-/// Bytes that [`of_rows`] takes.
+/// Bytes allocated by [`of_rows`].
 pub(crate) fn rows_bytes(n_node: usize, n_entry: usize, width: usize) -> u64 {
     let n_byte = if is_dense(n_node, n_entry, width) {
         n_node.saturating_mul(width).saturating_mul(4)
@@ -53,8 +53,8 @@ pub(crate) fn rows_bytes(n_node: usize, n_entry: usize, width: usize) -> u64 {
     n_byte as u64
 }
 
-/// The features of compressed rows: as they are, or all of them written out where the rows would not
-/// save memory. Repeated entries add up, as everywhere where sparse matrices are read.
+/// The features of compressed rows, kept sparse, or stored densely if sparse storage would not save
+/// memory. Duplicate entries are added, as is usual for sparse matrices.
 pub(crate) fn of_rows(
     offset: &[usize],
     column: &[u32],

@@ -1,5 +1,5 @@
-//! Files of one graph are read within the budget: with an allocator that fails above it, whatever they hold ends with a
-//! graph or with a message.
+//! Files of one graph are read within the budget: with an allocator that fails above it, whatever
+//! they contain ends with a graph or with a message.
 
 use std::alloc::System;
 use std::fs;
@@ -18,7 +18,7 @@ static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 const BUDGET: usize = 32 << 20;
 
-/// What is not counted: buffers, the decoder, a line of a table.
+/// Uncounted memory: buffers, the decoder, a line of a table.
 const UNCOUNTED: usize = 2 << 20;
 
 fn refusal(path: &Path) -> String {
@@ -34,7 +34,7 @@ fn refusal(path: &Path) -> String {
 fn files_of_one_graph_stay_within_their_budget() {
     let folder = TempDir::new().expect("a folder");
     let file = |name: &str| folder.path().join(name);
-    // Instructions that make a value each.
+    // Instructions that each create a value.
     for part in ["x", "y", "tx", "ty", "allx", "ally", "graph", "test.index"] {
         fs::write(file(&format!("ind.a.{part}")), b"").expect("a file");
     }

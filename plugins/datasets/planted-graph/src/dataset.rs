@@ -1,4 +1,4 @@
-//! The plugin: from a configuration to the columnar store.
+//! The plugin: from a configuration to columnar storage.
 
 use std::sync::Arc;
 
@@ -10,31 +10,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::{features, graph};
 
-/// A graph that is made: communities are planted, degrees follow a power law, and features and classes
-/// go with the communities. By default it has the size of ogbn-arxiv and shares of training, validation
-/// and test nodes like there.
+/// A synthetic graph with planted communities, power-law degrees, and features and classes that
+/// correlate with the communities. By default it has the size of ogbn-arxiv and the same shares of
+/// training, validation and test nodes.
 ///
-/// Every class has several communities. An edge stays within its community unless `mixing` says
-/// otherwise, so a method that looks for locality finds it; numbers of nodes are shuffled. Nodes with a
-/// random class (`label_noise`) bound the accuracy that can be reached.
+/// Every class has several communities. Edges stay within their community except for a share of
+/// `mixing`, so there is locality for a method to exploit; node indices are shuffled. Nodes with a
+/// random class (`label_noise`) limit the achievable accuracy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlantedGraph {
-    /// Nodes.
+    /// Number of nodes.
     pub n_node: u32,
-    /// Edges, each in both directions, without self loops. At least as many as nodes.
+    /// Number of undirected edges, each stored in both directions, without self-loops. At least as
+    /// many as nodes.
     pub n_edge: u32,
-    /// Features of a node.
+    /// Features per node.
     pub n_feature: u32,
-    /// Classes.
+    /// Number of classes.
     pub n_class: u32,
-    /// Communities, at least as many as classes; of at least two nodes each.
+    /// Number of communities: at least as many as classes, with at least two nodes each.
     pub n_community: u32,
-    /// Share of the edges whose receiver is any node, not one of the sender's community.
+    /// Share of the edges whose receiver is any node, instead of one in the sender's community.
     pub mixing: f64,
     /// Exponent of the power law of the degrees, above 2.
     pub degree_exponent: f64,
-    /// Size of what the features say about the class, where their noise has deviation 1.
+    /// Strength of the class signal in the features, relative to noise with standard deviation 1.
     pub signal: f64,
     /// Share of the nodes with a random class.
     pub label_noise: f64,
@@ -42,13 +43,13 @@ pub struct PlantedGraph {
     pub train: f64,
     /// Share of the nodes for validation; the rest is for testing.
     pub validation: f64,
-    /// Whether to add an edge from every node to itself.
+    /// Whether to add a self-loop to every node.
     pub self_loops: bool,
-    /// Weights of the edges, from the degrees in the full graph (self loops included): `"none"`
-    /// (1), `"row"` (1 / degree of the receiver) or `"symmetric"` (1 / sqrt(degree of the receiver x
+    /// Edge weights, from the degrees in the full graph (including self-loops): `"none"` (1),
+    /// `"row"` (1 / degree of the receiver) or `"symmetric"` (1 / sqrt(degree of the receiver x
     /// degree of the sender)).
     pub edge_weight: EdgeWeight,
-    /// Seed of everything.
+    /// Seed of all random numbers.
     pub seed: u64,
 }
 
@@ -73,7 +74,7 @@ impl Default for PlantedGraph {
     }
 }
 
-/// Options that make no graph.
+/// Options for which no graph exists.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Options(String);
@@ -198,7 +199,7 @@ batchlab_core::register!(
 );
 
 impl PlantedGraph {
-    /// Numbers of nodes for training and validation; `None` if a part would be empty.
+    /// Numbers of nodes for training and validation; `None` if a subset would be empty.
     fn parts(&self) -> Option<(usize, usize)> {
         let n = self.n_node as usize;
         #[allow(clippy::cast_sign_loss, reason = "a negative share becomes 0, which is refused")]
@@ -283,14 +284,15 @@ mod tests {
         let graphs = load(&small());
         let note =
             |what: &str| graphs.notes.iter().find(|note| note.0 == what).expect(what).1 as f64;
-        // 70 %, and a twelfth of the others by chance; some repeated ones within were drawn again.
+        // 70 %, and a twelfth of the others by chance; some repeated edges within communities were
+        // redrawn.
         let share = note("edges within a community") / note("edges in both directions");
         assert!((0.65..0.75).contains(&share), "{share}");
         // The mean is 10.
         assert!(note("largest degree") > 200.0);
     }
 
-    /// Accuracy of the nearest of the classes' means, over the training nodes, of features `x`.
+    /// Accuracy of nearest-class-mean classification by features `x`, over the training nodes.
     fn accuracy(graphs: &Graphs, x: &[f32]) -> f64 {
         let View::OneGraph(view) = graphs.view(&[]) else { panic!("one graph") };
         let split = graphs.split.as_ref().expect("a split");
@@ -336,7 +338,7 @@ mod tests {
             }
         }
         let (alone, together) = (accuracy(&graphs, x), accuracy(&graphs, &mixed));
-        // A tenth of the classes is random, so 92.5 % is the most.
+        // A tenth of the classes is random, so the maximum is 92.5 %.
         assert!(alone + 0.05 < together && together < 0.94, "{alone} {together}");
     }
 

@@ -1,4 +1,4 @@
-//! Classes of communities, and features that say something about them.
+//! Classes of communities, and features that depend on them.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
@@ -9,7 +9,7 @@ use batchlab_core::random::below;
 use crate::dataset::PlantedGraph;
 use crate::{CHUNK, chunk_stream, fraction};
 
-/// Class of each node: that of its community, but a random one for a share of the nodes.
+/// Class of each node: that of its community, except for a share of nodes with a random class.
 pub(crate) fn classes(options: &PlantedGraph, community: &[u32]) -> Vec<u32> {
     let class = |chunk: usize, communities: &[u32]| -> Vec<u32> {
         let mut rng = chunk_stream(options.seed, "classes", chunk);
@@ -27,8 +27,8 @@ pub(crate) fn classes(options: &PlantedGraph, community: &[u32]) -> Vec<u32> {
         .collect()
 }
 
-/// Features of each node, `[n_node, n_feature]`: the centre of its community's class times `signal`,
-/// and noise of deviation 1.
+/// Features of each node, `[n_node, n_feature]`: the centre of its community's class times
+/// `signal`, plus noise with standard deviation 1.
 pub(crate) fn features(options: &PlantedGraph, community: &[u32]) -> Vec<f32> {
     let (width, n_class) = (options.n_feature as usize, options.n_class as usize);
     let mut rng = chunk_stream(options.seed, "centres", 0);
@@ -48,8 +48,8 @@ pub(crate) fn features(options: &PlantedGraph, community: &[u32]) -> Vec<f32> {
     value
 }
 
-/// The sum of four uniform numbers, with mean 0 and deviation 1: near enough to normal, and the same to
-/// the last bit on every machine, which a logarithm is not.
+/// The sum of four uniform numbers, with mean 0 and standard deviation 1: close to normal, and
+/// bit-identical on every machine, unlike a logarithm.
 fn normal(rng: &mut ChaCha8Rng) -> f32 {
     let bits = rng.next_u64();
     let sum: u32 = (0..4).map(|part| (bits >> (16 * part)) as u16).map(u32::from).sum();

@@ -1,8 +1,8 @@
 //! Communities, degrees and edges.
 //!
-//! A degree-corrected planted partition (Karrer and Newman 2011, arXiv 1008.3926): a node's share of
-//! the edges is its weight, which follows a power law, and an edge stays within its community with a
-//! fixed probability.
+//! A degree-corrected planted partition (Karrer and Newman 2011, arXiv 1008.3926): a node's
+//! expected share of the edges is its weight, which follows a power law, and an edge stays within
+//! its community with a fixed probability.
 
 use std::collections::HashSet;
 
@@ -19,18 +19,19 @@ pub(crate) struct Planted {
     pub(crate) community: Vec<u32>,
 }
 
-/// Nodes in the order of their communities. Their numbers are shuffled, so that neighbours are not
-/// neighbours in memory unless a method finds out.
+/// Nodes sorted by community. Their indices are shuffled, so that neighbours are not adjacent in
+/// memory unless a method finds them.
 struct Nodes {
     number: Vec<u32>,
-    /// Places at which each community begins, `[n_community + 1]`.
+    /// Start of each community, `[n_community + 1]`.
     begin: Vec<usize>,
-    /// Sum of the weights before each place, `[n_node + 1]`.
+    /// Cumulative weights, `[n_node + 1]`.
     weight: Vec<f64>,
     community: Vec<u32>,
 }
 
-/// So many times as many edges are drawn at most; usually a few per cent more than wanted suffice.
+/// Maximum number of edges to draw, as a multiple of those wanted; usually a few per cent more
+/// suffice.
 const MAX_DRAWN: usize = 32;
 
 /// `None` if there are hardly enough pairs of nodes for all edges.
@@ -41,8 +42,8 @@ pub(crate) fn draw(options: &PlantedGraph) -> Option<Planted> {
     let mut seen: HashSet<(u32, u32)> = HashSet::with_capacity(n_edge);
     let (mut low, mut high) = (Vec::with_capacity(2 * n_edge), Vec::with_capacity(2 * n_edge));
     let mut first = 0;
-    // The first edges are one for each node, so that none is alone; repeated edges are replaced by the
-    // rounds that follow.
+    // The first edges are one per node, so that none is isolated; duplicates are replaced in the
+    // following rounds.
     while low.len() < n_edge {
         if first * CHUNK > MAX_DRAWN * (n_edge + 8 * CHUNK) {
             return None;
@@ -76,7 +77,7 @@ pub(crate) fn draw(options: &PlantedGraph) -> Option<Planted> {
 impl Nodes {
     fn draw(options: &PlantedGraph) -> Self {
         let (n_node, n_community) = (options.n_node as usize, options.n_community as usize);
-        // Communities differ in size up to five times; each has at least two nodes.
+        // Community sizes differ by up to a factor of five; each has at least two nodes.
         let mut rng = chunk_stream(options.seed, "community sizes", 0);
         let share: Vec<f64> = (0..n_community).map(|_| 1.0 + 4.0 * fraction(&mut rng)).collect();
         let total: f64 = share.iter().sum();
@@ -112,7 +113,7 @@ impl Nodes {
         Self { number, begin, weight, community }
     }
 
-    /// The edges of a chunk, as numbers of nodes; some are loops or repeated.
+    /// The edges of a chunk, as node indices; may contain self-loops and duplicates.
     fn edges(&self, options: &PlantedGraph, chunk: usize) -> Vec<(u32, u32)> {
         let mut rng = chunk_stream(options.seed, "edges", chunk);
         let n_node = self.number.len();
@@ -123,7 +124,8 @@ impl Nodes {
             let range = self.begin[community]..self.begin[community + 1];
             let range = if is_inside { range } else { 0..n_node };
             let drawn = self.place(range.clone(), fraction(&mut rng));
-            // A loop is turned into an edge to the next node, so that the first edge of a node is one.
+            // A self-loop is redirected to the next node, so that the first edge of a node is a
+            // proper one.
             let next = if drawn + 1 < range.end { drawn + 1 } else { range.start };
             let second = if drawn == first { next } else { drawn };
             (self.number[first], self.number[second])
@@ -131,7 +133,7 @@ impl Nodes {
         (chunk * CHUNK..(chunk + 1) * CHUNK).map(&mut edge).collect()
     }
 
-    /// A place in a range, in proportion to the weights.
+    /// An index in a range, drawn in proportion to the weights.
     fn place(&self, range: std::ops::Range<usize>, fraction: f64) -> usize {
         let (low, high) = (self.weight[range.start], self.weight[range.end]);
         let goal = low + fraction * (high - low);

@@ -1,8 +1,8 @@
-//! Molecules as arrays in an `.npz` file, as `DimeNet`'s `qm9_eV.npz` has them.
+//! Molecules as arrays in an `.npz` file, in the format of `DimeNet`'s `qm9_eV.npz`.
 //!
 //! `N` `[n_molecule]`, `Z` `[n_atom]`, `R` `[n_atom, 3]` in angstrom, `id` `[n_molecule]`, and one
-//! array for each property, `[n_molecule]`. Energies are in hartree or in electronvolt, total or
-//! less the free atoms; which of these, is recognised from the values.
+//! array per property, `[n_molecule]`. Energies are in hartree or in electronvolt, total or
+//! relative to free atoms, which is detected from the values.
 
 use std::io::{Read, Seek};
 use std::path::Path;
@@ -17,10 +17,10 @@ use crate::properties::{N_PROPERTY, PROPERTIES, U0};
 /// The largest array of QM9, `R` in double precision, has 58 MB.
 const MAX_BYTE: u64 = 1 << 28;
 
-/// Most atoms of a molecule that are accepted; QM9's largest has 29.
+/// Maximum number of atoms per molecule; QM9's largest has 29.
 const MAX_ATOM: u32 = 1000;
 
-/// All molecules of a file, given out one at a time.
+/// Reads all molecules of a file, one at a time.
 pub(crate) fn read<R: Read + Seek>(
     path: &Path,
     file: R,
@@ -67,7 +67,7 @@ pub(crate) fn read<R: Read + Seek>(
     }))
 }
 
-/// Brings energies to the units of QM9's own files.
+/// Converts energies to the units of QM9's own files.
 fn convert<R: Read + Seek>(
     file: &Archive<R>,
     property: &mut [[f64; N_PROPERTY]],
@@ -91,7 +91,7 @@ fn convert<R: Read + Seek>(
     Ok(())
 }
 
-/// The 15 properties in the order of QM9's own files; `None` where the file has none of them.
+/// The 15 properties in the order of QM9's own files; `None` if the file has none of them.
 fn properties<R: Read + Seek>(
     file: &mut Archive<R>,
     n_molecule: usize,

@@ -1,4 +1,4 @@
-//! The plugin: from a configuration to the columnar store.
+//! The plugin: from a configuration to columnar storage.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
@@ -20,49 +20,50 @@ use crate::read::{Visited, read};
 use crate::table::{self, Table};
 use crate::uncharacterized::is_uncharacterized;
 
-/// 2,000 molecules drawn at random from QM9; `data/README.md` says how.
+/// 2,000 molecules drawn at random from QM9; see `data/README.md`.
 const SAMPLE: &[u8] = include_bytes!("../../../../data/qm9_sample.extxyz.xz");
 const SAMPLE_NAME: &str = "data/qm9_sample.extxyz.xz (compiled in)";
 
-/// The name of the target where there is none.
+/// The name of the target if there is none.
 const NO_TARGET: &str = "none";
 
-/// How many molecules are read between two reports of progress.
+/// Number of molecules between progress reports.
 const REPORT_EVERY: u64 = 1000;
 
 /// QM9: small organic molecules with their geometry and 15 computed properties.
 ///
-/// Node classes are elements, numbered in the order in which they first appear in what was loaded.
+/// Node classes are elements, numbered in the order of their first appearance in the loaded data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Qm9 {
-    /// What to read: QM9's archive `dsgdb9nsd.xyz.tar.bz2`, which is not unpacked; its folder of
+    /// What to read: QM9's archive `dsgdb9nsd.xyz.tar.bz2` as it is; its directory of
     /// `dsgdb9nsd_*.xyz` files, or all of them in one file; an extended-XYZ file; arrays as in
-    /// `qm9_eV.npz`; a database of ASE with the study's keys. Texts and archives may be packed with xz, gzip or bzip2 (all told by content, not
-    /// by name). A relative path is looked for where the configuration's paths are. Without it: a
-    /// random sample of 2,000 real molecules that is compiled in.
+    /// `qm9_eV.npz`; an ASE database with the study's keys. Texts and archives may be compressed
+    /// with xz, gzip or bzip2 (always detected by content, not by name). Relative paths are
+    /// resolved like all paths of the configuration. If omitted: a random sample of 2,000 real
+    /// molecules that is compiled in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// A table with the properties of the molecules in `path`, where that has geometries only, or to
-    /// replace those it has: `MoleculeNet`'s `gdb9.sdf.csv` or `qm9.csv`. Molecules without a row are
-    /// left out and counted.
+    /// A table with the properties of the molecules in `path`, if that has geometries only, or to
+    /// replace those it has: `MoleculeNet`'s `gdb9.sdf.csv` or `qm9.csv`. Molecules without a row
+    /// are excluded and counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub properties: Option<PathBuf>,
-    /// What to learn: `A`, `B`, `C` (GHz), `mu` (D), `alpha` (bohr^3), `r2` (bohr^2), `Cv`
-    /// (cal/(mol K)), `homo`, `lumo`, `gap`, `zpve`, total energies `U0`, `U`, `H`, `G`, or
-    /// atomisation energies `U0_atom`, `U_atom`, `H_atom`, `G_atom` (all in eV, per molecule).
-    /// `none` reads geometries alone: enough for `batchlab plan` and `batchlab data`, not for a run.
+    /// The target: `A`, `B`, `C` (GHz), `mu` (D), `alpha` (bohr^3), `r2` (bohr^2), `Cv` (cal/(mol
+    /// K)), `homo`, `lumo`, `gap`, `zpve`, total energies `U0`, `U`, `H`, `G`, or atomisation
+    /// energies `U0_atom`, `U_atom`, `H_atom`, `G_atom` (all in eV, per molecule). `none` reads
+    /// geometries only: enough for `batchlab plan` and `batchlab data`, but not for a run.
     pub target: String,
-    /// Which atoms are connected: `"fully-connected"` (every ordered pair of different atoms, implied
-    /// and written out in the batch only; this is what the study does), `{ radius = 5.0 }` (angstrom;
-    /// molecules in which no two atoms are that near are kept, without edges, and counted) or
-    /// `{ nearest = 8 }` (every molecule must have more atoms than that; the smallest have 3).
+    /// Which atoms to connect: `"fully-connected"` (every ordered pair of different atoms, implicit
+    /// and only materialised in the batch; used in the study), `{ radius = 5.0 }` (angstrom;
+    /// molecules in which no two atoms are that near are kept without edges, and counted) or `{
+    /// nearest = 8 }` (every molecule must have more atoms than that; the smallest have 3).
     pub edges: EdgeRule,
-    /// Whether to leave out the 3,054 molecules that QM9's authors list as uncharacterised. The
-    /// study keeps them.
+    /// Whether to exclude the 3,054 molecules that QM9's authors list as uncharacterised. The study
+    /// keeps them.
     pub drop_uncharacterized: bool,
-    /// Keeps the first molecules only, counted after those left out. QM9 is sorted by size, so this
-    /// is no sample of it.
+    /// Keep only the first molecules, counted after exclusions. QM9 is sorted by size, so this is
+    /// not a random sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<NonZeroUsize>,
 }
@@ -81,7 +82,7 @@ impl Default for Qm9 {
 }
 
 impl Qm9 {
-    /// `None` where geometries alone are wanted.
+    /// `None` if only geometries are wanted.
     fn target(&self) -> Result<Option<&'static Target>, DatasetError> {
         if self.target == NO_TARGET {
             return Ok(None);
@@ -103,7 +104,7 @@ impl Dataset for Qm9 {
 
     fn check(&self) -> Result<(), DatasetError> {
         for (key, path) in [("path", &self.path), ("properties", &self.properties)] {
-            // An empty path would name the folder in which paths are looked for.
+            // An empty path would refer to the directory in which paths are searched.
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 return Err(DatasetError::other(Qm9Error::NoPath { key }));
             }
@@ -139,7 +140,7 @@ impl Dataset for Qm9 {
 
 batchlab_core::register!(Dataset, Qm9, example = Qm9::default());
 
-/// Which molecules are kept, and their data so far.
+/// The kept molecules, and their data so far.
 struct Kept<'a> {
     config: &'a Qm9,
     /// For messages.

@@ -2,12 +2,12 @@
 
 use crate::properties::{ELECTRONVOLT_PER_HARTREE, N_PROPERTY, PROPERTIES, U0};
 
-/// What is expected of an energy in none of these units.
+/// The expectation, for energies in none of these units.
 pub(crate) const EXPECTED: &str = "a total energy in hartree or eV, or an energy of atomisation in eV, and the same of \
     these for every molecule";
 
-/// U0, U, H and G of the free atoms of QM9's five elements in hartree (QM9's `atomref.txt`), by proton
-/// number.
+/// U0, U, H and G of the free atoms of QM9's five elements in hartree (QM9's `atomref.txt`), by
+/// atomic number.
 const FREE_ATOMS: [(u8, [f64; 4]); 5] = [
     (1, [-0.500_273, -0.498_857, -0.497_912, -0.510_927]),
     (6, [-37.846_772, -37.845_355, -37.844_411, -37.861_317]),
@@ -33,14 +33,14 @@ pub(crate) enum Convention {
     Hartree,
     /// Total energies in eV.
     Electronvolt,
-    /// Energies less those of the free atoms, in eV.
+    /// Energies relative to free atoms, in eV.
     AtomisationElectronvolt,
 }
 
 impl Convention {
-    /// Recognised from U0 of a molecule: bonds make up less than 3 % of the total energy of a
-    /// molecule of QM9, and an electronvolt is 1/27 of a hartree. `None` if U0 can be none of
-    /// these.
+    /// Detects the convention from U0 of a molecule: bonds make up less than 3 % of the total
+    /// energy of a QM9 molecule, and an electronvolt is 1/27 of a hartree. `None` if U0 fits none
+    /// of them.
     pub(crate) fn of(property: &[f64; N_PROPERTY], atomic_number: &[u8]) -> Option<Self> {
         match property[U0] / free_atoms(atomic_number, 0) {
             0.97..1.1 => Some(Self::Hartree),
@@ -50,7 +50,7 @@ impl Convention {
         }
     }
 
-    /// Brings energies to hartree and total energies.
+    /// Converts energies to total energies in hartree.
     pub(crate) fn convert(self, property: &mut [f64; N_PROPERTY], atomic_number: &[u8]) {
         if self == Self::Hartree {
             return;

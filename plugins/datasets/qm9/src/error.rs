@@ -1,4 +1,4 @@
-//! Errors of reading QM9: the place, the problem and the remedy.
+//! Errors of reading QM9: location, problem and remedy.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use batchlab_neighbors::NeighborError;
 use batchlab_npz::NpzError;
 use batchlab_structures::{ReadError, shown_path};
 
-/// Why QM9 could not be read. Nothing is ever skipped: the first fault ends the reading.
+/// Why QM9 could not be read. Nothing is ever skipped: the first error ends the reading.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Qm9Error {
@@ -19,7 +19,7 @@ pub enum Qm9Error {
     #[error("`{key}` is empty; set it to a file, or leave it out")]
     NoPath { key: &'static str },
     #[error(
-        "{} holds no file named `dsgdb9nsd_*.xyz`, {n_other} others were passed over; set `path` to a file of QM9, or \
+        "{} holds no file named `dsgdb9nsd_*.xyz`, {n_other} other files were skipped; set `path` to a file of QM9, or \
          to the folder or the archive of its files",
         shown_path(path)
     )]
@@ -27,7 +27,7 @@ pub enum Qm9Error {
     #[error("{}:{line}: {problem}", shown_path(path))]
     Line {
         path: PathBuf,
-        /// 1-based: the line in which the molecule begins, or the row of a database.
+        /// 1-based: the first line of the molecule, or the row of a database.
         line: usize,
         problem: Problem,
     },
@@ -41,7 +41,7 @@ pub enum Qm9Error {
         /// 1-based, in reading order.
         position: u64,
     },
-    /// One index occurs twice, so that a molecule could sit in two subsets of a split.
+    /// An index occurs twice, so a molecule could be in two subsets of a split.
     #[error("{}: molecule gdb {gdb_index} occurs twice; remove one of the two", shown_path(path))]
     Repeated {
         path: PathBuf,
@@ -62,7 +62,7 @@ pub enum Qm9Error {
     #[error("{}: {molecule}: {source}", shown_path(path))]
     Edges {
         path: PathBuf,
-        /// By gdb index, or by its place where it states none.
+        /// By gdb index, or by position if it has none.
         molecule: String,
         source: NeighborError,
     },
@@ -92,7 +92,7 @@ pub enum Problem {
     MissingProperty { name: &'static str, keys: &'static [&'static str] },
     #[error("the key `{key}` gives `{name}`, which another key gives already; remove one of them")]
     RepeatedKey { name: &'static str, key: &'static str },
-    /// A crystal. Implied edges know no images, so they would be wrong.
+    /// A crystal. Implicit edges ignore images, so they would be wrong.
     #[error(
         "the molecule is periodic: it has a cell; QM9 has no periodic molecules, so set `pbc` to `F F F`"
     )]

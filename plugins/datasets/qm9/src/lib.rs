@@ -1,9 +1,9 @@
 //! QM9: about 134 thousand small organic molecules with their relaxed geometry and 15 computed
 //! properties (Ramakrishnan, Dral, Rupp, von Lilienfeld, Scientific Data 1, 140022, 2014).
 //!
-//! Files become entries in `batchlab-structures`; here are what their keys mean (`molecule`), which
-//! targets follow from them (`properties`), and the files that hold no structures: arrays and the
-//! table of properties.
+//! Files are parsed into entries by `batchlab-structures`. This crate interprets their keys
+//! (`molecule`), derives targets (`properties`), and reads files that hold no structures: arrays
+//! and the table of properties.
 
 mod arrays;
 mod dataset;

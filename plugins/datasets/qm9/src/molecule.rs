@@ -1,5 +1,5 @@
-//! One molecule, as plain numbers in the units of QM9's own files, and what the keys of a file's
-//! entries mean.
+//! One molecule, as plain numbers in the units of QM9's own files, and the interpretation of the
+//! keys of a file's entries.
 
 use batchlab_structures::{Entry, finite, is_absent, symbol};
 
@@ -9,22 +9,22 @@ use crate::properties::{N_PROPERTY, PROPERTIES, U0};
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Molecule {
-    /// QM9's 1-based index; `None` where the file does not state it.
+    /// QM9's 1-based index; `None` if the file does not state it.
     pub(crate) gdb_index: Option<u32>,
-    /// Proton numbers, `[n_node]`, each of 1, 6, 7, 8, 9.
+    /// Atomic numbers, `[n_node]`, each one of 1, 6, 7, 8, 9.
     pub(crate) atomic_number: Vec<u8>,
     /// Positions in angstrom, `[n_node, 3]`, finite.
     pub(crate) position: Vec<[f64; 3]>,
-    /// In the order and units of [`PROPERTIES`], finite; `None` where the file has geometries only.
+    /// In the order and units of [`PROPERTIES`], finite; `None` if the file has geometries only.
     pub(crate) property: Option<[f64; N_PROPERTY]>,
 }
 
-/// How the entries of a file are understood.
+/// How to interpret the entries of a file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Spelling {
     /// QM9's own files and extended XYZ: energies are in hartree.
     Text,
-    /// A database of ASE, as the study's scripts write it: the unit of energies is recognised from
+    /// An ASE database as written by the study's scripts: the unit of energies is detected from
     /// their values, and is the same for all molecules.
     Database(Option<Convention>),
 }
@@ -36,7 +36,7 @@ impl Molecule {
             Spelling::Text => "gdb",
             Spelling::Database(_) => "index",
         };
-        // Some databases keep all values as floating point.
+        // Some databases store all values as floating point.
         let index = entry.text(index).filter(|text| !is_absent(text));
         let index = index.map(|text| text.strip_suffix(".0").unwrap_or(text));
         let gdb_index = index.map(gdb_index).transpose()?;

@@ -1,7 +1,7 @@
-//! The 15 properties of QM9 and the targets that are made of them.
+//! The 15 properties of QM9 and the targets derived from them.
 //!
 //! Energies are absolute and large (-40 to -700 hartree), so everything stays in `f64` until the
-//! energies of the free atoms are subtracted; in `f32` about 3e-5 hartree would be lost.
+//! energies of the free atoms are subtracted; `f32` would lose about 3e-5 hartree.
 
 use crate::energies::free_atoms;
 use crate::molecule::Molecule;
@@ -16,10 +16,10 @@ pub(crate) const N_PROPERTY: usize = 15;
 pub(crate) struct Property {
     /// The name used here.
     pub(crate) name: &'static str,
-    /// The keys that are understood, of which a molecule may have one: those of extended XYZ, and
-    /// those of the study's databases.
+    /// Accepted keys, of which a molecule may have one: those of extended XYZ, and those of the
+    /// study's databases.
     pub(crate) keys: &'static [&'static str],
-    /// The column of the table of `MoleculeNet`.
+    /// The column in the `MoleculeNet` table.
     pub(crate) column: &'static str,
     /// The unit in the files.
     pub(crate) unit: &'static str,
@@ -55,28 +55,28 @@ const fn property(
     Property { name: keys[0], keys, column, unit }
 }
 
-/// How a target is made of a molecule.
+/// How to compute a target from a molecule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Conversion {
     /// A column times a factor.
     Scaled {
-        /// Which of [`PROPERTIES`].
+        /// Index into [`PROPERTIES`].
         column: usize,
-        /// From the unit in the file to the unit as target.
+        /// From the unit in the file to the unit of the target.
         factor: f64,
     },
-    /// An energy less those of the free atoms, in eV.
+    /// An energy relative to free atoms, in eV.
     Atomisation {
         /// 0 to 3: U0, U, H, G.
         energy: usize,
     },
 }
 
-/// One number per molecule that can be learned.
+/// A learnable number per molecule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Target {
     pub(crate) name: &'static str,
-    /// The unit of the values that [`Target::of`] gives.
+    /// The unit of the values returned by [`Target::of`].
     pub(crate) unit: &'static str,
     pub(crate) description: &'static str,
     pub(crate) conversion: Conversion,
@@ -124,8 +124,8 @@ impl Target {
         TARGETS.iter().find(|target| target.name == name)
     }
 
-    /// The value of a molecule, in the target's unit; total per molecule, not per atom. `None` for
-    /// one without properties.
+    /// The value for a molecule, in the target's unit; total per molecule, not per atom. `None`
+    /// without properties.
     pub(crate) fn of(&self, molecule: &Molecule) -> Option<f64> {
         let property = molecule.property.as_ref()?;
         Some(match self.conversion {

@@ -15,11 +15,11 @@ use crate::molecule::{Molecule, Spelling};
 /// Receives a molecule; returns whether to continue.
 pub(crate) type Visited = Result<ControlFlow<()>, Qm9Error>;
 
-/// Hands over one molecule after the other: of a file, of every `dsgdb9nsd_*.xyz` of a folder or an
-/// archive, or of `bytes`, for which the path is a name only.
+/// Passes on one molecule after the other: of a file, of every `dsgdb9nsd_*.xyz` of a directory or
+/// an archive, or of `bytes`, for which the path is just a name.
 ///
-/// Files are recognised by content, never by name: whatever `batchlab-structures` reads, and arrays in
-/// an npz file.
+/// Files are recognised by content, never by name: whatever `batchlab-structures` reads, and arrays
+/// in an npz file.
 pub(crate) fn read(
     path: &Path,
     bytes: Option<&[u8]>,

@@ -1,7 +1,8 @@
-//! Properties without geometries: the table of `MoleculeNet` and `DeepChem`, `gdb9.sdf.csv` or `qm9.csv`.
+//! Properties without geometries: the table of `MoleculeNet` and `DeepChem`, `gdb9.sdf.csv` or
+//! `qm9.csv`.
 //!
 //! Columns are found by name; `mol_id` is `gdb_<index>`. Units are those of QM9's own files. The
-//! energies of atomisation that the table holds too are not read: they follow from the others.
+//! table's atomisation energies are ignored: they follow from the other columns.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -19,14 +20,14 @@ use crate::properties::{N_PROPERTY, PROPERTIES};
 /// The whole table has 30 MB.
 const MAX_BYTE: u64 = 1 << 28;
 
-/// Bytes that a row takes, while the table grows.
+/// Bytes per row, while the table grows.
 const ROW_BYTES: u64 = 384;
 
 /// Properties by index.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     pub(crate) property: HashMap<u32, [f64; N_PROPERTY]>,
-    /// Rows that repeat another row.
+    /// Number of duplicate rows.
     pub(crate) n_repeated: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The molecules whose geometry fell apart: QM9's `uncharacterized.txt`.
+//! The molecules whose geometry did not survive relaxation: QM9's `uncharacterized.txt`.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ static INDICES: LazyLock<Vec<u32>> = LazyLock::new(|| {
 });
 
 /// Whether QM9's authors list the molecule as uncharacterised: after relaxation its geometry
-/// belongs to another SMILES string than the one it was made from (3,054 of 133,885).
+/// belongs to a different SMILES string from the one it was made from (3,054 of 133,885).
 pub(crate) fn is_uncharacterized(gdb_index: u32) -> bool {
     INDICES.binary_search(&gdb_index).is_ok()
 }

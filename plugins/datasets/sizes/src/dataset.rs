@@ -1,4 +1,4 @@
-//! The plugin: from a configuration to the columnar store.
+//! The plugin: from a configuration to columnar storage.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,16 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::read;
 
-/// Graph sizes alone, read from a CSV file. There is nothing to train on: it serves plans and
+/// Graph sizes only, read from a CSV file. There is nothing to train on; use it for plans and
 /// forecasts of batching strategies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sizes {
-    /// A CSV file with a header and the columns `n_node` and `n_edge`, one graph a line; other
-    /// columns are ignored. Plain or packed with xz (told by content, not by name). A relative path
-    /// is looked for where the configuration's paths are.
+    /// A CSV file with a header and the columns `n_node` and `n_edge`, one graph per line; other
+    /// columns are ignored. Plain or compressed with xz (detected by content, not by name).
+    /// Relative paths are resolved like all paths of the configuration.
     pub path: PathBuf,
-    /// Keeps the first graphs only.
+    /// Keep only the first graphs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<NonZeroUsize>,
 }

@@ -1,5 +1,5 @@
-//! Graph sizes alone, from a CSV file: enough to plan batches and to forecast waste, steps and
-//! shapes, without a single feature.
+//! Graph sizes only, from a CSV file: enough to plan batches and to forecast padding, steps and
+//! shapes, without any features.
 
 mod dataset;
 mod read;

@@ -12,16 +12,17 @@ use csv::{ByteRecord, ErrorKind, Position, Reader, ReaderBuilder, Trim};
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
-/// Memory that a packed file may ask for to be unpacked, in bytes; xz at its highest level needs 65 MB.
+/// Memory that a compressed file may require for decompression, in bytes; xz at its highest level
+/// needs 65 MB.
 const MAX_UNPACK_MEMORY: u64 = 1 << 28;
 
-/// Bytes that a graph takes, while its sizes are read and in the store.
+/// Bytes per graph, while its sizes are read and in storage.
 const GRAPH_BYTES: u64 = 48;
 
-/// The columns that are read, in this order.
+/// The columns to read, in this order.
 const COLUMNS: [&str; 2] = ["n_node", "n_edge"];
 
-/// The smallest number that each column may hold.
+/// The minimum of each column.
 const LEAST: [u32; 2] = [1, 0];
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,7 +31,8 @@ pub(crate) struct Counts {
     pub(crate) n_edge: Vec<u32>,
 }
 
-/// Reads at most `limit` graphs of a file, plain or packed with xz, as its first bytes say.
+/// Reads at most `limit` graphs of a file, plain or compressed with xz, as detected from its first
+/// bytes.
 pub(crate) fn file(
     path: &Path,
     limit: usize,
@@ -47,7 +49,7 @@ pub(crate) fn file(
     stream(path, plain, limit, memory)
 }
 
-/// An error of decompression, with its remedy.
+/// A decompression error, with its remedy.
 fn damaged(error: DatasetError) -> DatasetError {
     let DatasetError::Io { path, source } = error else { return error };
     let message = format!("the xz stream is damaged or cut off ({source}); copy it again");
@@ -80,7 +82,7 @@ fn stream(
     Ok(counts)
 }
 
-/// Where the two columns stand.
+/// The positions of the two columns.
 fn header(path: &Path, reader: &mut Reader<impl io::Read>) -> Result<[usize; 2], DatasetError> {
     let start = reader.position().clone();
     let header = reader.byte_headers().map_err(|error| fault(path, &start, error))?;
@@ -137,7 +139,7 @@ fn malformed(path: &Path, line: u64, message: String) -> DatasetError {
     DatasetError::Malformed { path: path.to_owned(), line: line as usize, message }
 }
 
-/// An error of the CSV reader, placed after the last good position.
+/// An error of the CSV reader, located after the last good position.
 fn fault(path: &Path, start: &Position, error: csv::Error) -> DatasetError {
     match error.into_kind() {
         ErrorKind::Io(source) => DatasetError::Io { path: path.to_owned(), source },
@@ -205,7 +207,7 @@ mod tests {
         );
         broken("n_node,n_edge\r\n5,20\r\nx,20\r\n", &["sizes.csv:3: column 1"]);
         broken("n_node,n_edge\r\n5,20\r\n5\r\n", &["sizes.csv:3: expected 2 columns"]);
-        // A cell of two lines before it does not confuse the count of lines.
+        // A two-line cell before it does not confuse the line count.
         broken(
             "a,n_node,n_edge\n\"1\n2\",5,6\n3,x,6\n",
             &["sizes.csv:4: column 2 (`n_node`)", "`x`"],

@@ -1,4 +1,4 @@
-//! The plugin: from a configuration to the columnar store.
+//! The plugin: from a configuration to columnar storage.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -18,55 +18,56 @@ use crate::error::StructuresError;
 use crate::fields::Fields;
 use crate::table::{Row, Rows};
 
-/// The name of the target where there is none.
+/// The name of the target if there is none.
 const NO_TARGET: &str = "none";
 
-/// How many structures are read between two reports of progress.
+/// Number of structures between progress reports.
 const REPORT_EVERY: u64 = 100;
 
-/// Molecules and crystals of your own, with any of their properties as target.
+/// Your own molecules and crystals, with any of their properties as target.
 ///
-/// Node classes are elements, numbered in the order in which they first appear in what was loaded.
+/// Node classes are elements, numbered in the order of their first appearance in the loaded data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Structures {
-    /// What to read: extended XYZ, POSCAR or CONTCAR, CIF, a table (CSV) with CIF text in the column
-    /// `cif`, an ASE database, or a folder or an archive (tar, zip) of many. Text may be packed with
-    /// xz, gzip or bzip2; formats are told by content. A relative path is looked for where the
-    /// configuration's paths are.
+    /// What to read: extended XYZ, POSCAR or CONTCAR, CIF, a table (CSV) with CIF text in the
+    /// column `cif`, an ASE database, or a directory or archive (tar, zip) of many. Text may be
+    /// compressed with xz, gzip or bzip2; formats are detected by content. Relative paths are
+    /// resolved like all paths of the configuration.
     pub path: PathBuf,
-    /// What to learn: a property of the structures (a key of extended XYZ, a column of the CSV, a
-    /// key of the database), or, with `table`, a column of that table. `none` reads geometries alone:
-    /// enough for `batchlab plan` and `batchlab data`, not for a run.
+    /// The target: a property of the structures (a key of extended XYZ, a column of the CSV, a key
+    /// of the database), or, with `table`, a column of that table. `none` reads geometries only:
+    /// enough for `batchlab plan` and `batchlab data`, but not for a run.
     pub target: String,
-    /// The target's unit, for axes and tables; nothing is converted. Classes have none.
+    /// Unit of the target, for axes and tables; nothing is converted. Classes have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// Makes the target a class instead of a number: all its values, in the order of their numbers.
+    /// Class names, which make the target a class instead of a number: all its values, in the order
+    /// of their indices.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
-    /// Own fields, for models that ask for them by name: columns of extended XYZ and arrays of an ASE database with a
-    /// row for each atom, such as `forces`, and keys or columns with one or more numbers for each structure, such as
-    /// `dipole`. `missing` counts for them too.
+    /// Custom fields, for models that request them by name: columns of extended XYZ and arrays of
+    /// an ASE database with a row per atom, such as `forces`, and keys or columns with one or more
+    /// numbers per structure, such as `dipole`. `missing` applies to them too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
     /// A table that holds the target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<Table>,
-    /// What happens to a structure without target (no such key, no row, or a value such as `nan` or
-    /// nothing): `"refuse"` ends the loading, `"skip"` leaves it out and counts it. A value that is no
-    /// number ends the loading in any case.
+    /// What to do with a structure without target (no such key, no row, or an empty value or one
+    /// such as `nan`): `"refuse"` stops loading, `"skip"` excludes and counts it. A value that is
+    /// not a number always stops loading.
     #[serde(default)]
     pub missing: Missing,
-    /// What happens to a slab or a wire, which repeats along some directions only: `"keep"` looks for its
-    /// neighbours along these, `"skip"` leaves it out and counts it.
+    /// What to do with a slab or a wire, which is periodic in some directions only: `"keep"`
+    /// searches for neighbours along these directions, `"skip"` excludes and counts it.
     #[serde(default)]
     pub partly_periodic: PartlyPeriodic,
-    /// Which atoms are connected: `{ radius = 5.0 }` (angstrom), `{ nearest = 12 }`, both over all
+    /// Which atoms to connect: `{ radius = 5.0 }` (angstrom), `{ nearest = 12 }`, both across all
     /// periodic images, or `"fully-connected"` (molecules only).
     #[serde(default = "five_angstrom")]
     pub edges: EdgeRule,
-    /// Keeps the first structures only, counted after those left out.
+    /// Keep only the first structures, counted after exclusions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<NonZeroUsize>,
 }
@@ -77,31 +78,31 @@ pub struct Structures {
 pub struct Table {
     /// The file.
     pub path: PathBuf,
-    /// The column that names structures. A structure is called by its property of that name, by its
-    /// file's name, with or without what follows the last dot, or by its folder: the first of these
-    /// that has a row counts. Names are compared as they are written: `007` is not `7`.
+    /// The column that identifies structures. A structure is identified by its property of that
+    /// name, by its file name, with or without the extension, or by its directory: the first of
+    /// these that has a row is used. Names are compared verbatim: `007` is not `7`.
     pub id: String,
 }
 
-/// What happens to a structure without target.
+/// What to do with a structure without target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Missing {
-    /// It ends the loading.
+    /// Stop loading.
     #[default]
     Refuse,
-    /// It is left out and counted.
+    /// Exclude and count it.
     Skip,
 }
 
-/// What happens to a structure that repeats along some directions only.
+/// What to do with a structure that is periodic in some directions only.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartlyPeriodic {
-    /// It has neighbours along these directions.
+    /// Connect neighbours along these directions.
     #[default]
     Keep,
-    /// It is left out and counted.
+    /// Exclude and count it.
     Skip,
 }
 
@@ -146,7 +147,7 @@ impl Dataset for Structures {
     fn check(&self) -> Result<(), DatasetError> {
         let table = self.table.as_ref().map(|table| &table.path);
         for (key, path) in [("path", Some(&self.path)), ("table.path", table)] {
-            // An empty path would name the folder in which paths are looked for.
+            // An empty path would refer to the directory in which paths are searched.
             if path.is_some_and(|path| path.as_os_str().is_empty()) {
                 return Err(DatasetError::other(StructuresError::NoPath { key }));
             }
@@ -200,16 +201,16 @@ struct Collected {
     n_without_field: u64,
     n_without_target: u64,
     n_partly_periodic: u64,
-    /// How many structures took each row of the table.
+    /// Number of structures that used each row of the table.
     n_taken: HashMap<u64, u64>,
 }
 
-/// The target's text for a structure.
+/// The text of a structure's target.
 struct Found<'a> {
     path: &'a Path,
     line: usize,
     value: &'a str,
-    /// The line of the table and the name in it, if it stands there.
+    /// The line of the table and the name in it, if the target comes from there.
     row: Option<(u64, &'a str)>,
 }
 
@@ -309,7 +310,7 @@ impl Structures {
         Ok(())
     }
 
-    /// The target's text for a structure, and where it stands.
+    /// The text of a structure's target, and its location.
     fn found<'a>(
         &self,
         entry: &'a Entry,
@@ -340,7 +341,7 @@ impl Structures {
         Ok(Found { path: &entry.path, line: entry.line, value, row: None })
     }
 
-    /// The target of a structure: a number, or the number of its class.
+    /// The target of a structure: a number, or its class index.
     fn value(&self, found: &Found<'_>) -> Result<f64, StructuresError> {
         let (path, line, value) = (found.path.to_owned(), found.line, found.value.to_owned());
         if self.classes.is_empty() {
@@ -380,8 +381,8 @@ impl Structures {
             ("structures read".to_owned(), kept.n_read),
             ("structures left out without target".to_owned(), kept.n_skipped),
             ("structures left out as partly periodic".to_owned(), kept.n_partly_periodic),
-            ("files passed over, of no known format".to_owned(), counts.n_other),
-            ("blocks of CIF passed over, without atoms".to_owned(), counts.n_block),
+            ("skipped files in unknown formats".to_owned(), counts.n_other),
+            ("skipped CIF blocks without atoms".to_owned(), counts.n_block),
         ];
         if !kept.needs_target {
             notes.push(("structures without target".to_owned(), kept.n_without_target));
@@ -400,7 +401,7 @@ impl Structures {
     }
 }
 
-/// How a structure may be called in a table.
+/// The possible names of a structure in a table.
 fn names(entry: &Entry, id: &str) -> Vec<String> {
     let property = entry.text(id).map(|value| value.trim().to_owned());
     let text =

@@ -1,4 +1,4 @@
-//! Own fields: arrays of the atoms and further properties, collected structure by structure.
+//! Custom fields: per-atom arrays and further properties, collected structure by structure.
 
 use batchlab_core::MemoryBudget;
 use batchlab_core::graphs::{Number, OwnField, OwnShape, Per};
@@ -14,14 +14,14 @@ pub(crate) struct Fields {
 
 struct Field {
     name: String,
-    /// That of the first structure that has it.
+    /// The shape in the first structure that has the field.
     shape: Option<OwnShape>,
     bytes: Vec<u8>,
-    /// Structures before it, as their numbers of atoms.
+    /// Preceding structures, as their numbers of atoms.
     n_atom_before: Vec<usize>,
 }
 
-/// What one structure has.
+/// The field values of one structure.
 pub(crate) struct Found {
     shape: OwnShape,
     bytes: Vec<u8>,
@@ -38,10 +38,10 @@ impl Fields {
         Self { fields: names.iter().map(field).collect(), memory: memory.clone() }
     }
 
-    /// The fields of a structure. Where they are not needed, one that it lacks is `None`.
+    /// The fields of a structure. If they are optional, a missing one is `None`.
     ///
     /// # Errors
-    /// A field that it lacks, that is not made of numbers, or that has other rows than before.
+    /// If a field is missing, is not numeric, or has a different row shape than before.
     pub(crate) fn of(
         &self,
         entry: &Entry,
@@ -51,10 +51,10 @@ impl Fields {
         self.fields.iter().map(|field| field.of(entry, structure, are_needed)).collect()
     }
 
-    /// Keeps what [`Fields::of`] has found.
+    /// Stores the result of [`Fields::of`].
     ///
     /// # Errors
-    /// More memory than there is.
+    /// If the memory budget is exceeded.
     pub(crate) fn push(
         &mut self,
         found: Vec<Option<Found>>,
@@ -142,7 +142,7 @@ fn of_atoms(name: &str, array: &AtomArray) -> Found {
     Found { shape, bytes }
 }
 
-/// A property that is one number or a list of them.
+/// A property that is a number or a list of numbers.
 fn of_structure(name: &str, value: &str) -> Option<Found> {
     let words =
         value.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty());
@@ -156,7 +156,7 @@ fn single(values: &[f64]) -> Vec<u8> {
     values.iter().flat_map(|&value| (value as f32).to_le_bytes()).collect()
 }
 
-/// What a field has, in words.
+/// Describes the shape of a field in words.
 fn row(shape: &OwnShape) -> String {
     let per = if shape.per == Per::Node { "atom" } else { "structure" };
     format!("{} numbers of type {} per {per}", shape.width, shape.number)

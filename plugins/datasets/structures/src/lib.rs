@@ -1,5 +1,5 @@
-//! Molecules and crystals of one's own: any file that `batchlab-structures` reads, and any of its
-//! properties, or a column of a table beside it, as the target.
+//! The user's own molecules and crystals: any file that `batchlab-structures` reads, with any of
+//! its properties, or a column of a separate table, as the target.
 
 mod dataset;
 mod error;

@@ -13,10 +13,10 @@ use batchlab_structures::UnixLines;
 
 use crate::error::StructuresError;
 
-/// Bytes that a row takes besides its text.
+/// Bytes per row, besides its text.
 const ROW_BYTES: u64 = 192;
 
-/// The values of one column by the names in another.
+/// The values of one column, keyed by the names in another.
 #[derive(Debug)]
 pub(crate) struct Rows {
     pub(crate) path: PathBuf,
@@ -75,7 +75,7 @@ impl Rows {
         Ok(Self { path: path.to_owned(), row: rows })
     }
 
-    /// The row of the first of these names that has one, under that name.
+    /// The row of the first of these names that has one, along with that name.
     pub(crate) fn find(&self, names: &[String]) -> Option<(&str, &Row)> {
         let row = names.iter().find_map(|name| self.row.get_key_value(name))?;
         Some((row.0, row.1))

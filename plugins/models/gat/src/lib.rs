@@ -1,4 +1,4 @@
-//! Model `gat`: attention among the neighbours on one graph.
+//! Model `gat`: graph attention on a single graph.
 
 mod network;
 
@@ -10,34 +10,34 @@ pub use batchlab_tensor::options::{DropoutRate, Norm};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// GAT, attention among the neighbours on one graph. A node receives a weighted mean of its senders'
-/// features, head by head; the weights are learnt.
+/// GAT, graph attention on a single graph. A node receives a weighted mean of its senders'
+/// features, per head; the weights are learned.
 ///
 /// Veličković et al., "Graph attention networks", ICLR 2018, arXiv 1710.10903. The defaults are the
-/// variant that arXiv 2212.09083 trains: three convolutions of four heads with 128 features each,
+/// variant trained in arXiv 2212.09083: three convolutions of four heads with 128 features each,
 /// concatenated, each followed by layer norm, `ELU` and dropout; the heads of the last one give the
-/// classes and are averaged. Attention itself has no dropout. Weight decay leaves the norms and the
-/// last convolution alone. Self loops come with the data set, `self_loops = true`.
+/// classes and are averaged. There is no dropout on attention. Weight decay exempts the norms and
+/// the last convolution. Add self-loops with `self_loops = true` in the data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gat {
     /// Number of convolutions.
     #[serde(default = "layers")]
     pub layers: NonZeroU32,
-    /// Features per node and head after each of them but the last.
+    /// Features per node and head after each convolution but the last.
     #[serde(default = "hidden")]
     pub hidden: NonZeroU32,
     /// Heads of each convolution.
     #[serde(default = "heads")]
     pub heads: NonZeroU32,
-    /// What follows each convolution but the last.
+    /// Normalisation after each convolution but the last.
     #[serde(default)]
     pub norm: Norm,
-    /// Probability with which a feature becomes 0 in training, after each convolution but the last.
+    /// Dropout probability after each convolution but the last.
     #[serde(default)]
     pub dropout: DropoutRate,
-    /// Whether the last convolution is computed for outputs alone. It changes no prediction, loss or
-    /// gradient, but saves the time of the other nodes.
+    /// Whether to compute the last convolution for output nodes only. This does not change any
+    /// prediction, loss or gradient, but saves the time for the other nodes.
     #[serde(default = "only_outputs")]
     pub only_outputs: bool,
 }
@@ -101,7 +101,8 @@ impl Model for Gat {
         // The last convolution has as many features per head as there are classes.
         let columns = (depth - 1).saturating_mul(hidden).saturating_add(ctx.output_width as u64);
         let width = columns.saturating_mul(n_head);
-        // By the peak of the process on the whole of a graph, with widths and depths halved and doubled.
+        // Fitted to the peak memory of the process on a full graph, with widths and depths halved
+        // and doubled.
         let (n_kept_node, n_kept_edge) =
             (width.saturating_mul(9) / 2, depth.saturating_mul(n_head));
         Some(ModelSize { n_parameter, n_kept_node, n_kept_edge })

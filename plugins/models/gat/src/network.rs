@@ -15,9 +15,9 @@ pub(crate) struct Network {
 }
 
 struct Convolution {
-    /// `[n_in, n_head * width]`, head by head.
+    /// `[n_in, n_head * width]`, grouped by head.
     weight: Parameter,
-    /// What senders and receivers add to a score, `[n_head, width]`.
+    /// Contributions of senders and receivers to a score, `[n_head, width]`.
     attention: [Parameter; 2],
     bias: Parameter,
     n_head: usize,
@@ -73,7 +73,7 @@ impl Convolution {
         Self { weight, attention, bias, n_head, averages }
     }
 
-    /// From the rows of all nodes times the weight.
+    /// From the product of all node features and the weight.
     fn forward<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
@@ -92,7 +92,7 @@ impl Convolution {
     }
 }
 
-/// The features of the nodes, or what has become of them, times a weight.
+/// Input features or hidden features of the nodes, times a weight.
 fn times<D: Backend>(
     pass: &mut Pass<'_, D>,
     batch: &DeviceBatch<D>,

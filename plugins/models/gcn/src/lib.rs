@@ -1,4 +1,4 @@
-//! Model `gcn`: graph convolutions on the nodes of one graph.
+//! Model `gcn`: graph convolutions on the nodes of a single graph.
 
 mod network;
 
@@ -10,31 +10,31 @@ pub use batchlab_tensor::options::{DropoutRate, Norm};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// GCN, graph convolutions on the nodes of one graph. A node receives the features of its neighbours,
-/// times a weight matrix and the weight of the edge.
+/// GCN, graph convolutions on the nodes of a single graph. A node receives its neighbours'
+/// features, multiplied by a weight matrix and the edge weight.
 ///
 /// Kipf and Welling, "Semi-supervised classification with graph convolutional networks", ICLR 2017,
-/// arXiv 1609.02907. The defaults are the variant that arXiv 2212.09083 trains: three convolutions of
-/// 256 features without bias, each followed by layer norm, `ReLU` and dropout, and a linear layer at
-/// the end, which weight decay leaves alone. The weights of the edges come with the data set, which
-/// also adds self loops: `edge_weight = "symmetric"` or `"row"`, `self_loops = true`.
+/// arXiv 1609.02907. The defaults are the variant trained in arXiv 2212.09083: three convolutions
+/// of 256 features without bias, each followed by layer norm, `ReLU` and dropout, and a final
+/// linear layer, which is exempt from weight decay. Edge weights and self-loops are options of the
+/// data set: `edge_weight = "symmetric"` or `"row"`, `self_loops = true`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gcn {
     /// Number of convolutions.
     #[serde(default = "layers")]
     pub layers: NonZeroU32,
-    /// Features per node after each of them.
+    /// Features per node after each convolution.
     #[serde(default = "hidden")]
     pub hidden: NonZeroU32,
-    /// What follows each convolution.
+    /// Normalisation after each convolution.
     #[serde(default)]
     pub norm: Norm,
-    /// Probability with which a feature becomes 0 in training, after each convolution.
+    /// Dropout probability after each convolution.
     #[serde(default)]
     pub dropout: DropoutRate,
-    /// Whether the last convolution is computed for outputs alone. It changes no prediction, loss or
-    /// gradient, but saves the time of the other nodes.
+    /// Whether to compute the last convolution for output nodes only. This does not change any
+    /// prediction, loss or gradient, but saves the time for the other nodes.
     #[serde(default = "only_outputs")]
     pub only_outputs: bool,
 }
@@ -91,7 +91,8 @@ impl Model for Gcn {
         });
         let [depth, hidden] = [self.layers, self.hidden].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(hidden);
-        // By the peak of the process on the whole of a graph, with widths and depths halved and doubled.
+        // Fitted to the peak memory of the process on a full graph, with widths and depths halved
+        // and doubled.
         let (n_kept_node, n_kept_edge) = (width.saturating_mul(7) / 2, 0);
         Some(ModelSize { n_parameter, n_kept_node, n_kept_edge })
     }

@@ -50,7 +50,7 @@ impl Network {
     }
 }
 
-/// Sum over the edges of `weight * x`, times the parameters, in the order that sends fewer numbers
+/// Sum over the edges of `weight * x`, times the parameters, in the order that moves fewer numbers
 /// along the edges.
 fn convolve<D: Backend>(
     pass: &mut Pass<'_, D>,

@@ -1,4 +1,4 @@
-//! Model `mpeu`: message passing in which edges have a state of their own.
+//! Model `mpeu`: message passing with edge states.
 
 mod network;
 
@@ -10,43 +10,41 @@ pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Message passing with edge updates, on molecules and crystals. Each step first makes a new state of
-/// every edge from the old one and its two ends; a gate made from it decides what the sender's
-/// features become on their way.
+/// Message passing with edge updates, on molecules and crystals. Each step first updates the state
+/// of every edge from its old state and its two ends; a gate computed from the new state modulates
+/// the sender's features.
 ///
 /// Jørgensen, Jacobsen and Schmidt, "Neural message passing with edge updates for predicting
-/// properties of molecules and materials", 2018, arXiv 1806.03146. The defaults are the variant that
-/// arXiv 2502.00944 trains: no biases, messages and nodes averaged instead of summed, edges that
-/// start as 150 Gaussians of their length, from 0 to 14.9 angstrom; 173,152 parameters for five
-/// elements.
+/// properties of molecules and materials", 2018, arXiv 1806.03146. The defaults are the variant
+/// trained in arXiv 2502.00944: no biases, messages and nodes averaged instead of summed, edges
+/// that start as 150 Gaussians of their length, from 0 to 14.9 angstrom; 173,152 parameters for
+/// five elements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Mpeu {
     /// Features per node, and per edge after the first step.
     #[serde(default = "latent_size")]
     pub latent_size: NonZeroU32,
-    /// Number of steps, each with weights of its own.
+    /// Number of steps, each with its own weights.
     #[serde(default = "n_interaction")]
     pub n_interaction: NonZeroU32,
-    /// Number of Gaussians that a distance is expanded in; the first is centred at 0.
+    /// Number of Gaussians in the expansion of a distance; the first is centred at 0.
     #[serde(default = "n_gaussian")]
     pub n_gaussian: NonZeroU32,
     /// Distance between the centres of two Gaussians. Their variance is half of it, in square
     /// angstrom.
     #[serde(default)]
     pub gaussian_spacing_angstrom: GaussianSpacing,
-    /// Features per edge in the hidden layer of an edge update; twice `latent_size` if it is not
-    /// given.
+    /// Features per edge in the hidden layer of an edge update; defaults to twice `latent_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edge_hidden_size: Option<NonZeroU32>,
-    /// Features per node in the hidden layer of the readout; half of `latent_size` if it is not
-    /// given.
+    /// Features per node in the hidden layer of the readout; defaults to half of `latent_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readout_size: Option<NonZeroU32>,
-    /// How the messages that a node receives become one.
+    /// How to aggregate the messages that a node receives.
     #[serde(default)]
     pub aggregation: Aggregation,
-    /// How the nodes' values become the graph's.
+    /// How to aggregate the nodes' values to the graph's.
     #[serde(default)]
     pub readout: Aggregation,
 }
@@ -115,7 +113,8 @@ impl Model for Mpeu {
             });
         let [depth, latent] = [self.n_interaction, self.latent_size].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(latent);
-        // By the peak of the process on batches of QM9, with widths and depths halved and doubled.
+        // Fitted to the peak memory of the process on batches of QM9, with widths and depths halved
+        // and doubled.
         let (n_kept_node, n_kept_edge) = (width.saturating_mul(9), width.saturating_mul(11));
         Some(ModelSize { n_parameter, n_kept_node, n_kept_edge })
     }

@@ -10,7 +10,7 @@ use batchlab_tensor::{
 use crate::Mpeu;
 
 pub(crate) struct Network {
-    /// `[n_node_class, latent]`: the features that a node starts with.
+    /// `[n_node_class, latent]`: the initial node features.
     embedding: Parameter,
     gaussians: GaussianBasis,
     steps: Vec<Step>,
@@ -19,16 +19,16 @@ pub(crate) struct Network {
     pooling: Aggregate,
 }
 
-/// New states of edges, then of nodes.
+/// Updates edges, then nodes.
 struct Step {
     edge_update: EdgeUpdate,
-    /// From the state of an edge to what its sender's features are multiplied by.
+    /// From the state of an edge to the factors of its sender's features.
     gate: Perceptron,
     sender: Linear,
     update: Perceptron,
 }
 
-/// Two layers on the sender, the receiver and the state of an edge, side by side.
+/// Two layers on the concatenation of sender, receiver and edge state.
 struct EdgeUpdate {
     /// `[2 latent + width of the edges, hidden]`, rows in this order.
     hidden: Linear,
@@ -88,7 +88,7 @@ impl Step {
 }
 
 impl EdgeUpdate {
-    /// The new state of every edge, from that of the edge and those of its two ends. The rows of the
+    /// The new state of every edge, from its old state and those of its two ends. The rows of the
     /// first weight that belong to nodes are multiplied once per node, not once per edge.
     fn forward<D: Backend>(
         &self,

@@ -1,4 +1,4 @@
-//! The largest change.
+//! The maximum change.
 
 batchlab_core::checked_number! {
     /// A positive number; 100 by default.

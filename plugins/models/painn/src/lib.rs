@@ -1,4 +1,4 @@
-//! Model `painn`: nodes with scalar and vector features that turn with the molecule.
+//! Model `painn`: equivariant message passing with scalar and vector features.
 
 mod clip;
 mod network;
@@ -13,48 +13,50 @@ pub use clip::Clip;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Polarizable atom interaction network, whose nodes have scalars and vectors. Vectors turn with the
-/// molecule, their lengths and products do not, and so nodes learn about directions.
+/// Polarizable atom interaction network, whose nodes have scalar and vector features. Vectors
+/// rotate with the molecule while their lengths and products are invariant, which lets nodes learn
+/// about directions.
 ///
 /// PaiNN: Schütt, Unke and Gastegger, "Equivariant message passing for the prediction of tensorial
-/// properties and molecular spectra", ICML 2021, arXiv 2102.03150. The defaults are the variant that
-/// arXiv 2502.00944 trains: Gaussians instead of sine waves, nodes averaged instead of summed,
-/// changes clipped, and messages that run against the edges; 2,284,545 parameters for five elements.
-/// Its readout uses the scalars alone.
+/// properties and molecular spectra", ICML 2021, arXiv 2102.03150. The defaults are the variant
+/// trained in arXiv 2502.00944: Gaussians instead of sine waves, nodes averaged instead of summed,
+/// changes clipped, and messages that run against the edges; 2,284,545 parameters for five
+/// elements. The readout uses only the scalars.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Painn {
     /// Scalars per node, and vectors per node.
     #[serde(default = "latent_size")]
     pub latent_size: NonZeroU32,
-    /// Number of interactions, each with weights of its own.
+    /// Number of interactions, each with its own weights.
     #[serde(default = "n_interaction")]
     pub n_interaction: NonZeroU32,
-    /// Number of Gaussians that a distance is expanded in, with centres from 0 to the cutoff. Their
-    /// deviation is the cutoff divided by this number.
+    /// Number of Gaussians in the expansion of a distance, with centres from 0 to the cutoff. Their
+    /// standard deviation is the cutoff divided by this number.
     #[serde(default = "n_gaussian")]
     pub n_gaussian: NonZeroU32,
-    /// Length from which on an edge counts nothing, in angstrom: filters are multiplied by
-    /// `(cos(pi d / cutoff) + 1) / 2`.
+    /// Edges of this length or longer are ignored, in angstrom: filters are multiplied by `(cos(pi
+    /// d / cutoff) + 1) / 2`.
     #[serde(default = "cutoff_angstrom")]
     pub cutoff_angstrom: Radius,
-    /// Which way messages run.
+    /// Direction of messages.
     #[serde(default)]
     pub messages: Messages,
-    /// How the nodes' values become the graph's.
+    /// How to aggregate the nodes' values to the graph's.
     #[serde(default)]
     pub readout: Aggregation,
-    /// Features per node in the hidden layer of the readout; `latent_size` if it is not given.
+    /// Features per node in the hidden layer of the readout; defaults to `latent_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readout_size: Option<NonZeroU32>,
-    /// Largest change of a scalar or of a component of a vector in one block; changes beyond it are
-    /// cut, and no gradient flows through them. With a large number, such as 1e30, none are cut.
+    /// Maximum change of a scalar or of a vector component in one block; larger changes are
+    /// clipped, and no gradient flows through them. A large number, such as 1e30, disables
+    /// clipping.
     #[serde(default)]
     pub clip: Clip,
 }
 
-/// Which way messages run. Where every edge has a partner in the other direction, as in fully
-/// connected molecules and within a radius, both give the same.
+/// Direction of messages. If every edge has a reverse edge, as in fully connected molecules and
+/// within a radius, both give the same result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Messages {
@@ -121,7 +123,8 @@ impl Model for Painn {
             });
         let [depth, latent] = [self.n_interaction, self.latent_size].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(latent);
-        // By the peak of the process on batches of QM9, with widths and depths halved and doubled.
+        // Fitted to the peak memory of the process on batches of QM9, with widths and depths halved
+        // and doubled.
         let (n_kept_node, n_kept_edge) = (width.saturating_mul(40), width.saturating_mul(2));
         Some(ModelSize { n_parameter, n_kept_node, n_kept_edge })
     }

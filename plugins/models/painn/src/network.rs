@@ -9,17 +9,17 @@ use batchlab_tensor::{
 
 use crate::{Messages, Painn};
 
-/// Keeps lengths away from 0, where a root has no derivative.
+/// Keeps lengths away from 0, where the square root has no derivative.
 const EPSILON: f32 = 1e-8;
 
 /// Figure 2 of Schütt et al. 2021.
 pub(crate) struct Network {
-    /// `[n_node_class, latent]`: the scalars that a node starts with. Vectors start at 0.
+    /// `[n_node_class, latent]`: the initial scalars. Vectors start at 0.
     embedding: Parameter,
     gaussians: GaussianBasis,
     /// In angstrom.
     cutoff: f32,
-    /// From the Gaussians of a distance to the filters of all interactions side by side, three of
+    /// From the Gaussians of a distance to the concatenated filters of all interactions, three of
     /// width `latent` each.
     filter: Linear,
     interactions: Vec<Interaction>,
@@ -31,11 +31,11 @@ pub(crate) struct Network {
 }
 
 struct Interaction {
-    /// From scalars to what a node sends.
+    /// From scalars to the features that a node sends.
     sender: [Linear; 2],
-    /// From vectors to two mixtures of them, side by side.
+    /// From vectors to two concatenated mixtures of them.
     mixing: Linear,
-    /// From scalars and lengths to what the update multiplies.
+    /// From scalars and lengths to the factors of the update.
     gates: [Linear; 2],
 }
 
@@ -81,7 +81,7 @@ impl Network {
         }
     }
 
-    /// What nodes receive in the i-th interaction: scalars and vectors side by side.
+    /// Messages received by nodes in the i-th interaction: scalars and vectors, concatenated.
     fn receive<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
@@ -90,7 +90,7 @@ impl Network {
         [scalars, vectors]: [&Matrix<D>; 2],
         i: usize,
     ) -> Result<Matrix<D>, ModelError> {
-        // The filters of all interactions lie side by side.
+        // The filters of all interactions are concatenated.
         let columns = 3 * self.latent * i..3 * self.latent * (i + 1);
         let weight = pass.columns(pass.parameter(self.filter.weight), columns.clone())?;
         let bias = self.filter.bias.map(|bias| pass.columns(pass.parameter(bias), columns));
@@ -109,7 +109,7 @@ impl Network {
     }
 }
 
-/// Gaussians with centres from 0 to the cutoff, of a deviation that is the `n`-th part of it.
+/// Gaussians with centres from 0 to the cutoff and a standard deviation of cutoff / `n`.
 fn gaussians(n: usize, cutoff: f64) -> GaussianBasis {
     let deviation = cutoff / n as f64;
     GaussianBasis {

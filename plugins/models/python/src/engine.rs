@@ -1,4 +1,4 @@
-//! The trainer of a model in another process.
+//! Trains a model in another process.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -17,14 +17,14 @@ use crate::worker::Worker;
 use crate::{Python, find, shipped};
 
 pub(crate) struct Engine {
-    /// Shared, because asking for the state changes nothing but the pipes.
+    /// In a `RefCell`, because requesting the state only changes the pipes.
     worker: RefCell<Worker>,
     memory: SharedMemory,
     slots: [Option<Batch>; 2],
     output_width: usize,
     n_parameter: usize,
     n_update: u64,
-    /// What does the arithmetic, with its version.
+    /// The library that does the arithmetic, with its version.
     name: String,
     /// The same with the hash of the engine's file.
     arithmetic: String,
@@ -142,7 +142,7 @@ impl Trainer for Engine {
         Ok(())
     }
 
-    /// None: they never leave the engine.
+    /// Not available: gradients never leave the engine.
     fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError> {
         Ok(Vec::new())
     }
@@ -193,12 +193,12 @@ fn fields<'a>(empty: &'a BatchBuffer, ctx: &'a ModelContext) -> Vec<Field<'a>> {
     built_in.chain(own).collect()
 }
 
-/// The interpreter as a command: a path starts where all paths of a configuration do, a name is looked for in
-/// PATH.
+/// The interpreter as a command: a path is resolved like all paths of a configuration, a bare name
+/// is looked up in PATH.
 fn interpreter(python: &Path, ctx: &ModelContext) -> PathBuf {
     let is_name = python.components().count() == 1;
     let found = if is_name { None } else { find(python, ctx) };
-    // A path without a folder would be looked for in PATH.
+    // A path without a directory would be looked up in PATH.
     found.and_then(|path| std::path::absolute(path).ok()).unwrap_or_else(|| python.to_owned())
 }
 

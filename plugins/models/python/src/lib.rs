@@ -1,10 +1,10 @@
-//! Model `python`: an engine in a process of its own.
+//! Model `python`: an engine in a separate process.
 //!
-//! - [`Python`] is the description.
+//! - [`Python`] is the configuration.
 //! - `engine` is its [`Trainer`], which turns calls into requests.
-//! - `worker` is the process: one request, one answer, within a time.
-//! - `message` is how both are written on a pipe (docs/engines.md).
-//! - `memory` is where batches lie for both processes.
+//! - `worker` is the process: one request, one answer, with a timeout.
+//! - `message` is the wire format of both on a pipe (docs/engines.md).
+//! - `memory` holds batches in memory shared by both processes.
 
 mod engine;
 mod memory;
@@ -20,28 +20,29 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A model in a Python process: JAX, PyTorch, or anything that a Python file can call.
+/// A model in a Python process: JAX, PyTorch, or anything else that a Python file can call.
 ///
 /// The file defines `open(context)`, which returns an object with `step(batch, learning_rate)`,
-/// `predict(batch)`, `state()` and `restore(bytes)`; batches are NumPy arrays in shared memory.
-/// docs/engines.md has the details; `numpy_toy.py`, which comes with the program, is one to copy.
+/// `predict(batch)`, `state()` and `restore(bytes)`; batches are NumPy arrays in shared memory. See
+/// docs/engines.md for details; the bundled `numpy_toy.py` is a template to copy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Python {
-    /// The engine's file, or the name of one that comes with the program: `numpy_toy.py`.
+    /// The engine's file, or the name of a bundled one: `numpy_toy.py`.
     pub file: PathBuf,
-    /// The interpreter that runs it, by name or path.
+    /// The interpreter to use, by name or path.
     #[serde(default = "python")]
     pub python: PathBuf,
-    /// What batches contain besides sizes, edges and outputs: `node_class`, `node_feature`, `distance`,
-    /// `displacement`, `edge_weight`, `sender_order` (edges in the order of their senders), and own fields of the
-    /// data set such as `forces`, by name.
+    /// Fields of batches besides sizes, edges and outputs: `node_class`, `node_feature`,
+    /// `distance`, `displacement`, `edge_weight`, `sender_order` (edges sorted by sender), and
+    /// custom fields of the data set such as `forces`, by name.
     #[serde(default = "fields")]
     pub fields: Vec<String>,
-    /// Whatever the file wants to be told; it gets them as `context.options`.
+    /// Free-form options for the file, available as `context.options`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub options: Map<String, Value>,
-    /// How long one call may take, in seconds, compiling included, before the process counts as hung.
+    /// Timeout of a call in seconds, including compilation, after which the process is considered
+    /// hung.
     #[serde(default = "timeout")]
     pub timeout_seconds: NonZeroU32,
 }
@@ -77,7 +78,7 @@ impl Model for Python {
         needs
     }
 
-    /// Whether the file fits the data is for the file to say.
+    /// The file itself decides whether it supports the data.
     fn accepts(&self, _level: Level) -> bool {
         true
     }
@@ -87,7 +88,7 @@ impl Model for Python {
     }
 }
 
-/// Finds a file in the folders that a configuration's paths start from.
+/// Searches for a file in the base directories of a configuration's paths.
 fn find(path: &Path, ctx: &ModelContext) -> Option<PathBuf> {
     ctx.search.iter().map(|folder| folder.join(path)).find(|path| path.is_file())
 }

@@ -1,7 +1,8 @@
-//! Batches in shared memory: one file for each slot, on a file system in memory where there is one.
+//! Batches in shared memory: one file per slot, on an in-memory file system if available.
 //!
-//! The arena is written as it is, once; the other process maps the file and sees arrays in it. Writing through the
-//! system instead of into mapped memory makes full memory an error, and not a signal that ends the process.
+//! The arena is written once, verbatim; the other process maps the file and sees arrays in it.
+//! Using a write call instead of mapped memory turns running out of memory into an error, instead
+//! of a signal that kills the process.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
@@ -10,7 +11,7 @@ use std::path::Path;
 use batchlab_core::{ModelError, PaddedBatch};
 use tempfile::{Builder, NamedTempFile};
 
-/// A file system in memory, on Linux.
+/// An in-memory file system on Linux.
 const SHARED: &str = "/dev/shm";
 
 pub(crate) struct SharedMemory {
@@ -22,7 +23,7 @@ impl SharedMemory {
         let new = || {
             let mut file = Builder::new();
             file.prefix("batchlab-");
-            // Where it cannot be written to, as in some containers, any other folder does, if slower.
+            // If it is not writable, as in some containers, any other directory works, only slower.
             file.tempfile_in(SHARED).or_else(|_| file.tempfile()).map_err(|error| failed(&error))
         };
         Ok(Self { slots: [new()?, new()?] })
@@ -41,7 +42,7 @@ impl SharedMemory {
 fn failed(error: &io::Error) -> ModelError {
     let remedy = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "; it is full: make room (`df -h /dev/shm` tells how much there is), or choose a smaller \
+            "; it is full: make room (`df -h /dev/shm` shows how much there is), or choose a smaller \
              batch_size"
         }
         _ => "",

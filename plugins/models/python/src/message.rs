@@ -1,5 +1,5 @@
-//! Requests and answers as they are written on a pipe: the length of a JSON text (`u32`) and of the bytes behind
-//! it (`u64`), both little-endian, then the text, then the bytes. Requests have no bytes.
+//! Requests and answers on a pipe: the length of a JSON text (`u32`) and of the bytes after it
+//! (`u64`), both little-endian, then the text, then the bytes. Requests have no bytes.
 
 use std::io;
 
@@ -9,11 +9,11 @@ use batchlab_core::{Level, Shape};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Raised when the meaning of a message changes.
+/// Incremented when the meaning of a message changes.
 pub(crate) const VERSION: u32 = 1;
 /// Bytes of the two lengths.
 pub(crate) const N_HEAD: usize = 12;
-/// No answer is described in more bytes than these.
+/// Maximum length of an answer's text.
 const MAX_TEXT: u32 = 1 << 24;
 
 #[derive(Serialize)]
@@ -22,9 +22,9 @@ pub(crate) enum Request<'a> {
     Open {
         version: u32,
         file: &'a str,
-        /// Files that batches lie in, one for each slot.
+        /// Files that hold batches, one per slot.
         memory: [&'a str; 2],
-        /// The fields that every batch has, in the order in which they lie, and then own fields.
+        /// The fields of every batch in memory order, followed by custom fields.
         fields: Vec<Field<'a>>,
         context: Context<'a>,
     },
@@ -45,16 +45,16 @@ pub(crate) enum Request<'a> {
     },
 }
 
-/// What an array in a batch is.
+/// Description of an array in a batch.
 #[derive(Serialize)]
 pub(crate) struct Field<'a> {
     pub(crate) name: &'a str,
     pub(crate) number: Number,
-    /// Numbers in a row; none of an array with one dimension.
+    /// Row length; `None` for a one-dimensional array.
     pub(crate) width: Option<usize>,
 }
 
-/// What an engine is told when it opens.
+/// Information for an engine when it is opened.
 #[derive(Serialize)]
 pub(crate) struct Context<'a> {
     device: &'a str,
@@ -92,15 +92,15 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Where a batch lies and how large it is.
+/// Location and size of a batch.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Batch {
     pub(crate) slot: usize,
     /// `graphs` or `nodes`.
     pub(crate) level: &'static str,
-    /// Nodes, edges, graphs, outputs, with padding.
+    /// Nodes, edges, graphs, outputs, including padding.
     pub(crate) shape: [u32; 4],
-    /// The same without.
+    /// The same without padding.
     pub(crate) real: [u32; 4],
     pub(crate) weight_sum: f64,
     /// Bytes of each field.
@@ -128,11 +128,11 @@ pub(crate) enum Answer {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Done {
-    /// To `open`: what does the arithmetic, with its version.
+    /// Answer to `open`: the library that does the arithmetic, with its version.
     pub(crate) engine: String,
-    /// To `open`: number of trainable numbers.
+    /// Answer to `open`: number of trainable parameters.
     pub(crate) n_parameter: usize,
-    /// To `step`: what compiling took, if anything was compiled.
+    /// Answer to `step`: compilation time, if anything was compiled.
     pub(crate) compile_ns: Option<u64>,
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn encode(request: &Request<'_>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Lengths of the text and of the bytes behind it.
+/// Lengths of the text and of the bytes after it.
 pub(crate) fn lengths(head: [u8; N_HEAD]) -> io::Result<[usize; 2]> {
     let [a, b, c, d, rest @ ..] = head;
     let n_text = u32::from_le_bytes([a, b, c, d]);

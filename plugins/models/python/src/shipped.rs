@@ -1,8 +1,8 @@
-//! The files that come with the program.
+//! The bundled files.
 
 use std::path::Path;
 
-/// What turns an engine's file into a process that answers.
+/// Turns an engine's file into a process that answers requests.
 pub(crate) const WORKER: (&str, &str) =
     ("batchlab_worker.py", include_str!("../worker/batchlab_worker.py"));
 
@@ -13,7 +13,7 @@ const ENGINES: &[(&str, &str)] = &[
     ("mace_torch.py", include_str!("../engines/mace_torch.py")),
 ];
 
-/// The text of an engine that comes with the program.
+/// The text of a bundled engine.
 pub(crate) fn engine(path: &Path) -> Option<&'static str> {
     ENGINES.iter().find(|(name, _)| Path::new(name) == path).map(|(_, text)| *text)
 }

@@ -1,4 +1,4 @@
-//! The process that an engine runs in.
+//! The process that runs an engine.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -18,24 +18,25 @@ use crate::shipped;
 
 /// Variables that tell libraries how many threads to use.
 const THREADS: [&str; 3] = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
-/// How long a process may take to end by itself.
+/// Time for a process to exit on its own.
 const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
-/// One process with the two ends of its pipes. It ends when this is dropped, and so does what it has started.
+/// A process with the two ends of its pipes. On drop, it is ended along with all processes that it
+/// has started.
 pub(crate) struct Worker {
     child: Child,
-    /// `None` when nothing more will be asked.
+    /// `None` once there will be no more requests.
     requests: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     timeout: Duration,
     /// The engine's file, for messages.
     name: String,
-    /// Files of ours that the process reads.
+    /// Our files, which the process reads.
     folder: TempDir,
 }
 
 impl Worker {
-    /// Starts `python`, which is a name or a path; nothing has been asked yet.
+    /// Starts `python`, which is a name or a path, without sending any request.
     pub(crate) fn start(python: &Path, name: &str, timeout: Duration) -> Result<Self, ModelError> {
         let folder = tempfile::Builder::new()
             .prefix("batchlab-engine-")
@@ -43,7 +44,7 @@ impl Worker {
             .map_err(|error| ModelError::Engine(format!("no temporary folder: {error}")))?;
         let script = written(&folder, shipped::WORKER.0, shipped::WORKER.1.as_bytes())?;
         let mut command = Command::new(python);
-        // A signal from the terminal is for the program, which ends its workers itself.
+        // Signals from the terminal are for the main program, which ends its workers itself.
         command.arg(&script).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         for variable in THREADS {
             if std::env::var_os(variable).is_none() {
@@ -59,12 +60,12 @@ impl Worker {
         Ok(Self { child, requests: Some(requests), answers, timeout, name, folder })
     }
 
-    /// Writes a file for the process to read, and gives its path.
+    /// Writes a file for the process to read, and returns its path.
     pub(crate) fn give(&self, name: impl AsRef<OsStr>, data: &[u8]) -> Result<PathBuf, ModelError> {
         written(&self.folder, name, data)
     }
 
-    /// Asks one thing and waits for the answer.
+    /// Sends one request and waits for the answer.
     pub(crate) fn ask(&mut self, request: &Request<'_>) -> Result<(Done, Vec<u8>), ModelError> {
         let answer = self.exchange(request).map_err(|error| self.lost(&error))?;
         match answer {
@@ -77,7 +78,7 @@ impl Worker {
 
     fn exchange(&mut self, request: &Request<'_>) -> io::Result<(Answer, Vec<u8>)> {
         let requests = self.requests.as_mut().ok_or(ErrorKind::BrokenPipe)?;
-        // A request is smaller than a pipe, and there is never more than one.
+        // A request is smaller than a pipe's buffer, and there is never more than one.
         requests.write_all(&message::encode(request)?)?;
         let deadline = Instant::now() + self.timeout;
         let mut head = [0; message::N_HEAD];
@@ -106,7 +107,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits until something can be read.
+    /// Waits until there is data to read.
     fn wait_until(&self, deadline: Instant) -> io::Result<()> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -121,7 +122,7 @@ impl Worker {
         }
     }
 
-    /// Why there was no answer. The process is of no use then.
+    /// Why there was no answer. The process is no longer usable.
     fn lost(&mut self, error: &io::Error) -> ModelError {
         let what = match error.kind() {
             ErrorKind::TimedOut => format!(
@@ -136,7 +137,7 @@ impl Worker {
         ModelError::Engine(format!("the worker process of {} {what}", self.name))
     }
 
-    /// How the process ended, if it does so soon.
+    /// The exit status of the process, if it exits soon.
     fn wait(&mut self) -> Option<ExitStatus> {
         let deadline = Instant::now() + GRACE_PERIOD;
         loop {
@@ -154,7 +155,7 @@ impl Worker {
     fn end(&mut self) {
         self.requests = None;
         if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // Nothing is left to end if this fails.
+            // If this fails, there is nothing left to end.
             let _ = kill_process_group(group, Signal::KILL);
         }
         let _ = self.child.wait();
@@ -163,7 +164,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Without requests it ends by itself, and can end what it uses in order.
+        // When requests end, it exits on its own, and can shut down in an orderly way.
         self.requests = None;
         self.wait();
         self.end();
@@ -191,7 +192,7 @@ fn ended(status: Option<ExitStatus>) -> String {
             "was killed (signal 9): perhaps memory was used up".to_owned()
         }
         Some(status) => {
-            format!("ended ({status}); what it wrote to standard error stands above, if anything")
+            format!("ended ({status}); see its standard error above, if any")
         }
         None => "closed its output and was ended".to_owned(),
     }

@@ -1,4 +1,4 @@
-//! Model `sage`: means of neighbours on the nodes of one graph.
+//! Model `sage`: neighbour means on the nodes of a single graph.
 
 mod network;
 
@@ -10,31 +10,31 @@ pub use batchlab_tensor::options::{DropoutRate, Norm};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// SAGE, means of neighbours on the nodes of one graph. A node's features become those of its own
-/// times one weight matrix, plus the mean of those that it receives times another.
+/// SAGE, neighbour means on the nodes of a single graph. The new features of a node are its own
+/// times one weight matrix, plus the mean of those it receives times another.
 ///
-/// Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", NIPS 2017, arXiv
-/// 1706.02216. The defaults are the variant that arXiv 2212.09083 trains: three convolutions of 256
-/// features with bias, each followed by layer norm, `ReLU` and dropout, and a linear layer at the end.
-/// The mean is over the edges of the batch, whatever their weights; a self loop, which the data set
-/// adds with `self_loops = true`, counts as an edge.
+/// Hamilton, Ying and Leskovec, "Inductive representation learning on large graphs", NIPS 2017,
+/// arXiv 1706.02216. The defaults are the variant trained in arXiv 2212.09083: three convolutions
+/// of 256 features with bias, each followed by layer norm, `ReLU` and dropout, and a final linear
+/// layer. The mean is over the edges of the batch, regardless of their weights; a self-loop, added
+/// by the data set with `self_loops = true`, counts as an edge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sage {
     /// Number of convolutions.
     #[serde(default = "layers")]
     pub layers: NonZeroU32,
-    /// Features per node after each of them.
+    /// Features per node after each convolution.
     #[serde(default = "hidden")]
     pub hidden: NonZeroU32,
-    /// What follows each convolution.
+    /// Normalisation after each convolution.
     #[serde(default)]
     pub norm: Norm,
-    /// Probability with which a feature becomes 0 in training, after each convolution.
+    /// Dropout probability after each convolution.
     #[serde(default)]
     pub dropout: DropoutRate,
-    /// Whether the last convolution is computed for outputs alone. It changes no prediction, loss or
-    /// gradient, but saves the time of the other nodes.
+    /// Whether to compute the last convolution for output nodes only. This does not change any
+    /// prediction, loss or gradient, but saves the time for the other nodes.
     #[serde(default = "only_outputs")]
     pub only_outputs: bool,
 }
@@ -90,7 +90,8 @@ impl Model for Sage {
         });
         let [depth, hidden] = [self.layers, self.hidden].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(hidden);
-        // By the peak of the process on the whole of a graph, with widths and depths halved and doubled.
+        // Fitted to the peak memory of the process on a full graph, with widths and depths halved
+        // and doubled.
         let (n_kept_node, n_kept_edge) = (width.saturating_mul(5), 0);
         Some(ModelSize { n_parameter, n_kept_node, n_kept_edge })
     }

@@ -15,7 +15,7 @@ pub(crate) struct Network {
 }
 
 struct Convolution {
-    /// Of what a node receives, and of its own, `[n_in, n_out]` each.
+    /// For received and for own features, `[n_in, n_out]` each.
     neighbour: Parameter,
     own: Parameter,
     /// `[n_out]`.
@@ -54,8 +54,8 @@ impl Network {
 }
 
 impl Convolution {
-    /// The mean of the neighbours times its weight, in the order that sends fewer numbers along the
-    /// edges, plus the own features times theirs.
+    /// The mean of the neighbours times its weight, in the order that moves fewer numbers along the
+    /// edges, plus own features times theirs.
     fn forward<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
@@ -77,7 +77,7 @@ impl Convolution {
         pass.add(&received, &kept)
     }
 
-    /// The same from compressed rows of features.
+    /// The same for sparse input features.
     fn first<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,

@@ -1,10 +1,10 @@
-//! Time of one training step of SchNet on a batch like those of static-64 on QM9: 31 fully
-//! connected molecules, 576 nodes and 9,984 edges with padding. Prints the median and the minimum
-//! over the steps for one and for two threads, and again with half of the edges being padding,
-//! which must cost the same.
+//! Time of a SchNet training step on a batch like those of static-64 on QM9: 31 fully connected
+//! molecules, 576 nodes and 9,984 edges including padding. Prints the median and the minimum over
+//! the steps for one and for two threads, and again with half of the edges being padding, which
+//! must cost the same.
 //!
-//! `cargo run --release -p model-schnet --example step_time`, with options of the model such as
-//! `-- 'latent_size = 128'`.
+//! `cargo run --release -p model-schnet --example step_time`, with options of the model such as `--
+//! 'latent_size = 128'`.
 
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 

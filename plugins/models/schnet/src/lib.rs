@@ -15,42 +15,41 @@ use serde::{Deserialize, Serialize};
 /// small network of its length; nodes send their features through the filters of their edges.
 ///
 /// Schütt et al., "SchNet: a continuous-filter convolutional neural network for modeling quantum
-/// interactions", NIPS 2017, arXiv 1706.08566. The defaults are the variant that arXiv
-/// 2502.00944 trains: no biases, no cutoff, messages and nodes averaged instead of summed, 150
-/// Gaussians from 0 to 14.9 angstrom with `exp(-(d - mu)^2 / spacing)`; 80,352 parameters for five
-/// elements. It was published with `n_gaussian = 300`, `aggregation = "sum"`, `readout = "sum"` and
-/// `bias = true`; the cutoff came with the program `SchNetPack` (Schütt et al. 2019).
+/// interactions", NIPS 2017, arXiv 1706.08566. The defaults are the variant trained in arXiv
+/// 2502.00944: no biases, no cutoff, messages and nodes averaged instead of summed, 150 Gaussians
+/// from 0 to 14.9 angstrom with `exp(-(d - mu)^2 / spacing)`; 80,352 parameters for five elements.
+/// It was published with `n_gaussian = 300`, `aggregation = "sum"`, `readout = "sum"` and `bias =
+/// true`; the cutoff came with the program `SchNetPack` (Schütt et al. 2019).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Schnet {
     /// Features per node.
     #[serde(default = "latent_size")]
     pub latent_size: NonZeroU32,
-    /// Number of interactions, each with weights of its own.
+    /// Number of interactions, each with its own weights.
     #[serde(default = "n_interaction")]
     pub n_interaction: NonZeroU32,
-    /// Number of Gaussians that a distance is expanded in; the first is centred at 0.
+    /// Number of Gaussians in the expansion of a distance; the first is centred at 0.
     #[serde(default = "n_gaussian")]
     pub n_gaussian: NonZeroU32,
     /// Distance between the centres of two Gaussians. Their variance is half of it, in square
     /// angstrom.
     #[serde(default)]
     pub gaussian_spacing_angstrom: GaussianSpacing,
-    /// Length from which on an edge counts nothing, in angstrom: filters are multiplied by
-    /// `(cos(pi d / cutoff) + 1) / 2`. Edges of every length count if it is not given.
+    /// Edges of this length or longer are ignored, in angstrom: filters are multiplied by `(cos(pi
+    /// d / cutoff) + 1) / 2`. If omitted, edges of any length count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cutoff_angstrom: Option<Radius>,
-    /// Features per node in the hidden layer of the readout; half of `latent_size` if it is not
-    /// given.
+    /// Features per node in the hidden layer of the readout; defaults to half of `latent_size`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readout_size: Option<NonZeroU32>,
-    /// How the messages that a node receives become one.
+    /// How to aggregate the messages that a node receives.
     #[serde(default)]
     pub aggregation: Aggregation,
-    /// How the nodes' values become the graph's.
+    /// How to aggregate the nodes' values to the graph's.
     #[serde(default)]
     pub readout: Aggregation,
-    /// Whether every layer adds a bias, 0 at the start.
+    /// Whether every layer adds a bias, initially 0.
     #[serde(default)]
     pub bias: bool,
 }
@@ -114,7 +113,8 @@ impl Model for Schnet {
             });
         let [depth, latent] = [self.n_interaction, self.latent_size].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(latent);
-        // By the peak of the process on batches of QM9, with widths and depths halved and doubled.
+        // Fitted to the peak memory of the process on batches of QM9, with widths and depths halved
+        // and doubled.
         let (n_kept_node, n_kept_edge) = (width.saturating_mul(8), width.saturating_mul(4));
         Some(ModelSize { n_parameter, n_kept_node, n_kept_edge })
     }

@@ -11,7 +11,7 @@ use crate::Schnet;
 
 /// Figure 2 of Schütt et al. 2017.
 pub(crate) struct Network {
-    /// `[n_node_class, latent]`: the features that a node starts with.
+    /// `[n_node_class, latent]`: the initial node features.
     embedding: Parameter,
     gaussians: GaussianBasis,
     /// In angstrom.

@@ -1,10 +1,10 @@
 //! Result tables as CSV (RFC 4180), one file per table and run, for spreadsheets and other tools
 //! that cannot read Parquet, which is smaller, faster and typed.
 //!
-//! - The first line names the columns, also when a table has no rows. Lines end in CR LF.
-//! - Null is nothing between two commas; an empty text is `""`. All texts are quoted, nothing else
-//!   is, so that numbers and texts are told apart.
-//! - Floats have as many digits as it takes to read back the same bits, and `NaN`, `inf`, `-inf`.
+//! - The first line names the columns, even if a table has no rows. Lines end in CR LF.
+//! - Null is nothing between two commas; an empty text is `""`. All texts are quoted, and nothing
+//!   else is, so that numbers and texts can be told apart.
+//! - Floats have as many digits as needed to read back the same bits, and `NaN`, `inf`, `-inf`.
 //! - Times are `2026-01-31T12:00:00.000001`, in UTC.
 //! - Texts that a spreadsheet would run as a formula are guarded, see [`Csv::guard_formulas`].
 
@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Csv {
-    /// Whether texts that begin with `=`, `+`, `-`, `@`, `'` or a control character get a `'` in
-    /// front: spreadsheets run them as formulas otherwise. Take one `'` off the front of a text to
-    /// have it back. Numbers are never changed.
+    /// Whether to prefix texts that begin with `=`, `+`, `-`, `@`, `'` or a control character with
+    /// a `'`, because spreadsheets would run them as formulas. Remove one leading `'` to restore a
+    /// text. Numbers are never changed.
     pub guard_formulas: bool,
 }
 
@@ -59,8 +59,8 @@ impl TextFormat for Csv {
                 None => {}
                 Some(Value::Text(value)) => self.quote(value, text),
                 Some(Value::Integer(value)) => write!(text, "{value}")?,
-                // The fewest digits that read back to the same bits; never without a point or
-                // exponent, so that readers that guess see a float.
+                // The shortest form that reads back to the same bits, always with a point or
+                // exponent, so that readers that infer types see a float.
                 Some(Value::Float(value)) => write!(text, "{value:?}")?,
                 Some(Value::Flag(value)) => write!(text, "{value}")?,
                 Some(Value::Time(value)) => text.extend(value.bytes()),
@@ -72,7 +72,7 @@ impl TextFormat for Csv {
 }
 
 impl Csv {
-    /// Always in quotes, so that an empty text is not null.
+    /// Always quoted, so that an empty text is not null.
     fn quote(self, value: &str, text: &mut Vec<u8>) {
         text.push(b'"');
         if self.guard_formulas && value.starts_with(is_dangerous) {
@@ -83,8 +83,8 @@ impl Csv {
     }
 }
 
-/// Begins a formula for a spreadsheet. The apostrophe is here because it is the guard itself: a text
-/// that begins with one could not be told from a guarded one.
+/// Whether it starts a formula in a spreadsheet. The apostrophe is included because it is the guard
+/// itself: a text that begins with one would be indistinguishable from a guarded one.
 fn is_dangerous(first: char) -> bool {
     "=+-@'".contains(first) || first.is_control()
 }

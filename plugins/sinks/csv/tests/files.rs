@@ -1,5 +1,5 @@
-//! What the sink writes, read back by a reader of RFC 4180 that knows whether a cell was quoted, and
-//! by the one of the crate `csv`.
+//! Output of the sink, read back by an RFC 4180 reader that knows whether a cell was quoted, and by
+//! the one of the `csv` crate.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -81,7 +81,7 @@ fn time_from_text(text: &str) -> i64 {
     i64::try_from(since.as_micros()).unwrap()
 }
 
-/// Cells as a table, with the guard taken off.
+/// Cells as a table, with the guard removed.
 fn read(table: Table, text: &str) -> RecordBatch {
     let records = parse(text);
     let schema = table.schema();
@@ -124,7 +124,7 @@ proptest! {
         let text = write(Csv::default(), table, &parts);
         // NaN differs from itself, but not when printed; so do 0 and -0.
         prop_assert_eq!(format!("{:?}", read(table, &text)), format!("{rows:?}"));
-        // Another reader sees the same cells, apart from the difference of null and empty.
+        // Another reader sees the same cells, except for the difference between null and empty.
         let mut other = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
         let cells: Vec<Vec<String>> = other
             .records()

@@ -1,14 +1,14 @@
-//! Result tables as JSON Lines, one file per table and run. Lines are in the file as soon as they
-//! are recorded, about once a second, so `tail -f` shows a run at work:
+//! Result tables as JSON Lines, one file per table and run. Lines reach the file as soon as they
+//! are recorded, about once a second, so `tail -f` shows the progress of a run:
 //!
 //! ```text
 //! tail -f <out>/wip/<run_id>/sinks/jsonl/steps/<run_id>.jsonl
 //! ```
 //!
-//! A row is an object with all columns of the table in their order. Null is `null`, a time is a text
-//! such as `"2026-01-31T12:00:00.000001"`, in UTC. JSON has no NaN and no infinity: such a value is
-//! `null`, and the row says what it was in one more key at its end,
-//! `"not_finite":{"loss":"NaN"}`, with `NaN`, `Infinity` or `-Infinity`. No other row has this key.
+//! A row is an object with all columns of the table in order. Null is `null`, a time is a text such
+//! as `"2026-01-31T12:00:00.000001"`, in UTC. JSON has no NaN and no infinity: such a value is
+//! `null`, and the row says what it was in an additional last key, `"not_finite":{"loss":"NaN"}`,
+//! with `NaN`, `Infinity` or `-Infinity`. No other row has this key.
 
 use std::io;
 
@@ -19,9 +19,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-/// JSON Lines, one file per table and run, to be watched with `tail -f` while the run is at work. Files
-/// lie in `wip/<run_id>/sinks/jsonl/<table>/<run_id>.jsonl` then, and in `jsonl/<table>/<run_id>.jsonl`
-/// when it has ended.
+/// JSON Lines, one file per table and run, which can be watched with `tail -f` during the run.
+/// Files are in `wip/<run_id>/sinks/jsonl/<table>/<run_id>.jsonl` during the run, and in
+/// `jsonl/<table>/<run_id>.jsonl` after it has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jsonl {}
@@ -35,7 +35,7 @@ impl Sink for Jsonl {
 
 batchlab_core::register!(Sink, Jsonl, example = Jsonl::default());
 
-/// The key that says which values are not finite.
+/// The key that lists values that are not finite.
 pub const NOT_FINITE: &str = "not_finite";
 
 impl TextFormat for Jsonl {
@@ -69,7 +69,7 @@ impl TextFormat for Jsonl {
     }
 }
 
-/// What a value is that JSON cannot hold, and writes as `null`.
+/// The name of a value that JSON cannot represent and that is written as `null`.
 fn not_finite_name(value: f64) -> Option<&'static str> {
     match value {
         _ if value.is_finite() => None,

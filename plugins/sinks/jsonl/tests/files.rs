@@ -1,4 +1,4 @@
-//! What the sink writes, read back by Arrow's own reader of JSON.
+//! Output of the sink, read back by Arrow's JSON reader.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 

@@ -81,7 +81,7 @@ fn write_run(dir: &Path, timing: &str, n_step: i64) -> Result<Vec<WrittenFile>, 
     Ok(writer.finish()?)
 }
 
-/// A step of dynamic batching with QM9's sizes and times that scatter as real ones do.
+/// A step of dynamic batching with QM9's sizes and realistically scattered times.
 fn step_row(run_id: &str, timing: &str, step: i64, noise: &mut Noise) -> StepRecord {
     let n_graph = 29 + noise.below(3);
     let n_node = n_graph * 18 + noise.below(30);

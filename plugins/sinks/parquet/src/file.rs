@@ -1,4 +1,4 @@
-//! One table of one run: a file that is written group by group and checked when it is complete.
+//! One table of one run: a file that is written in row groups and verified when complete.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,7 +20,8 @@ use parquet::schema::types::ColumnPath;
 use crate::Parquet;
 use crate::error::{VerifyError, encode};
 
-/// A group of rows is closed early when it needs this much memory; only long texts come so far.
+/// A row group is closed early when it reaches this memory size, which only happens with long
+/// texts.
 const MAX_GROUP_BYTES: usize = 64 << 20;
 
 pub(crate) struct TableFile {
@@ -31,8 +32,8 @@ pub(crate) struct TableFile {
 }
 
 impl TableFile {
-    /// Creates `<dir>/<table>/<run_id>.parquet`. A file of that name is never overwritten: it
-    /// belongs to another sink or to a run that did not end.
+    /// Creates `<dir>/<table>/<run_id>.parquet`. An existing file is never overwritten: it belongs
+    /// to another sink or to an unfinished run.
     pub(crate) fn create(
         table: Table,
         options: Parquet,
@@ -80,8 +81,7 @@ impl TableFile {
         Ok(())
     }
 
-    /// Writes the footer, waits until everything is on the disk, and opens the file again as a
-    /// reader does.
+    /// Writes the footer, syncs everything to disk, and reopens the file like a reader.
     pub(crate) fn finish(self) -> Result<WrittenFile, SinkError> {
         let Self { table, path, n_row, mut writer } = self;
         writer.finish().map_err(|error| encode(table, &path, error))?;
@@ -99,8 +99,8 @@ fn properties(
 ) -> Result<WriterProperties, ParquetError> {
     let level = ZstdLevel::try_new(options.compression_level.get())?;
     let zstd = Compression::ZSTD(level);
-    // A row or a few of them hardly shrink, and a reader of thousands of runs would spend half of its time
-    // on preparing to decompress their columns one by one. The configuration is a long text.
+    // A few rows hardly compress, and a reader of thousands of runs would spend half of its time
+    // setting up the decompression of individual columns. The configuration is a long text.
     let compression = match table {
         Table::Runs | Table::Evals | Table::Blocks => Compression::UNCOMPRESSED,
         _ => zstd,
@@ -112,8 +112,8 @@ fn properties(
         .set_max_row_group_row_count(Some(options.row_group_rows.get() as usize))
         .set_max_row_group_bytes(Some(MAX_GROUP_BYTES))
         .set_key_value_metadata(Some(key_values(table, metadata)));
-    // Times and losses hardly repeat: a dictionary of them is larger than they are. Differences
-    // of integers make a file of steps a third smaller than dictionaries do.
+    // Times and losses hardly repeat, so a dictionary would be larger than the values. Delta
+    // encoding of integers makes a file of steps a third smaller than dictionaries do.
     for field in table.schema().fields() {
         let column = ColumnPath::from(field.name().as_str());
         properties = match field.data_type() {
@@ -127,7 +127,7 @@ fn properties(
     Ok(properties.build())
 }
 
-/// Metadata of the run and the table, so that the file is understood without its folder.
+/// Metadata of the run and the table, so that the file is self-describing outside its directory.
 fn key_values(table: Table, metadata: &[(String, String)]) -> Vec<KeyValue> {
     let own = [("table", table.name().to_owned()), ("schema_version", SCHEMA_VERSION.to_string())];
     let is_own = |key: &str| own.iter().any(|(own, _)| *own == key);
@@ -137,7 +137,7 @@ fn key_values(table: Table, metadata: &[(String, String)]) -> Vec<KeyValue> {
         .collect()
 }
 
-/// Reads the footer back.
+/// Verifies the footer by reading it back.
 fn verify(table: Table, path: &Path, written: u64) -> Result<(), SinkError> {
     let file = File::open(path).map_err(io_error(path))?;
     let footer = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())

@@ -1,10 +1,9 @@
 //! Result tables as Parquet files, one file per table and run.
 //!
-//! The files lie flat, `<table>/<run_id>.parquet`, so that a pattern such as `steps/*.parquet` is
-//! a whole study. All of them have all columns of their table in the same order and of the same
-//! types, also when a table has no rows: readers take the schema from whichever file they meet
-//! first, and then drop or refuse what differs in the next one. What the columns mean is written
-//! in `docs/records.md`.
+//! The files lie flat, `<table>/<run_id>.parquet`, so a pattern such as `steps/*.parquet` covers a
+//! whole study. Each has all columns of its table in the same order and with the same types, even
+//! without rows: readers take the schema from the first file they meet, and drop or reject whatever
+//! differs in the next one. The columns are documented in `docs/records.md`.
 
 mod error;
 mod file;

@@ -1,4 +1,4 @@
-//! The plugin: its options, and what is opened with them.
+//! The plugin: its options, and opening it.
 
 use std::num::NonZeroU32;
 
@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::file::TableFile;
 
-/// Parquet files that any tool can read, one per table and run. They are compressed with zstd and
-/// carry statistics for every group of rows, so that readers skip what they do not need.
+/// Parquet files for any tool, one per table and run. They are compressed with zstd and carry
+/// statistics per row group, so that readers can skip what they do not need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parquet {
-    /// Level of the zstd compression, from 1 (fast) to 22 (small).
+    /// zstd compression level, from 1 (fast) to 22 (small).
     #[schemars(range(min = 1, max = 22))]
     pub compression_level: CompressionLevel,
-    /// Rows in a group, the unit that a reader reads or skips. A group is kept in memory until it
-    /// is complete or has 64 MiB.
+    /// Rows per group, the unit that a reader reads or skips. A group is kept in memory until it is
+    /// complete or has 64 MiB.
     pub row_group_rows: NonZeroU32,
 }
 
@@ -58,7 +58,7 @@ impl RecordWriter for Writer {
     }
 }
 
-/// Level of the zstd compression, 1 to 22.
+/// zstd compression level, 1 to 22.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "i32", into = "i32")]
 #[schemars(inline)]

@@ -1,4 +1,4 @@
-//! What can be fetched, and from where.
+//! The files that can be downloaded, and their addresses.
 
 use std::path::Path;
 
@@ -14,7 +14,8 @@ pub(super) struct File {
     sha256: &'static str,
 }
 
-/// The molecules, and the list of those that failed the consistency check of geometries (figshare collection 978904, CC0).
+/// The molecules, and the list of those that failed the geometry consistency check (figshare
+/// collection 978904, CC0).
 pub(super) const QM9_FILES: [File; 2] = [
     File {
         name: "dsgdb9nsd.xyz.tar.bz2",
@@ -30,7 +31,7 @@ pub(super) const QM9_FILES: [File; 2] = [
     },
 ];
 
-/// Hosts under which figshare serves the same file.
+/// Hosts from which figshare serves the same file.
 const FIGSHARE: [&str; 3] = [
     "https://ndownloader.figshare.com/files/",
     "https://figshare.com/ndownloader/files/",
@@ -39,7 +40,7 @@ const FIGSHARE: [&str; 3] = [
 
 pub(super) const AFLUX_URL: &str = "https://aflow.org/API/aflux/v1.0/";
 
-/// The properties that the study asks for; `(*)` means that an entry must have it.
+/// The properties needed by the study; `(*)` means that an entry must have it.
 pub(super) const AFLUX_QUERY: &str = "enthalpy_formation_atom(*),Egap(*),Egap_type(*),dft_type(*),ldau_type(*),\
     energy_cutoff(*),energy_atom(*),density(*),geometry,positions_fractional,compound";
 

@@ -15,12 +15,12 @@ pub(super) struct DatasetSummary {
     pub(super) n_member: usize,
     pub(super) n_node: usize,
     pub(super) n_edge: u64,
-    /// Nodes per graph; `None` for one graph.
+    /// Nodes per graph; `None` for a single graph.
     pub(super) nodes: Option<Distribution>,
-    /// Edges per graph, or edges that a node of one graph receives.
+    /// Edges per graph, or in-degree of the nodes of a single graph.
     pub(super) edges: Option<Distribution>,
     pub(super) target: Option<Target>,
-    /// Classes of nodes, for example elements, and how many nodes are of each.
+    /// Node classes, for example elements, with the number of nodes in each.
     pub(super) node_class: Vec<(String, u64)>,
     pub(super) notes: Vec<(String, u64)>,
     pub(super) content_hash: String,
@@ -73,7 +73,7 @@ fn target(graphs: &Graphs) -> Option<Target> {
             let mut count: Vec<(String, u64)> = name.iter().map(|name| (name.clone(), 0)).collect();
             let mut n_without = 0;
             for &value in &target.value {
-                // A negative class means that the node has none.
+                // A negative class means that the node is unlabelled.
                 #[allow(clippy::cast_sign_loss, reason = "checked to be non-negative")]
                 match (value >= 0.0).then(|| count.get_mut(value as usize)).flatten() {
                     Some((_, n)) => *n += 1,

@@ -10,9 +10,9 @@ use super::summary::{DatasetSummary, Kind, Target};
 use crate::output::columns;
 use crate::unit;
 
-/// Heights of a bar in a line of text.
+/// Bars of increasing height for a line of text.
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-/// More classes are not listed one by one.
+/// Maximum number of classes to list.
 const MAX_CLASS: usize = 12;
 
 pub(super) fn print(summary: &DatasetSummary) -> String {
@@ -103,7 +103,7 @@ fn quantiles(rows: &[(String, &Distribution)], text: &mut String) {
     text.push('\n');
 }
 
-/// One character for each bin; bins that are not empty are visible.
+/// One character per bin; a bin that is not empty is always visible.
 fn bars(histogram: &Histogram) -> String {
     let highest = histogram.count.iter().copied().max().unwrap_or(0).max(1);
     let bar = |&count: &u64| match count {
@@ -113,16 +113,16 @@ fn bars(histogram: &Histogram) -> String {
     histogram.count.iter().map(bar).collect()
 }
 
-/// With the digits that bins of that width need.
+/// Uses as many digits as bins of that width need.
 fn number(value: f64, width: f64) -> String {
     #[allow(clippy::cast_sign_loss, reason = "digits are not negative")]
     let digits = (-width.log10().floor()).max(0.0) as usize;
-    // Nobody reads 300 digits.
+    // Avoid printing hundreds of digits.
     if digits > 12 || value.abs() >= 1e15 {
         return format!("{value:.3e}");
     }
     let text = format!("{value:.digits$}");
-    // No `-0.00`.
+    // Avoid `-0.00`.
     match text.strip_prefix('-') {
         Some(rest) if rest.bytes().all(|byte| byte == b'0' || byte == b'.') => rest.to_owned(),
         _ => text,

@@ -9,13 +9,12 @@ const LEFT: f64 = 52.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 38.0;
 const BOTTOM: f64 = 258.0;
-/// Where the names begin, and how far they are apart.
+/// Position of the names, and their spacing.
 const NAMES: f64 = 312.0;
 const LINE: f64 = 15.0;
 const TEXT: f64 = 11.0;
 
-/// A marker for each combination, with the number under which its name stands below; a line joins those
-/// that no other beats.
+/// Numbered markers for the combinations, with a legend below; a line joins the Pareto frontier.
 pub(crate) fn picture(title: &str, entries: &[Entry]) -> String {
     let points: Vec<(&Entry, f64, f64, bool)> = entries
         .iter()

@@ -1,7 +1,7 @@
 /* Kills a process at the n-th of its calls that change the disk.
  *
- * Preloaded (LD_PRELOAD). CHANGE_AT=n: the n-th call is not made, the process is killed instead; with CHANGE_HALF=1 a
- * write is made with half of its bytes first. CHANGE_LOG=path: the name of every such call, one a line. */
+ * Preloaded (LD_PRELOAD). CHANGE_AT=n: the process is killed instead of making the n-th call; with CHANGE_HALF=1 half
+ * of the bytes of a write are written first. CHANGE_LOG=path: logs the name of every such call, one per line. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ static void end(void) {
   for (;;) pause();
 }
 
-/* Whether this is the call before which the process ends. */
+/* Whether to kill the process before this call. */
 static int is_due(const char *name) {
   if (log_fd >= 0) {
     char line[64];

@@ -1,8 +1,8 @@
-//! Runs, resumed runs, doctors and sweeps that are killed at each of their calls that change the disk, as the
-//! preloaded `change.c` counts them; every second time, half of a write was made.
+//! Kills runs, resumed runs, doctors and sweeps at each call that changes the disk, as counted by
+//! the preloaded `change.c`; every second time, half of a write has been done.
 //!
-//! `BATCHLAB_CHANGES=all cargo test -p batchlab-cli --test cli guard::change -- --nocapture` tries every
-//! call; a number tries so many of each kind.
+//! `BATCHLAB_CHANGES=all cargo test -p batchlab-cli --test cli guard::change -- --nocapture` tries
+//! every call; a number tries that many of each kind.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 #![allow(clippy::print_stdout, reason = "how many calls were tried is shown with --nocapture")]
@@ -29,19 +29,19 @@ use crate::small_run::{
 pub(crate) struct Change {
     /// Its number, from 1.
     at: u64,
-    /// Whether a write is made with half of its bytes first.
+    /// Whether half of the bytes of a write are written first.
     half: bool,
 }
 
 impl Change {
-    /// Has a command be killed instead of this call.
+    /// Makes a command get killed instead of performing this call.
     pub(crate) fn kills(self, command: &mut Command) -> &mut Command {
         command.env("LD_PRELOAD", preloaded()).env("CHANGE_AT", self.at.to_string());
         command.env("CHANGE_HALF", u8::from(self.half).to_string())
     }
 }
 
-/// The library that counts, compiled once: whoever can link Rust has a compiler of C.
+/// The counting library, compiled once: anyone who can link Rust has a C compiler.
 fn preloaded() -> &'static Path {
     static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = LIBRARY.get_or_init(|| {
@@ -57,7 +57,7 @@ fn preloaded() -> &'static Path {
     path
 }
 
-/// How many calls of a command change the disk, by name.
+/// Number of disk-changing calls of a command, by name.
 fn count(command: &mut Command) -> BTreeMap<String, u64> {
     let log = tempfile::NamedTempFile::new().unwrap();
     command.env("LD_PRELOAD", preloaded()).env("CHANGE_LOG", log.path());
@@ -69,7 +69,8 @@ fn count(command: &mut Command) -> BTreeMap<String, u64> {
     calls
 }
 
-/// Some of the calls of a command that changes the disk, or all: numbers, every second one with half of a write.
+/// Some or all of the disk-changing calls of a command, by number; every second one with half of a
+/// write.
 fn changes(what: &str, calls: &BTreeMap<String, u64>, some: u64) -> Vec<Change> {
     let n: u64 = calls.values().sum();
     println!("{what}: {n} calls that change the disk {calls:?}");
@@ -84,7 +85,7 @@ fn changes(what: &str, calls: &BTreeMap<String, u64>, some: u64) -> Vec<Change> 
     println!("BATCHLAB_KILL_SEED={seed}");
     let change = |i: u64| {
         let mut random = stream(seed, what, i);
-        // One in each part of the whole.
+        // One at random from each of equal parts of the whole.
         Change { at: 1 + (i * n + below(&mut random, n)) / some, half: i % 2 == 1 }
     };
     (0..some).map(change).collect()
@@ -98,7 +99,7 @@ fn copy(from: &Path) -> TempDir {
     to
 }
 
-/// Killed, or through before that.
+/// Killed, or finished before that.
 fn assert_ended(status: ExitStatus) {
     assert!(status.signal() == Some(9) || status.success(), "{status}");
 }
@@ -120,7 +121,7 @@ fn a_run_may_be_killed_at_any_change() {
     println!("{fates:?}");
 }
 
-/// A run that was killed between its second checkpoint, at step 16, and its third one, after an evaluation.
+/// A run killed between its second checkpoint, at step 16, and its third one, after an evaluation.
 fn crashed() -> TempDir {
     let counted = TempDir::new().unwrap();
     let (mut from, mut to) = (1, count(&mut start(counted.path(), &SHORT)).values().sum::<u64>());
@@ -141,7 +142,7 @@ fn crashed() -> TempDir {
     panic!("no call lies between the second checkpoint and the third");
 }
 
-/// Nothing in `wip/`, not even what is of no run.
+/// `wip/` is empty, even of files that belong to no run.
 fn assert_nothing_is_left(out: &Path) {
     assert_eq!(names(&out.join("wip")), Vec::<String>::new());
 }
@@ -216,13 +217,13 @@ fn sweep(folder: &Path) -> Command {
     fs::write(folder.join("study.toml"), STUDY).unwrap();
     let mut command = batchlab();
     command.args(["sweep", "study.toml", "--threads", "1", "--hardware", "here", "--quiet"]);
-    // A process that is killed between two calls has not yet said on which machine it is.
+    // A process killed between two calls has not yet recorded its machine.
     command.envs([("BATCHLAB_BEAT", "100ms"), ("BATCHLAB_STALE", "1s")]);
     command.current_dir(folder).env("BATCHLAB_LOCKS", folder);
     command
 }
 
-/// Which attempt has finished the only cell, and the batchers of its runs.
+/// The attempt that finished the only cell, and the batchers of its runs.
 pub(crate) fn counted(out: &Path) -> (String, BTreeSet<String>) {
     let cells = out.join("cells/here");
     let cell = names(&cells).into_iter().find(|name| cells.join(name).is_dir()).unwrap();

@@ -1,8 +1,8 @@
-//! One bit of any file that this program writes and reads back is another one: it gives the same answer, or
-//! says which file is damaged.
+//! Flips one bit of any file that this program writes and reads back: it must give the same answer
+//! or name the damaged file.
 //!
-//! `BATCHLAB_FLIPS=200 cargo test -p batchlab-cli --test cli guard::flips -- --nocapture` flips so many
-//! bits of every file.
+//! `BATCHLAB_FLIPS=200 cargo test -p batchlab-cli --test cli guard::flips -- --nocapture` flips
+//! that many bits of every file.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -22,7 +22,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// What kind of file it is, for the statistics.
+/// The kind of file, for statistics.
 fn kind(path: &Path) -> String {
     let name = path.file_name().unwrap().to_str().unwrap();
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -34,13 +34,13 @@ fn kind(path: &Path) -> String {
     }
 }
 
-/// The bytes with some bits flipped, one at a time, all over the file.
+/// The bytes with one bit flipped at a time, spread over the file.
 fn flipped(whole: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let n_flip = number_from("BATCHLAB_FLIPS").unwrap_or(3).min(8 * whole.len() as u64);
     (0..n_flip).map(move |flip| {
         let bit = (8 * whole.len() as u64 - 1) * (2 * flip + 1) / (2 * n_flip);
         let mut bytes = whole.to_vec();
-        // Another bit of the byte each time.
+        // A different bit of the byte each time.
         bytes[(bit / 8) as usize] ^= 1 << ((bit + 3 * flip) % 8);
         bytes
     })
@@ -60,7 +60,7 @@ fn verdict(path: &Path, is_same: bool, output: &Output) -> Option<&'static str> 
     words.contains(name).then_some("named")
 }
 
-/// Flips bits of a file, asks, and puts the file back.
+/// Flips bits of a file, runs the query, and restores the file.
 fn try_file(
     path: &Path,
     fates: &mut BTreeMap<(String, &'static str), u32>,
@@ -87,7 +87,7 @@ training = { steps = 12, warmup_steps = 2 }
 blocks = { steps = 2, seconds = 1e-6, pairs = 2 }
 "#;
 
-/// Cells that have begun.
+/// Number of cells that have started.
 fn n_progress(out: &Path) -> usize {
     files(&out.join("cells")).iter().filter(|path| path.ends_with("progress.json")).count()
 }
@@ -97,7 +97,7 @@ fn a_flipped_bit_in_results_is_told() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("results/small");
     fs::write(folder.path().join("study.toml"), STUDY).unwrap();
-    // One cell that is done, and one that was broken off.
+    // One completed cell, and one that was interrupted.
     let mut sweep = batchlab();
     sweep.args(["sweep", "study.toml", "--threads", "1", "--hardware", "here", "--quiet"]);
     sweep.arg("training.steps=12,1000000").current_dir(folder.path());

@@ -1,10 +1,10 @@
-//! The guard over the program's own files: a few cases of each kind in every test run, and by hand all of
-//! them, or as many as one likes.
+//! Guards the program's own files: each test run tries a few cases of each kind; more, or all of
+//! them, can be requested by hand.
 //!
 //! * `change`: a process is killed at any of its calls that change the disk;
-//! * `flips`: one bit of any file is another one;
-//! * `places`: something else lies in the place of a file: a pipe, a device, a link, a folder;
-//! * `strangers`: results that this program has not written.
+//! * `flips`: one bit of any file is flipped;
+//! * `places`: something else takes the place of a file: a pipe, a device, a link, a directory;
+//! * `strangers`: results not written by this program.
 
 pub(crate) mod change;
 mod flips;

@@ -1,8 +1,9 @@
-//! Something else lies in the place of a file or folder of ours: a pipe, a device, a link to a file of the user,
-//! a folder, a file without end. Every command ends soon, and nothing outside is changed.
+//! Something else takes the place of one of our files or directories: a pipe, a device, a link to a
+//! user's file, a directory, an endless file. Every command exits soon, and nothing outside is
+//! changed.
 //!
-//! `BATCHLAB_PLACES=all cargo test --release -p batchlab-cli --test cli guard::places` tries every one in every
-//! place; otherwise each place has one of them, in turn.
+//! `BATCHLAB_PLACES=all cargo test --release -p batchlab-cli --test cli guard::places` tries every
+//! thing in every place; otherwise each place gets one of them, in turn.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -19,10 +20,10 @@ use crate::kill::quiet;
 use crate::small_run::{checkpoints, names, start, text};
 
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Address space in KiB: what a file without end would fill.
+/// Address space in KiB, which an endless file would exhaust.
 const ADDRESS_SPACE: u64 = 4 << 20;
 
-/// What takes the place.
+/// The thing that takes the place.
 #[derive(Debug, Clone, Copy)]
 enum Thing {
     Pipe,
@@ -56,7 +57,7 @@ impl Thing {
     }
 }
 
-/// Files and folders below a folder, as paths from there.
+/// Files and directories below a directory, as relative paths.
 fn inside(root: &Path, folder: &Path) -> Vec<PathBuf> {
     let mut all = Vec::new();
     for name in names(&root.join(folder)) {
@@ -87,7 +88,7 @@ fn ask(folder: &Path, arguments: &[&str]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Tries things in every place below `folder` of what lies in `whole`.
+/// Tries things in every place below `folder` of the files in `whole`.
 fn attack(whole: &Path, folder: &str, commands: &[&[&str]]) {
     let is_all = std::env::var("BATCHLAB_PLACES").is_ok_and(|value| value == "all");
     let mut turn = 0;
@@ -142,7 +143,7 @@ fn in_a_study() {
 fn in_a_run_that_can_go_on() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("r");
-    // Killed after its second checkpoint: one copy as it was left, one that the doctor has published.
+    // Killed after its second checkpoint: one copy as left behind, one published by the doctor.
     let mut child =
         quiet(&mut start(&out, &["training.steps=1000000", "training.checkpoint={ steps = 10 }"]));
     while checkpoints(&out).len() < 2 {
@@ -214,7 +215,7 @@ fn in_data_and_in_the_cache() {
     attack(root, "cache", &[&graphs]);
 }
 
-/// What a run writes is not written through a link that lies there already, whatever its name.
+/// Run output is not written through an existing link, whatever its name.
 #[test]
 fn in_the_way_of_what_is_written() {
     let outside = TempDir::new().unwrap();

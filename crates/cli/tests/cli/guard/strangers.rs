@@ -1,4 +1,4 @@
-//! Results that this program has not written: names that are paths or markup, and versions to come.
+//! Results not written by this program: names that are paths or markup, and future versions.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -16,12 +16,12 @@ use tempfile::TempDir;
 
 use crate::small_run::{batchlab, names, run_folder, start, text};
 
-/// Writes one column of a file anew.
+/// Rewrites one column of a file.
 fn replace(path: &Path, column: &str, values: impl Fn(usize) -> ArrayRef) {
     rewrite(path, SCHEMA_VERSION, column, values);
 }
 
-/// The same, with a version of the schema in the footer.
+/// Likewise, with a schema version in the footer.
 fn rewrite(path: &Path, version: i64, column: &str, values: impl Fn(usize) -> ArrayRef) {
     let builder = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
     let schema = Arc::clone(builder.schema());
@@ -47,7 +47,7 @@ fn tables(out: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Everything below a folder, with lengths.
+/// Everything below a directory, with lengths.
 fn inventory(folder: &Path) -> Vec<(PathBuf, u64)> {
     let mut all = Vec::new();
     for path in names(folder).into_iter().map(|name| folder.join(name)) {
@@ -60,7 +60,7 @@ fn inventory(folder: &Path) -> Vec<(PathBuf, u64)> {
     all
 }
 
-/// A run whose tables are of someone else: without checksums.
+/// A run whose tables come from elsewhere: without checksums.
 fn foreign(out: &Path) {
     assert!(start(out, &["training.steps=6"]).output().unwrap().status.success());
     fs::remove_dir_all(run_folder(out)).unwrap();
@@ -139,7 +139,7 @@ fn another_version_is_named_and_not_used() {
     assert!(words.contains(&version) && words.contains(name), "{words}");
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["left_out"].as_array().unwrap().len(), 1, "{report}");
-    // By its footer too; and no run is published beside it.
+    // Also by its footer; and no run is published beside it.
     let newer = |n| Arc::new(Int64Array::from(vec![SCHEMA_VERSION + 1; n])) as ArrayRef;
     rewrite(&path, SCHEMA_VERSION + 1, "schema_version", newer);
     for mut command in [start(&out, &["training.steps=6"]), {

@@ -13,7 +13,7 @@ use crate::small_run::{self, batchlab, names, text};
 #[test]
 fn a_killed_sweep_goes_on_where_it_was() {
     let place = Place::new(STUDY);
-    // The last steps are for timing alone.
+    // The last steps are for timing only.
     let long = ["training.steps=300", "blocks.pairs=40"];
     for n_done in 0..3 {
         let child = place.sweep(&long).arg("--quiet").spawn().unwrap();
@@ -34,7 +34,7 @@ fn a_killed_sweep_goes_on_where_it_was() {
     assert_is_complete(&tables);
     let after: BTreeSet<String> = names(&place.out().join("tables/runs")).into_iter().collect();
     assert!(before.is_subset(&after), "what was published stays");
-    // What the killed processes had recorded is in wip/ until doctor publishes it as crashed.
+    // What the killed processes had recorded stays in wip/ until doctor publishes it as crashed.
     small_run::doctor(&place.out(), &[]);
     assert!(!place.out().join("wip").exists());
     let tables = place.tables();
@@ -66,7 +66,7 @@ fn ctrl_c_ends_the_cell_and_the_same_command_goes_on() {
     assert_eq!(short["n_done"], 1);
 }
 
-/// Each cell has a process of its own, which knows what the earlier ones have said.
+/// Each cell has its own process, which knows the warnings of the earlier ones.
 #[test]
 fn warnings_are_given_once_and_again_at_the_end() {
     let place = Place::new(STUDY);
@@ -103,15 +103,15 @@ fn ctrl_c_while_timing_leaves_errors_that_are_complete() {
     let ended = tables.events.iter().filter(|event| event.kind == "timing_ended");
     assert_eq!(ended.filter(|event| event.message.contains("interrupted")).count(), 2);
     assert!(!place.out().join("wip").exists());
-    // The cell itself begins again.
+    // The cell itself starts again.
     let again = place.done(&[&ONE_CELL[..], &["training.steps=12", "blocks.pairs=400"]].concat());
     assert_eq!(again["n_done"], 1);
     let last = place.tables().blocks.iter().map(|block| block.block).max();
-    // Up to a third of the pairs more, for those that were disturbed.
+    // Up to a third more pairs, to replace disturbed ones.
     assert!(last.is_some_and(|last| (800..=1066).contains(&last)), "{last:?}");
 }
 
-/// The process that trains, once it has a cell.
+/// The training process, once it has a cell.
 fn process_of(place: &Place) -> String {
     let mut process = None;
     wait_for("a process that trains", || {
@@ -137,7 +137,7 @@ fn a_process_that_dies_costs_its_cell_alone() {
     signal("-ABRT", &process_of(&place));
     let output = sweep.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(7), "{}", text(&output));
-    assert!(text(&output).contains("was ended by signal 6; going on in"), "{}", text(&output));
+    assert!(text(&output).contains("was ended by signal 6; continuing in"), "{}", text(&output));
     assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 4)]));
     let reasons = place.status()["cells"].to_string().matches("ended by signal 6").count();
     assert_eq!(reasons, 1);
@@ -173,7 +173,7 @@ fn workers_share_the_cells_where_times_do_not_matter() {
     assert!(tables.runs.iter().all(|run| run.is_exclusive == Some(false)));
 }
 
-/// One damaged file is one cell's, and the message says what to do.
+/// A damaged file affects only its own cell, and the message says what to do.
 #[test]
 fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
     let place = Place::new(STUDY);
@@ -186,7 +186,7 @@ fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
     };
     let path = of_cell(0, "done.json").unwrap();
     let whole = fs::read_to_string(&path).unwrap();
-    // Cut, another number, another key.
+    // Truncated, another number, another key.
     let damages = [
         &whole[..40],
         &whole.replace("\"n_step\": 25", "\"n_step\": 27"),
@@ -211,7 +211,7 @@ fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
             text(&shown)
         );
 
-        // Another cell is trained, and this one is named.
+        // The other cell is trained, and this one is named.
         let output = place.sweep(&["repeats=1", "batch_sizes=8,16"]).output().unwrap();
         assert_eq!(output.status.code(), Some(7), "{}", text(&output));
         assert!(
@@ -226,7 +226,7 @@ fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
     assert_eq!(place.tables().runs.len(), n_run + 3);
     assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 2)]));
 
-    // How far a cell is, is only shown.
+    // The progress of a cell is for display only.
     let long = ["training.steps=100000", "batch_sizes=8", "repeats=1"];
     let child = place.sweep(&long).arg("--quiet").spawn().unwrap();
     wait_for("progress", || {
@@ -252,8 +252,8 @@ fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
     );
 }
 
-/// Eight processes, two on each of four machines as far as they know, of which some are killed and some
-/// stopped for longer than others wait for a sign of life.
+/// Eight processes, two on each of four machines as far as they know. Some are killed, and some are
+/// stopped for longer than the heartbeat timeout of the others.
 #[test]
 fn every_cell_counts_once_however_its_processes_end() {
     let place = Place::new(STUDY);
@@ -307,7 +307,7 @@ fn every_cell_counts_once_however_its_processes_end() {
     assert_eq!((attempts.len(), counted.len()), (6, 18));
     assert_eq!(tables.runs.iter().filter(counting).count(), 18, "no run twice");
     println!("{n_claim} claims to 6 cells; {} runs, of which 18 count", tables.runs.len());
-    // What others have published of these cells is left out of reports, and said.
+    // What others have published for these cells is excluded from reports, with a message.
     let output = batchlab().args(["report", "--json"]).arg(place.out()).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let n_late =

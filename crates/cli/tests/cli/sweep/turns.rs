@@ -1,4 +1,4 @@
-//! What runs of a cell train in their turns, and for how long.
+//! What the runs of a cell train in their blocks, and for how long.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +29,7 @@ fn a_study_is_trained_in_turns_and_once() {
     for cell in cells(&tables).keys() {
         let runs = tables.runs.iter().filter(|run| run.cell.as_ref() == Some(cell));
         let ids: Vec<&String> = runs.map(|run| &run.run_id).collect();
-        // Who was trained in each turn, and what.
+        // Which run was trained in each block, and on which steps.
         let mut turns: BTreeMap<i64, (i64, &String, Vec<i64>)> = BTreeMap::new();
         for step in tables.steps.iter().filter(|step| ids.contains(&&step.run_id)) {
             let turn = turns.entry(step.turn.unwrap()).or_insert((
@@ -53,7 +53,7 @@ fn a_study_is_trained_in_turns_and_once() {
             let everyone: BTreeSet<_> = order(block).into_iter().collect();
             assert_eq!(everyone, ids.iter().copied().collect());
         }
-        // What the machine did is recorded turn by turn.
+        // The state of the machine is recorded block by block.
         let mut blocks: Vec<_> =
             tables.blocks.iter().filter(|block| ids.contains(&&block.run_id)).collect();
         blocks.sort_by_key(|block| block.turn);
@@ -74,7 +74,7 @@ fn a_study_is_trained_in_turns_and_once() {
     assert!(!place.out().join("wip").exists());
 }
 
-/// Turns are about time alone: what is trained does not change.
+/// Interleaving only concerns times: what is trained does not change.
 #[test]
 fn a_run_in_turns_is_the_run_alone() {
     let place = Place::new(STUDY);
@@ -107,7 +107,7 @@ fn a_run_in_turns_is_the_run_alone() {
     assert_eq!(losses(&turns, &run.run_id), expected);
 }
 
-/// How a run went up to the steps that were asked for, without what differs from run to run.
+/// The course of a run up to the requested steps, without what varies between runs.
 fn errors(tables: &Tables, batcher: &str) -> Vec<String> {
     let run = tables.runs.iter().find(|run| run.batcher == batcher).unwrap();
     let steps = tables.timeless_steps().into_iter().zip(&tables.steps);
@@ -195,7 +195,7 @@ fn a_sweep_goes_on_until_intervals_are_narrow() {
     let first = place.tables().runs[0].clone();
     assert_eq!(first.n_look, Some(6));
     assert!([5, 10, 20, 40, 80, 160].contains(&n_pair(&first.run_id)));
-    // It is done, until more is asked for.
+    // It is done until more is requested.
     assert_eq!(place.done(&[&ONE_CELL[..], &["blocks.steps=20"]].concat())["n_done"], 0);
     assert_eq!(until("99%", &["blocks.steps=20"])["n_done"], 0);
     let more = until("0.0001%", &["blocks.steps=20", "--at-most", "1s"]);
@@ -217,7 +217,7 @@ fn cells_wait_when_the_time_is_up() {
     assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 2), ("waiting".to_owned(), 2)]));
 }
 
-/// More threads than processors are said once, and recorded with every run.
+/// Oversubscription is reported once, and recorded with every run.
 #[test]
 fn a_thread_too_many_is_said() {
     let place = Place::new(STUDY);

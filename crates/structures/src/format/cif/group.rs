@@ -1,11 +1,11 @@
-//! The symmetry that a block states.
+//! The symmetry stated by a block.
 
 use super::{At, Block, Token};
 use crate::error::{Problem, shown};
 use crate::symmetry::{Operation, Statement, is_group, misfit};
 
 impl Block<'_> {
-    /// The operations of symmetry: those listed, or those of the group that is stated. They must agree with
+    /// The symmetry operations: those listed, or those of the stated group. They must agree with
     /// each other and with the cell.
     pub(super) fn group(&self, cell: &[[f64; 3]; 3]) -> Result<Vec<Operation>, At> {
         let statement = Statement {
@@ -39,7 +39,7 @@ impl Block<'_> {
         }
     }
 
-    /// What stands under names of symmetry that contain one of some parts.
+    /// The values of symmetry items whose names contain one of some parts.
     fn stated(&self, parts: &[&str]) -> Vec<&Token<'_>> {
         let is_meant = |key: &str| {
             // `_ref` names the same group in another setting.
@@ -56,7 +56,7 @@ impl Block<'_> {
         self.stated(parts).into_iter().map(|token| token.text.trim()).collect()
     }
 
-    /// The operations of a list, those of magnetic groups with each of their translations.
+    /// The operations of a list; for magnetic groups, combined with each of their translations.
     fn listed(&self) -> Result<Option<Vec<Operation>>, At> {
         let list = |parts: &[&str]| -> Result<Vec<Operation>, At> {
             let tokens = self.stated(parts).into_iter();
@@ -80,7 +80,7 @@ impl Block<'_> {
         Ok((!operations.is_empty()).then_some(operations))
     }
 
-    /// Refuses statements of groups that are not in the tables.
+    /// Rejects statements of groups that are not in the tables.
     fn check_statements(&self, statement: &Statement) -> Result<(), At> {
         let is_known = !(statement.symbols.is_empty()
             && statement.numbers.is_empty()

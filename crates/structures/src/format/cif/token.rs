@@ -1,4 +1,4 @@
-//! Words, quoted texts and texts of several lines.
+//! Words, quoted texts and multi-line texts.
 
 use super::At;
 use crate::error::{Problem, shown};
@@ -12,7 +12,7 @@ pub(super) struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// Whether the text stands for a value that is unknown or left out.
+    /// Whether the text stands for an unknown or omitted value.
     pub(super) fn is_absent(&self) -> bool {
         matches!(self.text.trim(), "" | "?" | ".")
     }
@@ -43,7 +43,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, At> {
         Some((at + 1, here, line))
     });
     while let Some((line, start, content)) = lines.next() {
-        // A field of several lines: from a semicolon that begins a line to the next such.
+        // A multi-line field: from a semicolon at the start of a line to the next such semicolon.
         if content.starts_with(';') {
             let open = start + 1;
             let close = lines.find(|(_, _, content)| content.starts_with(';'));

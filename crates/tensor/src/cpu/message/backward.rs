@@ -1,4 +1,4 @@
-//! From the gradients of what the nodes have received to those of parameters, nodes and edges.
+//! From the gradients of the aggregated messages to those of parameters, nodes and edges.
 
 use std::ops::Range;
 
@@ -18,14 +18,14 @@ use crate::message::program::{EdgeLayer, Operation};
 /// Gradients of the results.
 #[derive(Clone, Copy)]
 pub(in crate::cpu) struct Incoming<'a> {
-    /// `[n_node, width]`, by the sums of the messages.
+    /// `[n_node, width]`, with respect to the aggregated messages.
     pub(in crate::cpu) received: &'a [f32],
-    /// `[n_edge, width]`, by the values that were given out edge by edge.
+    /// `[n_edge, width]`, with respect to the values returned per edge.
     pub(in crate::cpu) edge: Option<&'a [f32]>,
 }
 
-/// Adds the gradients of all matrices that want one: for each step those of its first matrix (nodes,
-/// edges or weight) and of its second (bias).
+/// Adds the needed gradients of all matrices: for each step those of its first matrix (nodes, edges
+/// or weight) and of its second (bias).
 pub(in crate::cpu) fn backward(
     plan: &Plan<'_>,
     edges: &EdgePlan,
@@ -34,7 +34,7 @@ pub(in crate::cpu) fn backward(
     mut gradients: Vec<[Option<&mut [f32]>; 2]>,
 ) {
     let n_edge = edges.from.len();
-    // Each step's sums or rows: in place where they are a task's own.
+    // Each step's sums or rows: in place if they belong to a single task.
     let mut buffers: Vec<Outgoing> =
         plan.steps.iter().map(|step| Outgoing::new(step, edges, n_edge)).collect();
     let mut kept = kept;
@@ -80,17 +80,17 @@ pub(in crate::cpu) fn backward(
     }
 }
 
-/// Rows of a weight whose sums over the tasks one thread adds up.
+/// Rows of a weight per thread when the tasks' sums are added up.
 const SUM_ROWS: usize = 32;
 
-/// What the tasks write for one step.
+/// Output of the tasks for one step.
 enum Outgoing {
     Nothing,
     /// Sums of tasks that share nodes, at either end.
     Nodes(Scratch),
-    /// A row per place, to be summed or put into place afterwards.
+    /// A row per position, to be summed or permuted afterwards.
     Places(Scratch),
-    /// Sums of a weight and a bias, one after the other, for each task.
+    /// Sums of a weight and a bias, concatenated, for each task.
     Layers(Scratch),
 }
 
@@ -116,7 +116,7 @@ impl Outgoing {
         }
     }
 
-    /// Each task's part; of the gradient itself where the task is alone.
+    /// Each task's part; a part of the gradient itself if no other task writes to it.
     fn parts<'a>(
         &'a mut self,
         step: &Step<'_>,
@@ -149,8 +149,8 @@ impl Outgoing {
         }
     }
 
-    /// Adds to the gradients what the tasks have not added themselves: of a weight the rows that each has
-    /// written.
+    /// Adds to the gradients what the tasks have not added themselves; of a weight, only the rows
+    /// that each has written.
     fn add(
         &self,
         step: &Step<'_>,
@@ -163,7 +163,7 @@ impl Outgoing {
             (Self::Layers(sums), Operation::Linear(linear)) => {
                 let of_tasks = || sums.chunks_exact(n_layer(linear, step).max(1));
                 if let Some(first) = first {
-                    // In the order of the tasks, whichever thread it is.
+                    // In the order of the tasks, whatever the thread.
                     out::each_block(first, SUM_ROWS * step.width, |index, rows| {
                         let first = step.margin + index * SUM_ROWS;
                         for (sums, written) in of_tasks().zip(written) {
@@ -214,7 +214,7 @@ impl Outgoing {
     }
 }
 
-/// Extends consecutive rows by others and what is between, and says which are new.
+/// Extends a range of rows by another one and the gap between them, and returns which are new.
 fn with_rows(rows: &mut Range<usize>, others: Range<usize>) -> [Range<usize>; 2] {
     if Range::is_empty(rows) {
         *rows = others.clone();
@@ -225,7 +225,7 @@ fn with_rows(rows: &mut Range<usize>, others: Range<usize>) -> [Range<usize>; 2]
     new
 }
 
-/// Numbers of a layer's sums: its weight, and its bias.
+/// Number of elements of a layer's sums: weight plus bias.
 fn n_layer(linear: &EdgeLayer, step: &Step<'_>) -> usize {
     (step.n_weight_row(linear) + 1) * step.stride
 }
@@ -236,15 +236,15 @@ struct Backward<'a> {
     task: &'a Task,
     incoming: Incoming<'a>,
     kept: Vec<&'a mut [f32]>,
-    /// Where the gradients of each step's matrices go.
+    /// Outputs for the gradients of each step's matrices.
     out: Vec<&'a mut [f32]>,
-    /// Rows of each layer's weight, with margins, of which there are sums.
+    /// Rows of each layer's weight, with margins, for which there are sums.
     written: &'a mut [Range<usize>],
-    /// Turned weights of layers whose input wants a gradient.
+    /// Transposed weights of layers whose input needs a gradient.
     turned: &'a [Scratch],
 }
 
-/// The block's gradients of one step, if it has any yet.
+/// The block's gradients of one step, if any exist yet.
 struct Gradient<'a> {
     values: &'a mut [f32],
     written: bool,
@@ -255,7 +255,7 @@ impl Backward<'_> {
         let plan = self.plan;
         for (step, out) in plan.steps.iter().zip(&mut self.out) {
             if let Operation::Linear(linear) = &step.operation {
-                // The bias; rows of the weight follow where something is added.
+                // The bias; rows of the weight are zeroed on demand.
                 let n_weight = (step.n_weight_row(linear) * step.stride).min(out.len());
                 out[n_weight..].fill(0.0);
             }
@@ -288,7 +288,7 @@ impl Backward<'_> {
         let mut values: Vec<&mut [f32]> = Vec::with_capacity(plan.steps.len());
         let mut sums: Vec<&[f32]> = Vec::with_capacity(plan.steps.len());
         let mut gradients: Vec<Gradient<'_>> = Vec::with_capacity(plan.steps.len());
-        // What is kept for the next block, by step.
+        // The kept values of the next block, by step.
         let mut next: Vec<&[f32]> = Vec::with_capacity(plan.steps.len());
         let mut rest = scratch;
         let mut take = |wanted: bool, n: usize| -> &mut [f32] {
@@ -346,7 +346,8 @@ impl Backward<'_> {
             match &step.operation {
                 Operation::Linear(linear) => {
                     let input = &*values[linear.input];
-                    // Each is fetched by one layer: its input's, or its own if it is no layer's input.
+                    // Each is prefetched by one layer: that of its input, or its own if it is not
+                    // the input of a layer.
                     let own_next = if step.feeds_layer { &[] } else { next[v] };
                     let ahead = [next[linear.input], own_next];
                     self.layer(v, linear, block, bands, input, own, before, ahead);
@@ -379,7 +380,7 @@ impl Backward<'_> {
         }
     }
 
-    /// Gradients by both factors of a message of scalars and vectors.
+    /// Gradients with respect to both factors of a message of scalars and vectors.
     fn equivariant(
         &mut self,
         [input, vector]: [usize; 2],
@@ -404,7 +405,7 @@ impl Backward<'_> {
         }
     }
 
-    /// Adds to the gradients of step `v`, if it wants any: in its block, or where they leave.
+    /// Adds to the gradients of step `v`, if needed: in its block, or at their destination.
     fn give(
         &mut self,
         v: usize,
@@ -424,7 +425,7 @@ impl Backward<'_> {
         *written = true;
     }
 
-    /// Adds to the gradients of the nodes or edges that step `v` has read.
+    /// Adds to the gradients of the nodes or edges read by step `v`.
     fn leave(&mut self, v: usize, block: &Block<'_>, put: impl FnOnce(RowsMut<'_>, usize, usize)) {
         let step = &self.plan.steps[v];
         let out = &mut *self.out[v];

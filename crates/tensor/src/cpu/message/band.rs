@@ -1,11 +1,11 @@
-//! Products of Gaussian expansions with a weight, using only the Gaussians that are not zero.
+//! Products of Gaussian expansions with a weight, using only the non-zero Gaussians.
 //!
-//! Of 150 Gaussians about 27 are above 1e-8 at any distance. Every edge computes a band of the same
-//! number of columns, whatever its distance: padding, at distance 0, costs what a bond costs. Where a
-//! band ends beyond the basis, rows of zeros around the weight take the rest.
+//! Of 150 Gaussians about 27 are above 1e-8 at any distance. Every edge computes a band with the
+//! same number of columns, whatever its distance: padding, at distance 0, costs the same as a bond.
+//! Where a band extends beyond the basis, rows of zeros around the weight absorb the excess.
 //!
-//! The edges of a block are computed in groups of four whose bands begin at nearly the same column:
-//! what is loaded of a weight serves all four.
+//! The edges of a block are computed in groups of four whose bands start at nearly the same column,
+//! so that each load of the weight serves all four.
 
 #![allow(unsafe_code, reason = "vectors are loaded and stored through pointers")]
 #![allow(clippy::inline_always, reason = "these take on the processor features of the loop")]
@@ -20,37 +20,37 @@ use crate::cpu::scratch::Scratch;
 use crate::cpu::simd::{LANES, fetch, lanes, load, multiply_add, panels, store, vectorised};
 use crate::cpu::wide::wide;
 
-/// Values below are left out: e^-18.2.
+/// Values below e^-18.2 are omitted.
 const CUT: f32 = 18.2;
-/// Values below are 0, so that no denormal number appears in a product.
+/// Values below are flushed to 0, so that no product is denormal.
 const NEGLIGIBLE: f32 = 1e-12;
-/// Edges that are computed together.
+/// Number of edges computed together.
 const GROUP: usize = 4;
-/// Of so many columns of a band, the first of a group's edges may lie one column apart.
+/// The first columns within a group may differ by one for every so many columns of a band.
 const WIDTH_PER_SPREAD: usize = 7;
 
-/// The columns of a basis that are not zero.
+/// The non-zero columns of a basis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Band {
     first: f32,
     spacing: f32,
     coefficient: f32,
     n: usize,
-    /// Columns that an edge needs.
+    /// Number of columns that an edge needs.
     width: usize,
-    /// How far the first columns of a group's edges may lie apart.
+    /// Maximum difference between the first columns of a group's edges.
     spread: usize,
 }
 
 impl Band {
-    /// None where a band would hardly be narrower than the whole basis, or so narrow that neighbouring
-    /// Gaussians differ by more than numbers can.
+    /// `None` if a band would hardly be narrower than the whole basis, or so narrow that
+    /// neighbouring Gaussians differ by more than the range of numbers.
     pub(super) fn of(basis: &GaussianBasis) -> Option<Self> {
         let radius = (CUT / basis.coefficient).sqrt() / basis.spacing;
-        // The nearest column may lie half a spacing to either side of the distance.
+        // The nearest column may be up to half a spacing to either side of the distance.
         let width = 2.0 * (radius + 0.5).ceil();
         let GaussianBasis { n, first, spacing, coefficient } = *basis;
-        // Anything that is not a number fails here, too.
+        // NaN fails here, too.
         if !(radius >= 1.0 && width <= n as f32 / 2.0) {
             return None;
         }
@@ -61,7 +61,7 @@ impl Band {
         Some(Self { first, spacing, coefficient, n, width, spread })
     }
 
-    /// Columns that are computed for each group.
+    /// Number of columns computed for each group.
     fn n_column(&self) -> usize {
         self.width + self.spread
     }
@@ -71,18 +71,18 @@ impl Band {
         self.n_column() / 2 - 1
     }
 
-    /// Rows of zeros that a weight needs before its first row and behind its last.
+    /// Rows of zeros needed before the first and after the last row of a weight.
     pub(super) fn margin(&self) -> usize {
         self.n_column()
     }
 
-    /// Rows of a weight with its margins.
+    /// Rows of a weight including margins.
     fn n_row(&self) -> usize {
         self.n + 2 * self.margin()
     }
 
-    /// The distance, moved to where all columns are negligible if it is farther away, from the first
-    /// centre; and the first row of its band in a weight with margins.
+    /// The distance from the first centre, moved closer if it is so far that all columns are
+    /// negligible; and the first row of its band in a weight with margins.
     #[inline(always)]
     fn place(&self, distance: f32) -> (f32, u32) {
         let before = (self.width / 2 - 1) as f32;
@@ -102,26 +102,26 @@ impl Band {
 /// The bands of a block of edges.
 pub(super) struct Expansion {
     band: Band,
-    /// How a Gaussian falls from column to column if the distance is at the centre of the first.
+    /// Decay of a Gaussian from column to column if the distance is at the centre of the first.
     fall: Vec<f32>,
     /// First row of each group in a weight with margins.
     row: Vec<u32>,
-    /// The edges of each group; where there are fewer, the first again.
+    /// The edges of each group; unused positions repeat the first.
     edge: Vec<[u32; GROUP]>,
-    /// The Gaussians, `[columns, LANES]` for each [`LANES`] edges of groups: 0 where a group has none.
+    /// The Gaussians, `[columns, LANES]` for each [`LANES`] edges of groups, 0 at unused positions.
     values: Scratch,
     room: Room,
 }
 
-/// Memory for the way there.
+/// Scratch memory.
 #[derive(Default)]
 struct Room {
     distance: Vec<f32>,
     row: Vec<u32>,
-    /// Edges by the first row of their band.
+    /// Edges sorted by the first row of their band.
     order: Vec<u32>,
     next: Vec<u32>,
-    /// Distance from the middle column, by place in the groups, and 0 where there is no edge.
+    /// Distance from the middle column, by position in the groups, and 0 at unused positions.
     offset: Vec<f32>,
     exists: Vec<f32>,
 }
@@ -147,14 +147,14 @@ impl Expansion {
         expand_lanes(&mut values[..n], &room.offset, &room.exists, fall, band);
     }
 
-    /// `out = gaussians weight` for `weight` `[n, n_out]` with margins, `out` `[n_edge, n_out]`; `n_out`
-    /// is a multiple of the longest vector. `ahead` comes from memory meanwhile.
+    /// `out = gaussians weight` for `weight` `[n, n_out]` with margins, `out` `[n_edge, n_out]`;
+    /// `n_out` is a multiple of the longest vector. `ahead` is prefetched meanwhile.
     pub(super) fn product(&self, out: &mut [f32], weight: &[f32], n_out: usize, ahead: &[f32]) {
         self.check(weight.len(), out.len(), n_out);
         vectorised(Product { expansion: self, out, weight, n_out, ahead });
     }
 
-    /// Rows of a weight with margins among which those of all bands are.
+    /// The range of rows of a weight with margins that covers all bands.
     pub(super) fn rows(&self) -> Range<usize> {
         match (self.row.first(), self.row.last()) {
             // Groups are sorted by their first row.
@@ -177,7 +177,7 @@ impl Expansion {
         assert!(self.values.len() >= n_lane * self.band.n_column(), "a band for every place");
     }
 
-    /// Where a group's Gaussians begin, those of one column in each [`LANES`] numbers.
+    /// Start of a group's Gaussians; those of one column are [`LANES`] numbers apart.
     #[inline(always)]
     fn values_of(&self, group: usize) -> *const f32 {
         let (vector, lane) = (group * GROUP / LANES, group * GROUP % LANES);
@@ -186,7 +186,7 @@ impl Expansion {
 }
 
 impl Room {
-    /// Sorts edges by the first row of their band, by counting.
+    /// Sorts edges by the first row of their band (counting sort).
     fn sort(&mut self, band: &Band, distance: &[f32]) {
         let Self { distance: from_first, row, order, next, .. } = self;
         from_first.clear();
@@ -213,7 +213,7 @@ impl Room {
         }
     }
 
-    /// Groups edges whose bands begin at nearly the same row.
+    /// Groups edges whose bands start at nearly the same row.
     fn group(&mut self, band: &Band, rows: &mut Vec<u32>, edges: &mut Vec<[u32; GROUP]>) {
         let Self { distance, row, order, offset, exists, .. } = self;
         rows.clear();
@@ -244,7 +244,7 @@ impl Room {
 }
 
 wide! {
-    /// Distances become those from the first centre.
+    /// Makes distances relative to the first centre.
     fn place_all(distance: &mut [f32], row: &mut [u32], band: &Band) {
         for (distance, row) in distance.iter_mut().zip(row) {
             (*distance, *row) = band.place(*distance);
@@ -253,8 +253,8 @@ wide! {
 }
 
 wide! {
-    /// The Gaussians of [`LANES`] edges at a time. From column to column each is multiplied by a number
-    /// that falls in a geometric series: e^-c(x-h)^2 = e^-cx^2 e^2chx e^-ch^2.
+    /// The Gaussians of [`LANES`] edges at a time. From column to column each is multiplied by a
+    /// factor that decreases as a geometric series: e^-c(x-h)^2 = e^-cx^2 e^2chx e^-ch^2.
     fn expand_lanes(
         values: &mut [f32],
         offset: &[f32],
@@ -301,7 +301,7 @@ struct Product<'a> {
     out: &'a mut [f32],
     weight: &'a [f32],
     n_out: usize,
-    /// What is fetched from memory meanwhile, a part with each group.
+    /// Memory to prefetch meanwhile, a part with each group.
     ahead: &'a [f32],
 }
 
@@ -318,8 +318,8 @@ impl WithSimd for Product<'_> {
             fetch(now);
             ahead = later;
             panels!(S, n_out, |column, N| {
-                // SAFETY: `Expansion::check` has checked the lengths. A group's columns end within the
-                // margins of the weight, and all its places name an edge.
+                // SAFETY: `Expansion::check` has checked the lengths. A group's columns end within
+                // the margins of the weight, and all its positions name an edge.
                 unsafe {
                     let weight = weight.as_ptr().add(row as usize * n_out + column);
                     let mut sum = [[simd.splat_f32s(0.0); N]; GROUP];
@@ -333,7 +333,7 @@ impl WithSimd for Product<'_> {
                             }
                         }
                     }
-                    // The first edge last: it stands in places that have none, too.
+                    // The first edge last, as it also fills unused positions.
                     for place in 0..GROUP {
                         let (edge, sum) = (edges[GROUP - 1 - place], sum[GROUP - 1 - place]);
                         let out = out.as_mut_ptr().add(edge as usize * n_out + column);

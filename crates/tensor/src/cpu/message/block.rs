@@ -1,4 +1,4 @@
-//! A block of edges, and how one step is computed on it.
+//! A block of edges, and the computation of one step on it.
 
 use super::band::Expansion;
 use super::equivariant::put_equivariant;
@@ -12,26 +12,26 @@ use crate::cpu::scratch::Scratch;
 use crate::cpu::tile::{self, Factor};
 use crate::message::program::{EdgeLayer, Operation};
 
-/// Some consecutive edges of a task.
+/// Consecutive edges of a task.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
-    /// Place of the first edge.
+    /// Position of the first edge.
     pub(super) first: usize,
     pub(super) n: usize,
     pub(super) from: &'a [u32],
     pub(super) to: &'a [u32],
-    /// The edge at each place; none if places are edges.
+    /// The edge at each position; `None` if positions are edges.
     pub(super) order: Option<&'a [u32]>,
 }
 
-/// The bands of a block, for each step of Gaussians that has some.
+/// The bands of a block, for each banded step of Gaussians.
 pub(super) struct Bands {
     bands: Vec<Option<Expansion>>,
     distance: Vec<f32>,
 }
 
 impl<'a> Block<'a> {
-    /// The blocks of at most `n_row` edges that a range of places is cut into.
+    /// Splits a range of positions into blocks of at most `n_row` edges.
     pub(super) fn cut(
         edges: &'a EdgePlan,
         places: std::ops::Range<usize>,
@@ -71,8 +71,8 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The factors of a product in a block, the values that belong to them and what both are multiplied by, if
-/// one of them is scaled.
+/// The factors of a product in a block, their values, and the scale of both, if one of them is
+/// scaled.
 pub(super) struct Factors<'a> {
     /// Steps that have values.
     pub(super) steps: [usize; 2],
@@ -115,14 +115,14 @@ impl Bands {
         }
     }
 
-    /// Those of a step, if it is one of bands.
+    /// The bands of a step, if it has any.
     pub(super) fn of_step(&self, step: usize) -> Option<&Expansion> {
         self.bands[step].as_ref()
     }
 }
 
-/// Edges of each block if `n` are cut into as few blocks of at most `most` as there can be: about as
-/// many in each, and whole tiles of [`tile`].
+/// Edges per block if `n` are split into as few blocks of at most `most` as possible: about equally
+/// many in each, in whole tiles of [`tile`].
 fn even_rows(n: usize, most: usize) -> usize {
     n.div_ceil(n.div_ceil(most).max(1)).next_multiple_of(6).clamp(1, most)
 }
@@ -135,8 +135,8 @@ fn distances(out: &mut Vec<f32>, block: &Block<'_>, distance: &[f32]) {
     }
 }
 
-/// Computes step `v` for a block: its values into `out`. The values before an activation go to `sum`,
-/// if it is given. `before` are the values of the steps before.
+/// Computes step `v` for a block, with its values written to `out`. The values before an activation
+/// go to `sum`, if given. `before` holds the values of the preceding steps.
 pub(super) fn evaluate(
     plan: &Plan<'_>,
     v: usize,
@@ -159,7 +159,7 @@ pub(super) fn evaluate(
     }
 }
 
-/// Computes values before their activation, while memory that will be written next comes.
+/// Computes values before their activation, while prefetching memory that will be written next.
 fn put_values(
     plan: &Plan<'_>,
     v: usize,

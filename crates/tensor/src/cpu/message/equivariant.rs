@@ -17,7 +17,7 @@ pub(super) fn put_equivariant(
     vectorised(Messages { out, parts, vector, direction, n_edge, width });
 }
 
-/// The gradient by w: `out (+)= [ds, u dv, v dv]`, scalar products over the components.
+/// The gradient with respect to w: `out (+)= [ds, u dv, v dv]`, dot products over the components.
 pub(super) fn put_parts_gradient(
     out: RowsMut<'_>,
     [dy, vector, direction]: [Rows<'_>; 3],
@@ -27,7 +27,7 @@ pub(super) fn put_parts_gradient(
     vectorised(PartsGradient { out, dy, vector, direction, n_edge, width });
 }
 
-/// The gradient by v: `out (+)= w_3 dv`.
+/// The gradient with respect to v: `out (+)= w_3 dv`.
 pub(super) fn put_vector_gradient(
     out: RowsMut<'_>,
     [dy, parts]: [Rows<'_>; 2],
@@ -176,7 +176,7 @@ fn put_sum<S: Simd>(simd: S, out: &mut [f32], x: [&[f32]; 1], add: bool) {
     put_each(simd, out, x, add, |sum, [x]| simd.add_f32s(sum, x), |sum, [x]| sum + x);
 }
 
-/// What `vector` or `single` make of a sum, 0 unless `add`, and of the numbers at its place.
+/// Applies `vector` or `single` to an accumulator, 0 unless `add`, and the numbers at its position.
 #[inline(always)]
 fn put_each<S: Simd, const N: usize>(
     simd: S,

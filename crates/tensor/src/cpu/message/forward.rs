@@ -1,4 +1,4 @@
-//! From the distances to what the nodes receive.
+//! From the distances to the aggregated messages.
 
 use super::Kept;
 use super::block::{Bands, Block, Factors, evaluate};
@@ -10,8 +10,8 @@ use crate::cpu::scratch::Scratch;
 use crate::cpu::team::each;
 use crate::message::program::Operation;
 
-/// Adds to `received` (`[n_node, width]`, zeros) what arrives at each node, and writes to `edge`
-/// (`[n_edge, width]`) the values that are wanted edge by edge.
+/// Adds the messages to `received` (`[n_node, width]`, zeros), and writes the requested values per
+/// edge to `edge` (`[n_edge, width]`).
 pub(in crate::cpu) fn forward(
     plan: &Plan<'_>,
     edges: &EdgePlan,
@@ -30,7 +30,7 @@ pub(in crate::cpu) fn forward(
 
     let mut own_kept = per_task(edges, plan, &mut kept);
     let edge_width = plan.wanted.edge.map_or(0, |v| plan.steps[v].width);
-    // Values in another order than the edges' are put into place at the end.
+    // Values in another order than the edges' are permuted at the end.
     let mut ordered = Scratch::new(if edges.order.is_some() { edge.len() } else { 0 });
     let mut edge_rows = if edges.order.is_some() { &mut ordered[..] } else { &mut *edge };
     let work: Vec<_> = edges
@@ -57,7 +57,7 @@ pub(in crate::cpu) fn forward(
     Kept(kept)
 }
 
-/// Each task's part of what is kept, by step.
+/// Each task's part of the kept values, by step.
 pub(super) fn per_task<'k>(
     edges: &EdgePlan,
     plan: &Plan<'_>,
@@ -90,7 +90,7 @@ impl Forward<'_> {
         let in_blocks = self.plan.steps.iter().filter(|step| step.in_forward);
         let numbers: usize = in_blocks.map(|step| step.stride).sum();
         let n_row = Plan::block_rows(numbers);
-        // Room for sums whose activations alone are kept.
+        // Scratch for sums of which only the activations are kept.
         let mut scratch = Scratch::new(n_row * (numbers + self.widest()));
         let mut bands = Bands::new(self.plan);
         let mut kept = std::mem::take(&mut self.kept);
@@ -100,7 +100,7 @@ impl Forward<'_> {
         }
     }
 
-    /// Numbers of an edge in the widest step of a block.
+    /// Width of the widest step of a block.
     fn widest(&self) -> usize {
         let in_blocks = self.plan.steps.iter().filter(|step| step.in_forward);
         in_blocks.map(|step| step.stride).max().unwrap_or(0)

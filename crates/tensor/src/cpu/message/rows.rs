@@ -1,4 +1,4 @@
-//! Loops over rows of edges, whose operands lie one after the other or are looked up at the nodes.
+//! Loops over rows of edges, whose operands are consecutive or looked up at the nodes.
 
 use pulp::{Simd, WithSimd};
 
@@ -11,13 +11,13 @@ use crate::cpu::wide::wide;
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a> {
     values: &'a [f32],
-    /// From the start of one row to that of the next.
+    /// Stride between rows.
     step: usize,
-    /// Which row belongs to an edge, if not the one of its place.
+    /// The row of each edge, if not the one at its position.
     index: Option<&'a [u32]>,
 }
 
-/// A row for each edge of a block, to be written or, where several edges share one, added to.
+/// A row for each edge of a block, to be written or, if several edges share one, added to.
 pub(super) struct RowsMut<'a> {
     values: &'a mut [f32],
     step: usize,
@@ -49,7 +49,7 @@ impl<'a> RowsMut<'a> {
         Self { values, step, index: None, first: 0, add }
     }
 
-    /// Rows from number `first` on, which are added to.
+    /// Rows from number `first` on, to be added to.
     pub(super) fn summed(
         values: &'a mut [f32],
         step: usize,
@@ -59,7 +59,7 @@ impl<'a> RowsMut<'a> {
         Self { values, step, index: Some(index), first, add: true }
     }
 
-    /// Whether rows are added to, not written.
+    /// Whether rows are added to instead of written.
     pub(super) fn adds(&self) -> bool {
         self.add
     }
@@ -82,7 +82,7 @@ pub(super) fn put_product(out: RowsMut<'_>, a: Rows<'_>, b: Rows<'_>, n_edge: us
     vectorised(Each { kind: Kind::Product, out, a, b, n_edge, width });
 }
 
-/// `out (+)= factor a b`, one factor per edge if there are some.
+/// `out (+)= factor a b`, with an optional factor per edge.
 pub(super) fn put_scaled_product(
     out: RowsMut<'_>,
     [a, b]: [Rows<'_>; 2],
@@ -96,7 +96,7 @@ pub(super) fn put_scaled_product(
     }
 }
 
-/// `out (+)= factor x`, one factor per edge.
+/// `out (+)= factor x`, with a factor per edge.
 pub(super) fn put_scaled(
     out: RowsMut<'_>,
     x: Rows<'_>,
@@ -114,8 +114,8 @@ enum Kind {
     Scale,
 }
 
-/// Sets or adds to every row of `out` what comes of those of `a` and `b`. Rows are short: a loop that
-/// the compiler vectorises for any length would take longer to start than to run.
+/// Sets or adds to every row of `out` a function of those of `a` and `b`. Rows are short: the
+/// startup of a loop that the compiler vectorises for any length would take longer than the loop.
 struct Each<'a> {
     kind: Kind,
     out: RowsMut<'a>,
@@ -241,7 +241,7 @@ wide! {
 }
 
 wide! {
-    /// Every Gaussian of every distance; what is beyond them in a row becomes 0.
+    /// Every Gaussian of every distance; the remainder of a row is zeroed.
     pub(super) fn put_gaussians(
         out: &mut [f32],
         step: usize,

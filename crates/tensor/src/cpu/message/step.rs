@@ -1,4 +1,4 @@
-//! What is to be computed, with the decisions that hold for all blocks.
+//! The computation plan, with decisions that apply to all blocks.
 
 use dfdx::tensor::Cpu;
 
@@ -10,9 +10,9 @@ use crate::message::Message;
 use crate::message::program::{EdgeLayer, Operation, Program};
 use crate::{GaussianBasis, MessageResult};
 
-/// Numbers of a block of edges, which stay in a core's own cache (256 KiB).
+/// Numbers per block of edges, which stay in a core's own cache (256 KiB).
 const BLOCK: usize = 1 << 16;
-/// A block has at least and at most so many edges: all tiles are full.
+/// Minimum and maximum edges per block; all tiles are full.
 const MIN_ROWS: usize = 24;
 const MAX_ROWS: usize = 192;
 
@@ -26,33 +26,33 @@ pub(crate) struct Plan<'a> {
 #[allow(clippy::struct_excessive_bools, reason = "decisions that combine freely")]
 pub(super) struct Step<'a> {
     pub(super) operation: Operation,
-    /// The rows or the constants that it reads.
+    /// The rows or constants that it reads.
     pub(super) rows: &'a [f32],
     pub(super) basis: Option<GaussianBasis>,
     pub(super) band: Option<Band>,
     /// A layer's weight `[n_in, padded width]`, with margins.
     pub(super) weight: Scratch,
-    /// Whether it is a linear layer's input.
+    /// Whether it is the input of a linear layer.
     pub(super) feeds_layer: bool,
-    /// Rows of zeros before and behind a weight on bands of Gaussians.
+    /// Rows of zeros before and after a weight for bands of Gaussians.
     pub(super) margin: usize,
     pub(super) bias: Option<&'a [f32]>,
     pub(super) width: usize,
-    /// Numbers from one row of a block to the next.
+    /// Stride between the rows of a block.
     pub(super) stride: usize,
     pub(super) tracked: bool,
     /// Whether forward writes its values to a block.
     pub(super) in_forward: bool,
-    /// Whether backward finds them in memory.
+    /// Whether its values are kept in memory for backward.
     pub(super) kept: bool,
-    /// Whether backward computes them again.
+    /// Whether backward recomputes them.
     pub(super) recomputed: bool,
     /// Whether backward has its gradients in a block.
     pub(super) gradient: bool,
 }
 
 impl<'a> Plan<'a> {
-    /// `keep` if gradients will be wanted.
+    /// `keep` if gradients will be needed.
     pub(crate) fn new(message: &'a Message<Cpu>, wanted: MessageResult, keep: bool) -> Self {
         let program = message.program(wanted);
         let fused = message_is_fused(&program);
@@ -107,8 +107,8 @@ impl<'a> Plan<'a> {
         Self { steps: steps.collect(), wanted, fused }
     }
 
-    /// The step whose values these are times a constant of the edge, if they are in no block for that
-    /// reason.
+    /// The step whose values these are, times a per-edge constant, if that is why they are not in a
+    /// block.
     pub(super) fn scaled(&self, v: usize) -> Option<usize> {
         match self.steps[v].operation {
             Operation::Scale { input } if !self.steps[v].in_forward => Some(input),
@@ -116,7 +116,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Edges of a block, for blocks that `numbers` numbers of each edge are in.
+    /// Edges per block, if `numbers` numbers per edge are in blocks.
     pub(super) fn block_rows(numbers: usize) -> usize {
         (BLOCK / numbers.max(1)).clamp(MIN_ROWS, MAX_ROWS) / 6 * 6
     }
@@ -130,7 +130,7 @@ fn message_is_fused(program: &Program) -> bool {
         && program.edge != Some(message)
 }
 
-/// Whether a step scales a value in a block for the sake of a product alone, which does that, too.
+/// Whether a step scales a value in a block only for a product, which then includes the scaling.
 fn is_factor(program: &Program, v: usize) -> bool {
     let scales = |v: usize| match program.steps[v].operation {
         Operation::Scale { input } => {
@@ -149,7 +149,7 @@ fn is_factor(program: &Program, v: usize) -> bool {
         && users.next().is_none()
 }
 
-/// What is looked up at the nodes needs no block, unless it goes into a linear layer.
+/// Rows looked up at the nodes need no block, unless they are the input of a linear layer.
 fn is_in_block(program: &Program, fused: bool, v: usize, has_band: bool) -> bool {
     let is_layer = |user: usize| matches!(program.steps[user].operation, Operation::Linear(_));
     match program.steps[v].operation {
@@ -162,12 +162,12 @@ fn is_in_block(program: &Program, fused: bool, v: usize, has_band: bool) -> bool
 }
 
 impl Step<'_> {
-    /// Rows of a layer's weight, with margins.
+    /// Rows of a layer's weight, including margins.
     pub(super) fn n_weight_row(&self, linear: &EdgeLayer) -> usize {
         linear.n_in + 2 * self.margin
     }
 
-    /// A layer's weight turned, `[n_out, padded n_in]`.
+    /// A layer's transposed weight, `[n_out, padded n_in]`.
     pub(super) fn transposed_weight(&self, n_in: usize) -> Scratch {
         let n = padded(n_in);
         let mut turned = Scratch::zeros(self.width * n);
@@ -180,7 +180,7 @@ impl Step<'_> {
     }
 }
 
-/// A copy with rows of whole vectors, aligned as they are loaded, and `margin` rows of zeros on both
+/// A copy with rows padded to whole vectors, aligned for loads, and `margin` rows of zeros on both
 /// sides.
 fn with_padding(values: &[f32], width: usize, margin: usize) -> Scratch {
     let stride = padded(width);

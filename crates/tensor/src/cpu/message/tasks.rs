@@ -1,42 +1,41 @@
-//! Dividing the edges of a batch among tasks.
+//! Partitions the edges of a batch into tasks.
 //!
-//! A task is a run of edges. Where no edge crosses the nodes between two runs (graphs of a batch),
-//! both ends of a task's edges belong to that task alone, and sums over nodes are made in place.
-//! Tasks that share nodes, such as parts of a hub or of one large graph, make sums of their own,
-//! which are added in the order of the tasks. The division depends on the edges alone, never on the
-//! number of threads, that of the real edges never on padding.
+//! A task is a range of edges. If no edge crosses the nodes between two ranges (graphs of a batch),
+//! both ends of a task's edges belong to that task alone, and sums over nodes are done in place.
+//! Tasks that share nodes, such as parts of a hub or of one large graph, have their own sums, which
+//! are added in the order of the tasks. The partition depends only on the edges, never on the
+//! number of threads, and that of the real edges never on padding.
 
 use std::ops::Range;
 
 use crate::segments::sorted;
 
-/// A task has an eighth of the edges that are left, but no fewer and no more than these.
+/// A task has an eighth of the remaining edges, within these limits.
 const MIN_EDGES: usize = 384;
 const MAX_EDGES: usize = 2048;
-/// A graph of at most so many edges is not cut where another end of a task can be found.
+/// A graph of at most this many edges is not split if the task can end elsewhere.
 const GRAPH: usize = 1024;
-/// More tasks are hardly needed by any number of threads, and each has sums of its own for weights.
+/// Hardly any number of threads needs more tasks, and each has its own sums for weights.
 const MAX_TASKS: usize = 64;
 
-/// The edges of a batch in one direction, in the order in which they are computed: by the node that
-/// receives the message.
+/// The edges of a batch in one direction, in the order of computation: by target node.
 #[derive(Debug, Default)]
 pub struct EdgePlan {
-    /// Node that the message comes from, `[n_edge]`.
+    /// Source node of the message, `[n_edge]`.
     pub(super) from: Vec<u32>,
-    /// Node that the message goes to, ascending, `[n_edge]`.
+    /// Target node of the message, ascending, `[n_edge]`.
     pub(super) to: Vec<u32>,
-    /// The edge at each place, `[n_edge]`; none if edges lie in this order.
+    /// The edge at each position, `[n_edge]`; `None` if edges are in this order.
     pub(super) order: Option<Vec<u32>>,
     pub(super) tasks: Vec<Task>,
-    /// Whether what goes back to the nodes that messages come from is summed by the tasks. If not,
-    /// every edge's share is written to memory and summed afterwards: tasks share too many nodes.
+    /// Whether the tasks sum the gradients for source nodes themselves. If not, because tasks share
+    /// too many nodes, every edge's share is written to memory and summed afterwards.
     pub(super) scatter: bool,
-    /// Otherwise: places by the node that the message comes from, and where each node's start.
+    /// In the latter case: positions sorted by source node, and the start of each node's.
     pub(super) by_from: Option<(Vec<u32>, Vec<u32>)>,
 }
 
-/// A run of edges, and the nodes at their ends.
+/// A range of edges, and the nodes at their ends.
 #[derive(Debug, PartialEq)]
 pub(super) struct Task {
     pub(super) edges: Range<usize>,
@@ -44,11 +43,11 @@ pub(super) struct Task {
     pub(super) to: NodeRange,
 }
 
-/// Consecutive nodes among which the ends of a task's edges are.
+/// Consecutive nodes that include the ends of a task's edges.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct NodeRange {
     pub(super) nodes: Range<usize>,
-    /// Whether no other task has an edge with such an end among these nodes.
+    /// Whether no other task has an edge ending among these nodes.
     pub(super) own: bool,
 }
 
@@ -64,9 +63,8 @@ impl EdgePlan {
         bytes as u64
     }
 
-    /// Edges by their ends, and by their order where it is not theirs in memory.
-    /// `n_from` is the number of nodes that messages may come from; from edge `n_real` on there is
-    /// only padding, in either order.
+    /// Edges by their ends, and by their order if it differs from memory order. `n_from` is the
+    /// number of possible source nodes; edges from `n_real` on are padding, in either order.
     pub(in crate::cpu) fn new(
         from: &[u32],
         to: &[u32],
@@ -87,21 +85,22 @@ impl EdgePlan {
     }
 }
 
-/// Whether sums of their own cost tasks little. Those of padding share a single node.
+/// Whether separate sums per task are cheap. Those of padding share a single node.
 fn share_few_nodes(tasks: &[Task], n_real: usize) -> bool {
     let real = tasks.iter().take_while(|task| task.edges.end <= n_real);
     let shared = real.map(|task| &task.from).filter(|range| !range.own);
     shared.map(|range| range.nodes.len()).sum::<usize>() <= 2 * n_real
 }
 
-/// Cuts real edges, and then those of padding, into tasks.
+/// Splits first the real edges, then those of padding, into tasks.
 fn divide(from: &[u32], to: &[u32], n_real: usize) -> Vec<Task> {
     let mut tasks = Vec::new();
     for edges in [0..n_real, n_real..from.len()] {
         let least = MIN_EDGES.max(edges.len().div_ceil(MAX_TASKS));
         let mut start = edges.start;
         while start < edges.end {
-            // Ever smaller ones: however long each takes, threads end at about the same time.
+            // Decreasing sizes, so that threads finish at about the same time, however long each
+            // task takes.
             let target = ((edges.end - start) / 8).min(MAX_EDGES).max(least);
             let end = end_of_task(from, to, start..edges.end, target);
             tasks.push(task(from, to, start..end));
@@ -124,8 +123,9 @@ fn task(from: &[u32], to: &[u32], edges: Range<usize>) -> Task {
     Task { edges, from, to }
 }
 
-/// The first place `target` behind the start of `edges` where no edge crosses, or else the end if it is near,
-/// or one where the edges of another node begin, or that place.
+/// The end of a task: the first position at least `target` after the start of `edges` where no edge
+/// crosses; otherwise the end if it is near, or the start of another node's edges, or exactly that
+/// position.
 fn end_of_task(from: &[u32], to: &[u32], edges: Range<usize>, target: usize) -> usize {
     let Range { start, end } = edges;
     if edges.len() <= target + target / 4 {
@@ -133,7 +133,7 @@ fn end_of_task(from: &[u32], to: &[u32], edges: Range<usize>, target: usize) -> 
     }
     let beyond = (target / 4).max(GRAPH);
     let limit = (start + target + beyond).min(end - 1);
-    // Graphs lie one after the other: a new one begins where both ends are beyond all before.
+    // Graphs are consecutive: a new one begins where both ends are beyond all previous ones.
     let mut last = from[start..start + target].iter().max().copied().unwrap_or(0);
     (start + target..=limit)
         .find(|&place| {
@@ -147,7 +147,7 @@ fn end_of_task(from: &[u32], to: &[u32], edges: Range<usize>, target: usize) -> 
         .unwrap_or(start + target)
 }
 
-/// Notes which ranges overlap with another task's.
+/// Records which ranges overlap with another task's.
 fn mark_shared(tasks: &mut [Task], side: impl Fn(&mut Task) -> &mut NodeRange) {
     let mut reached = 0;
     for task in tasks.iter_mut() {
@@ -163,7 +163,7 @@ fn mark_shared(tasks: &mut [Task], side: impl Fn(&mut Task) -> &mut NodeRange) {
     }
 }
 
-/// Numbers that [`share`] needs for the sums of tasks that share nodes.
+/// Length of the buffer that [`share`] needs for the sums of tasks that share nodes.
 pub(in crate::cpu) fn n_shared<'r>(
     ranges: impl Iterator<Item = &'r NodeRange>,
     width: usize,
@@ -171,8 +171,8 @@ pub(in crate::cpu) fn n_shared<'r>(
     ranges.filter(|range| !range.own).map(|range| range.nodes.len() * width).sum()
 }
 
-/// For each task the rows of its nodes: of `sums` (`[n_node, width]`) itself where they are its own,
-/// else of `shared`, zeros of the length [`n_shared`].
+/// The rows of each task's nodes: in `sums` (`[n_node, width]`) itself if it owns them, otherwise
+/// in `shared`, zeros of length [`n_shared`].
 pub(in crate::cpu) fn share<'a, 'r>(
     sums: &'a mut [f32],
     shared: &'a mut [f32],
@@ -218,7 +218,7 @@ pub(in crate::cpu) fn add_shared<'r>(
 mod tests {
     use super::*;
 
-    /// Fully connected graphs of these sizes, then edges from one node to itself.
+    /// Fully connected graphs of these sizes, then self-loops of a single node.
     fn edges(sizes: &[u32], n_padding: usize) -> [Vec<u32>; 2] {
         let (mut from, mut to, mut first) = (vec![], vec![], 0);
         for &n in sizes {

@@ -1,4 +1,4 @@
-// Functions applied to every element, and what surrounds a product of matrices in a linear layer.
+// Elementwise functions, and the epilogue of a matrix product in a linear layer.
 
 enum Activation { identity, shifted_softplus, silu, relu, elu, leaky_relu };
 
@@ -33,7 +33,8 @@ __device__ __forceinline__ float times_slope(int activation, float dy, float fro
     }
 }
 
-// Adds the bias (or none) to a product. `sum` keeps what the activation gets, if it is not null.
+// Adds the bias (or none) to a product. If `sum` is not null, it receives the input of the
+// activation.
 extern "C" __global__ void finish_layer(float* out, float* sum, const float* bias, int activation, word width, word n) {
     word i = element();
     if (i >= n) return;
@@ -43,8 +44,8 @@ extern "C" __global__ void finish_layer(float* out, float* sum, const float* bia
     out[i] = activated(activation, x);
 }
 
-// dy becomes the gradient of the sum before the activation. `partial` (or null) gets its column sums
-// over each ROWS rows, [ceil(n_row / ROWS), width].
+// dy becomes the gradient of the sum before the activation. `partial` (or null) receives its column
+// sums over each ROWS rows, [ceil(n_row / ROWS), width].
 const word ROWS = 32;
 extern "C" __global__ void layer_backward(float* dy, float* partial, const float* from, int activation, word width,
                                           word n_row, word n) {
@@ -62,7 +63,7 @@ extern "C" __global__ void layer_backward(float* dy, float* partial, const float
     if (partial) partial[i] = sum;
 }
 
-// The sum of each column. A block of 32 columns times 8 shares of the rows.
+// Columnwise sums. A block handles 32 columns times 8 shares of the rows.
 extern "C" __global__ void column_sums(float* out, const float* x, int adds, word n_row, word width) {
     __shared__ float shares[8][32];
     word column = blockIdx.x * 32 + threadIdx.x % 32, share = threadIdx.x / 32;

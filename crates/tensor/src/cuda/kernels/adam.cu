@@ -1,22 +1,22 @@
 // Adam, for all parameters of a model in one launch.
 
-// As `Tensor` and `ROOM` in adam.rs.
+// Same layout as `Tensor` and `ROOM` in adam.rs.
 struct AdamTensor {
     float *parameter, *first, *second;
     const float* gradient;
     word n, first_block;
-    // Times the parameter, this is added to its gradient.
+    // Multiple of the parameter to add to its gradient.
     float decay;
     word unused;
 };
 
-// Passed by value: with the numbers beside it, no more than the 4 KiB that every GPU takes.
+// Passed by value: along with the other arguments, within the 4 KiB that every GPU accepts.
 struct AdamTensors {
     AdamTensor at[84];
 };
 
-// One step, in place; `rate` is its size, corrected for the start of the moments. Blocks are divided
-// among the tensors in their order, from `first_block` on.
+// One step, in place; `rate` is its size, corrected for the start of the moments. Blocks are
+// assigned to the tensors in order, from `first_block` on.
 extern "C" __global__ void adam(AdamTensors tensors, word n_tensor, float rate, float second_correction,
                                 float keep1, float take1, float keep2, float take2, float epsilon) {
     word low = 0, high = n_tensor;

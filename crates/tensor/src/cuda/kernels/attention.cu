@@ -1,6 +1,6 @@
-// Attention along edges, and what goes head by head: the columns of a row are n_head times head_width.
+// Attention along edges, and per-head operations: a row has n_head times head_width columns.
 
-// What an edge adds to the exponent of its share: LeakyReLU of the scores of its two ends.
+// An edge's logit: LeakyReLU of the summed scores of its two ends.
 extern "C" __global__ void edge_scores(float* out, const float* theirs, const float* own, const word* from,
                                        const word* to, word n_head, word n) {
     word i = element();
@@ -9,7 +9,7 @@ extern "C" __global__ void edge_scores(float* out, const float* theirs, const fl
     out[i] = activated(leaky_relu, theirs[(wide)from[edge] * n_head + head] + own[(wide)to[edge] * n_head + head]);
 }
 
-// The product of each head of `a` with that of `b`, which has as many heads as `a` or those of one row.
+// Per-head dot products of `a` and `b`, where `b` has as many rows as `a` or a single one.
 extern "C" __global__ void dots_of_heads(float* out, const float* a, const float* b, word n_head_b,
                                          word head_width, word n) {
     word i = element();
@@ -20,8 +20,8 @@ extern "C" __global__ void dots_of_heads(float* out, const float* a, const float
     out[i] = sum;
 }
 
-// The gradient of an edge's scores before LeakyReLU: share (d - mean) times the slope, where d is what
-// the share is multiplied by.
+// The gradient of an edge's scores before LeakyReLU: share (d - mean) times the slope, where d is
+// the factor on the share.
 extern "C" __global__ void attend_backward_scores(float* dscore, const float* dy, const float* x, const float* share,
                                                   const float* mean, const float* theirs, const float* own,
                                                   const word* from, const word* to, word n_head, word head_width,

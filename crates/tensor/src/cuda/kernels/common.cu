@@ -1,7 +1,7 @@
 // Plain CUDA C++ without headers: compiled by NVRTC when a device is opened.
 //
-// All matrices are row-major and contiguous and have fewer than 2^31 numbers. No kernel adds
-// atomically: every sum has one order, which depends on the arrays alone.
+// All matrices are row-major and contiguous and have fewer than 2^31 elements. No kernel uses
+// atomic additions: every sum has a fixed order, which depends only on the arrays.
 
 typedef unsigned int word;
 typedef unsigned long long wide;
@@ -15,7 +15,7 @@ __device__ __forceinline__ const float* row_of(const float* x, word row, word wi
     return x + (wide)row * width;
 }
 
-// A part of a sum: added to what is there, or the first, before which there is nothing.
+// Contributes to a sum: added to what is there, or, if it is the first, overwriting it.
 __device__ __forceinline__ void sum_up(float* sum, wide i, int adds, float part) { sum[i] = adds ? sum[i] + part : part; }
 
 __device__ __forceinline__ bool is_nan(float x) { return x != x; }

@@ -1,4 +1,4 @@
-// Sums and products, element by element and row by row.
+// Sums and products, elementwise and row by row.
 
 extern "C" __global__ void add(float* out, const float* a, const float* b, word n) {
     word i = element();
@@ -32,7 +32,7 @@ extern "C" __global__ void accumulate_scaled_rows(float* out, const float* x, co
     if (i < n) sum_up(out, i, adds, x[i] * factor[i / width]);
 }
 
-// Of each row: the sum over the columns of a and b; a warp for each row.
+// Rowwise dot products of a and b, with a warp per row.
 extern "C" __global__ void accumulate_dots(float* out, const float* a, const float* b, int adds, word width, word n_row) {
     word row = element() / 32, lane = threadIdx.x % 32;
     float sum = 0.0f;

@@ -1,5 +1,5 @@
-// Scalars and vectors of nodes, node by node: a thread for each node and column.
-// `mixed` has rows x, y and z of each node, each row l and r side by side.
+// Scalars and vectors of nodes, with a thread for each node and column. `mixed` has rows x, y and z
+// of each node, each with l and r concatenated.
 
 struct Mixed {
     float l[3], r[3];
@@ -43,18 +43,18 @@ extern "C" __global__ void norms_beside_backward(float* ds, float* dmixed, const
     }
 }
 
-// Changes beyond the limit count as the limit; NaN stays NaN.
+// Clips changes to the limit; NaN stays NaN.
 __device__ __forceinline__ float clipped(float change, float limit) {
     change = change > limit ? limit : change;
     return change < -limit ? -limit : change;
 }
 
-// The gradient by a change that is cut to the limit.
+// The gradient with respect to a clipped change.
 __device__ __forceinline__ float within(float dy, float change, float limit) {
     return fabsf(change) > limit ? 0.0f : dy;
 }
 
-// Rows of `received` hold the scalars and the three components of the vectors side by side.
+// Rows of `received` hold the scalars and the three components of the vectors, concatenated.
 extern "C" __global__ void add_received(float* s_out, float* v_out, const float* s, const float* v,
                                         const float* received, float limit, word width, word n) {
     word i = element();

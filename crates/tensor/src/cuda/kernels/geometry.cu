@@ -18,7 +18,7 @@ extern "C" __global__ void cosine_cutoff(float* out, const float* distance, floa
     out[e] = d >= cutoff ? 0.0f : 0.5f * (cosf(3.14159265f * d / cutoff) + 1.0f);
 }
 
-// Values below 1e-12 are 0, as on the processor.
+// Values below 1e-12 are flushed to 0, as on the CPU.
 extern "C" __global__ void gaussians(float* out, const float* distance, float first, float spacing, float coefficient,
                                      word width, word n) {
     word i = element();

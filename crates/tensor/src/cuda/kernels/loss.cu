@@ -1,8 +1,8 @@
-// Losses over outputs, in double precision: each block gives a sum of its own, and one block adds these up.
+// Losses over outputs, in double precision: each block computes a sum, and one block adds these up.
 
 const word LOSS_THREADS = 256;
 
-// Adds up what the threads of the block have, in the order of a tree; the sum goes to the place of the block.
+// Tree reduction over the threads of the block; the sum is stored at the block's index.
 __device__ __forceinline__ void total_of_block(double* total, double own) {
     __shared__ double sums[LOSS_THREADS];
     sums[threadIdx.x] = own;
@@ -13,8 +13,8 @@ __device__ __forceinline__ void total_of_block(double* total, double own) {
     if (threadIdx.x == 0) total[blockIdx.x] = sums[0];
 }
 
-// Squared (0) or absolute (1) errors. `unit` [n_row, width] gets the gradient of their mean. Outputs
-// without weight are left out, not multiplied by 0: they may hold NaN.
+// Squared (0) or absolute (1) errors. `unit` [n_row, width] receives the gradient of their mean.
+// Outputs with weight 0 are skipped, not multiplied by 0: they may contain NaN.
 extern "C" __global__ void regression_loss(double* total, float* unit, const float* prediction, const word* rows,
                                            const float* targets, const float* weights, const double* weight_sum, int absolute, word width, word n) {
     double sum = 0.0;
@@ -30,7 +30,7 @@ extern "C" __global__ void regression_loss(double* total, float* unit, const flo
     total_of_block(total, sum);
 }
 
-// Negative logarithm of the softmax of the target's class.
+// Negative log softmax of the target class.
 extern "C" __global__ void cross_entropy_loss(double* total, float* unit, const float* prediction, const word* rows,
                                               const float* targets, const float* weights, const double* weight_sum, word width, word n) {
     double sum = 0.0;
@@ -53,7 +53,7 @@ extern "C" __global__ void cross_entropy_loss(double* total, float* unit, const 
     total_of_block(total, sum);
 }
 
-// The sum of what the blocks have, by one block.
+// The sum over all blocks, computed by one block.
 extern "C" __global__ void add_up_losses(double* total, const double* sums, word n) {
     double sum = 0.0;
     for (word i = threadIdx.x; i < n; i += LOSS_THREADS) sum += sums[i];

@@ -1,10 +1,12 @@
-// Linear layers on a tile of edges by tensor cores: the same as in message_layers.cuh, with factors that are
-// rounded to TF32 or bf16 and sums in single precision. A warp computes 16 rows times 8 columns at a time.
+// Linear layers on a tile of edges by tensor cores: the same as in message_layers.cuh, with factors
+// rounded to TF32 or bf16 and sums in single precision. A warp computes 16 rows times 8 columns at
+// a time.
 //
-// Of such a product, lane `4 row + part` has one of four parts of the inner size of rows `row` and `row + 8`
-// of the left factor, and of column `row` of the right one: PER_PART numbers, of which two follow each
-// other. In bf16 that is the order of the instruction; in TF32 any order will do in which both factors
-// agree, and in this one neighbouring threads read columns of a tile from different banks.
+// In such a product, lane `4 row + part` holds one of four parts of the inner dimension for rows
+// `row` and `row + 8` of the left factor, and for column `row` of the right one: PER_PART numbers,
+// in consecutive pairs. For bf16 this is the order of the instruction; for TF32 any order works if
+// both factors agree, and with this one neighbouring threads read columns of a tile from different
+// banks.
 
 #define TF32 1
 #define BF16 2
@@ -90,13 +92,14 @@ struct Cores<BF16> {
 
 #define WARP int(threadIdx.x / 32)
 #define N_WARP (THREADS / 32)
-// The row of the left factor, or column of the right one, that a lane has, and its part of the inner size.
+// The row of the left factor, or column of the right one, that a lane holds, and its part of the
+// inner dimension.
 #define LANE_ROW int(threadIdx.x % 32 / 4)
 #define LANE_PART int(threadIdx.x % 4)
 
-// sums[group] += the product of 16 rows with 8 columns of each group, over the inner size from start to end.
-// All lanes of a warp call it together. `left(row, k)` and `right(k, group, column)` are 0 where there is
-// nothing.
+// sums[group] += the product of 16 rows with 8 columns of each group, over the inner dimension from
+// start to end. All lanes of a warp call it together. `left(row, k)` and `right(k, group, column)`
+// are 0 out of bounds.
 template <int PRECISION, int N_GROUP, class LEFT, class RIGHT>
 __device__ __forceinline__ void add_products(
     float (&sums)[N_GROUP][4], int start, int end, LEFT left, RIGHT right)
@@ -134,7 +137,7 @@ __device__ __forceinline__ void finish_columns(
     }
 }
 
-// What the sums of 16 columns from `first` on begin with.
+// Initial values of the sums of 16 columns from `first` on.
 template <int N_GROUP, class COLUMNS>
 __device__ __forceinline__ void begin_with_bias(
     float (&sums)[N_GROUP][4], const float *bias, COLUMNS columns, int first)
@@ -234,8 +237,8 @@ __device__ void add_input_gradient_on_cores(float *of_input, const float *gradie
 // Columns of a weight that a warp works on at a time, in groups of 8.
 #define WEIGHT_GROUPS 4
 
-// of_weight += 16 rows of input^T gradient from k on, times the columns of WEIGHT_GROUPS groups from j on.
-// Each sum belongs to the same thread in all tiles, so that nothing needs to be waited for.
+// of_weight += 16 rows of input^T gradient from k on, times the columns of WEIGHT_GROUPS groups
+// from j on. Each sum belongs to the same thread in all tiles, so no synchronisation is needed.
 template <int PRECISION, int TILE, int STRIDE, int N_IN, int N_OUT, class INPUT>
 __device__ __forceinline__ void add_weight_rows(
     float *of_weight, const float *gradient, int k, int j, int start, int end, INPUT input)
@@ -269,8 +272,8 @@ __device__ void add_weight_gradient_on_cores(float *of_weight, const float *inpu
     }
 }
 
-// The same of Gaussians, of which only those in the bands are read. The edges are in the order of their
-// distances: those whose bands reach into 16 rows follow each other.
+// The same for Gaussians, of which only those in the bands are read. The edges are sorted by
+// distance, so those whose bands reach into 16 rows are consecutive.
 template <int PRECISION, int TILE, int STRIDE, int N_IN, int N_OUT>
 __device__ void add_weight_gradient_of_bands_on_cores(
     float *of_weight, const float *input, const float *gradient, const Rows<TILE> &rows)

@@ -1,5 +1,5 @@
-// Linear layers on a tile of edges in shared memory. Values lie column by column, [width][STRIDE];
-// a thread computes 4 edges times 4 columns at a time.
+// Linear layers on a tile of edges in shared memory. Values are stored column by column,
+// [width][STRIDE]; a thread computes 4 edges times 4 columns at a time.
 
 #define IDENTITY 0
 #define SHIFTED_SOFTPLUS 1
@@ -8,7 +8,7 @@
 #define ELU 4
 #define LEAKY_RELU 5
 
-// What of a layer is kept for backward.
+// What a layer keeps for backward.
 #define KEEP_NOTHING 0
 #define KEEP_OUTPUT 1
 #define KEEP_SUM 2
@@ -26,7 +26,7 @@ __device__ __forceinline__ float activate(float x)
     return x;
 }
 
-// The derivative by the sum.
+// The derivative with respect to the sum.
 template <int ACTIVATION>
 __device__ __forceinline__ float slope_of_sum(float x)
 {
@@ -41,7 +41,7 @@ __device__ __forceinline__ float slope_of_sum(float x)
     return 1.0f;
 }
 
-// The derivative by the sum, from what is kept.
+// The derivative with respect to the sum, from what is kept.
 template <int ACTIVATION>
 __device__ __forceinline__ float slope_of_kept(float kept)
 {
@@ -76,7 +76,7 @@ __device__ __forceinline__ float dot(float4 a, float4 b, float sum)
     return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
 }
 
-// Four weights of row k, from column j on; 0 behind the last.
+// Four weights of row k, from column j on; 0 beyond the last.
 template <class COLUMNS>
 __device__ __forceinline__ float4 four_weights(const float *weight, int k, int j, COLUMNS columns)
 {
@@ -126,7 +126,7 @@ __device__ __forceinline__ void linear_of_four(
     }
 }
 
-// output = activation(input weight + bias). `kept` is this tile's, [width][TILE].
+// output = activation(input weight + bias). `kept` belongs to this tile, [width][TILE].
 template <int TILE, int STRIDE, int N_IN, int ACTIVATION, int KEEP, class COLUMNS>
 __device__ void linear(
     float *output, const float *input, const float *weight, const float *bias, float *kept,
@@ -141,8 +141,8 @@ __device__ void linear(
     __syncthreads();
 }
 
-// The same on Gaussians, of which only those in the bands are read. Neighbouring threads have the same
-// four edges, and so the same band.
+// The same on Gaussians, of which only those in the bands are read. Neighbouring threads have the
+// same four edges, and therefore the same band.
 template <int TILE, int STRIDE, int ACTIVATION, int KEEP, class COLUMNS>
 __device__ void linear_on_bands(
     float *output, const float *input, const float *weight, const float *bias, float *kept,
@@ -158,7 +158,7 @@ __device__ void linear_on_bands(
     __syncthreads();
 }
 
-// Values of this tile that forward has kept, [width][TILE]; those of sums are activated.
+// Values of this tile kept by forward, [width][TILE]; the activation is applied to kept sums.
 template <int TILE, int STRIDE, int ACTIVATION, class COLUMNS>
 __device__ void load_kept(float *value, const float *kept, COLUMNS columns)
 {
@@ -257,9 +257,9 @@ __device__ void add_input_gradient(float *of_input, const float *gradient, const
     __syncthreads();
 }
 
-// of_weight += input^T gradient, [N_IN, N_OUT]. Each sum belongs to the same thread in all tiles, so
-// that nothing needs to be waited for. A thread's rows and columns lie apart: neighbouring threads
-// then read neighbouring ones, which are in different banks.
+// of_weight += input^T gradient, [N_IN, N_OUT]. Each sum belongs to the same thread in all tiles,
+// so no synchronisation is needed. A thread's rows and columns are spread out, so that neighbouring
+// threads read neighbouring ones, which are in different banks.
 template <int TILE, int STRIDE, int N_IN, int N_OUT>
 __device__ void add_weight_gradient(float *of_weight, const float *input, const float *gradient)
 {
@@ -300,8 +300,8 @@ __device__ void add_weight_gradient(float *of_weight, const float *input, const 
     }
 }
 
-// The same of Gaussians, of which only those in the bands are read: a thread has four rows that follow
-// each other, which are in a band or out of it.
+// The same for Gaussians, of which only those in the bands are read: a thread has four consecutive
+// rows, which are either in a band or outside of it.
 template <int TILE, int STRIDE, int N_IN, int N_OUT>
 __device__ void add_weight_gradient_of_bands(
     float *of_weight, const float *input, const float *gradient, const Rows<TILE> &rows)
@@ -344,7 +344,7 @@ template <int TILE, int STRIDE, int N_OUT>
 __device__ void add_bias_gradient(float *of_bias, const float *gradient)
 {
     for (int j = threadIdx.x; j < N_OUT; j += THREADS) {
-        // One after the other: a zero more between two edges then changes no bit.
+        // Sequential, so that an additional zero between two edges does not change a bit.
         float sum = 0.0f;
 #pragma unroll
         for (int e = 0; e < TILE; e += 4) {

@@ -1,56 +1,56 @@
-// A tile of edges: consecutive places in the order of the nodes that receive. Included as text before
-// the kernels that are generated for a message; compiles with NVRTC and nvcc without any header.
+// A tile of edges: consecutive positions in the order of receiving nodes. Included as text before
+// the kernels generated for a message; compiles with NVRTC and nvcc without any header.
 
 #define THREADS 128
-// Blocks that a processor has room for: leaves each thread 128 registers.
+// Blocks per multiprocessor: leaves each thread 128 registers.
 #define BLOCKS 4
 
 typedef unsigned int word;
 
-// The edges of one tile, in shared memory, in the order of their distances if there are any. Places
-// behind the last edge of the batch hold a copy of it, and count for nothing.
+// The edges of one tile, in shared memory, sorted by distance if there are distances. Positions
+// beyond the last edge of the batch hold a copy of it, with weight 0.
 template <int TILE>
 struct Rows {
     int tile;
-    // Runs of edges with the same receiving node, and one more of the places behind the last edge.
+    // Runs of edges with the same receiving node, plus one for the positions beyond the last edge.
     int n_run;
     int n_run_with_rest;
     word edge[TILE];
     word from[TILE];
     word to[TILE];
-    // What an edge counts for: 1, or the share of a mean; 0 behind the last edge.
+    // Weight of an edge: 1, or its share of a mean; 0 beyond the last edge.
     float share[TILE];
     float distance[TILE];
-    // The edges in the order of the nodes that receive, and where each run of them starts there.
+    // The edges in the order of receiving nodes, and the start of each run in this order.
     int at[TILE];
     int start[TILE + 2];
-    // Of four edges that follow each other: the Gaussians that are not 0 for all of them.
+    // For four consecutive edges: the range of Gaussians that are not 0 for at least one of them.
     int band_start[TILE / 4];
     int band_end[TILE / 4];
-    // Of each run: WHOLE, or the part of a node's edges that this tile has.
+    // For each run: WHOLE, or which part of a node's edges this tile has.
     int part[TILE + 1];
 };
 
-// A part of a sum: added to what is there, or the first, before which there is nothing.
+// Contributes to a sum: added to what is there, or, if it is the first, overwriting it.
 __device__ __forceinline__ void sum_up(float *sum, size_t i, int adds, float part)
 {
     sum[i] = adds ? sum[i] + part : part;
 }
 
-// All edges of the node lie in the tile; or they begin in it, or before it.
+// All edges of the node are in the tile; or they begin in it, or before it.
 #define WHOLE 2
 #define BEGINS 0
 #define GOES_ON 1
 
-// Whether an edge comes before another: by distance (as bits, so that nothing is without a place), then
-// in the order of the nodes that receive.
+// Whether an edge comes before another: by distance (as bits, so that the order is total), then in
+// the order of receiving nodes.
 __device__ __forceinline__ bool comes_before(float a, int i, float b, int j)
 {
     const word x = __float_as_uint(a), y = __float_as_uint(b);
     return x < y || (x == y && i < j);
 }
 
-// Without `distance`, the edges stay in the order of the nodes that receive.
+// Without `distance`, the edges stay in the order of receiving nodes.
 template <int TILE, bool MEAN>
 __device__ void find_rows(
     Rows<TILE> &rows, int tile, int n_edge, const word *order, const word *from, const word *to,
@@ -105,10 +105,11 @@ __device__ void find_rows(
     __syncthreads();
 }
 
-// Of each four edges that follow each other, the Gaussians that are not 0 (see `gaussian`) for one of
-// them; widened to whole fours, so that four rows of a weight are in a band or out of it. A band at
-// the first Gaussian is no narrower than one of four distances that differ a little, because padding,
-// at distance 0, shall cost about what a bond costs. All Gaussians for a distance that is no number.
+// For each four consecutive edges, the Gaussians that are not 0 (see `gaussian`) for at least one
+// of them; rounded outwards to multiples of four, so that four rows of a weight are either in a
+// band or outside of it. A band at the first Gaussian is at least as wide as one of four slightly
+// different distances, because padding, at distance 0, should cost about the same as a bond. For
+// NaN distances, all Gaussians.
 template <int TILE, int N>
 __device__ void find_bands(Rows<TILE> &rows, float first, float spacing, float coefficient)
 {
@@ -128,8 +129,8 @@ __device__ void find_bands(Rows<TILE> &rows, float first, float spacing, float c
     __syncthreads();
 }
 
-// A run's sum goes to its node, or to where the parts of nodes that several tiles share are
-// collected: [2, n_tile, WIDTH], parts that begin and parts that go on.
+// Adds a run's sum to its node or, for nodes shared by several tiles, stores it as a part: [2,
+// n_tile, WIDTH], parts that begin and parts that continue.
 template <int WIDTH, bool ADD_TO_NODE, bool ADD_TO_PART, int TILE>
 __device__ void give_to_node(
     float *node, float *parts, const Rows<TILE> &rows, int run, int n_tile, int column, float sum,
@@ -150,7 +151,7 @@ template <int PARTS, int LANES, int WIDTH>
 struct Columns {
     int first;
     static const int N = PARTS * LANES;
-    // Whether four columns that follow each other here do so in the matrix, and lie at 16 bytes.
+    // Whether four columns that are consecutive here are so in the matrix, and aligned to 16 bytes.
     static const bool BY_FOUR = LANES % 4 == 0 && WIDTH % 4 == 0;
     static const int STRIDE = PARTS * WIDTH;
     __device__ int at(int j) const

@@ -1,14 +1,14 @@
-// Sums of rows in an order that is always the same, and does not change with zeros behind: parts of
-// nodes that several tiles share, and the gradients of weights that each block has summed for itself.
-// Blocks of SUM_X columns times SUM_Y runs of every SUM_Y-th row.
+// Sums of rows in a fixed order, unaffected by trailing zeros: parts of nodes shared by several
+// tiles, and the per-block gradients of weights. Blocks of SUM_X columns times SUM_Y runs of every
+// SUM_Y-th row.
 
 #define SUM_X 32
 #define SUM_Y 16
 #define SUM_COLUMN int(threadIdx.x % SUM_X)
 #define SUM_RUN int(threadIdx.x / SUM_X)
 
-// The sum of n rows, each STRIDE numbers after the one before, in column `column` if there is such a
-// one. All threads call it; those with SUM_RUN == 0 get the sum.
+// The sum of n rows with a stride of STRIDE numbers, in column `column` if it exists. All threads
+// call it; those with SUM_RUN == 0 get the sum.
 __device__ float sum_of_rows(const float *first, int n, size_t stride, int column, bool is_column)
 {
     __shared__ float runs[SUM_Y][SUM_X];
@@ -28,8 +28,8 @@ __device__ float sum_of_rows(const float *first, int n, size_t stride, int colum
     return sum;
 }
 
-// Adds up the parts of the node whose edges begin in `tile` and go on behind it, if there is one.
-// `parts` [2, n_tile, WIDTH], see give_to_node.
+// Adds up the parts of the node whose edges begin in `tile` and continue beyond it, if there is
+// one. `parts` [2, n_tile, WIDTH], see give_to_node.
 template <int TILE, int WIDTH, bool ADD, bool MEAN>
 __device__ void join_parts(
     float *nodes, const float *parts, int tile, int n_tile, int n_edge, const word *order,
@@ -52,8 +52,8 @@ __device__ void join_parts(
     }
 }
 
-// The rows of each run of a tile, `values` [n_edge, WIDTH], added to their node, or to its parts. A block
-// does LANES columns.
+// Adds the rows of each run of a tile, `values` [n_edge, WIDTH], to their node, or to its parts. A
+// block handles LANES columns.
 template <int TILE, int WIDTH, int LANES>
 __device__ void sum_runs(
     float *nodes, float *parts, const float *values, const Rows<TILE> &rows, int n_tile)

@@ -11,13 +11,13 @@ __device__ __forceinline__ word mix(word x) {
     return x ^ (x >> 16);
 }
 
-// `factor`, or 0 where the number is dropped.
+// `factor`, or 0 if the number is dropped.
 __device__ __forceinline__ float kept(word row, word column, word key0, word key1, word keep_below, float factor) {
     word low = mix(row ^ key0), high = mix(low ^ key1);
     return (mix(column * 0x9E3779B9u ^ low) ^ high) <= keep_below ? factor : 0.0f;
 }
 
-// What the threads of the block have, added up in the order of a tree, for all of them.
+// Tree reduction over the threads of the block, with the result for all of them.
 __device__ __forceinline__ float sum_of_block(float own) {
     __shared__ float sums[NORM_THREADS];
     __syncthreads();
@@ -30,7 +30,7 @@ __device__ __forceinline__ float sum_of_block(float own) {
     return sums[0];
 }
 
-// Mean and inverse deviation of each row.
+// Mean and inverse standard deviation of each row.
 extern "C" __global__ void row_statistics(float* statistics, const float* x, word width) {
     const float* row = row_of(x, blockIdx.x, width);
     float sum = 0.0f;
@@ -51,8 +51,8 @@ __device__ __forceinline__ float scaled(const float* x, const float* statistics,
     return (x[at] - own[0]) * own[1] * scale[column] + offset[column];
 }
 
-// `scale` is null without norm, `node` where rows are counted by their place; `drops` says whether there
-// is dropout.
+// `scale` is null without a norm, `node` if rows are numbered by position; `drops` says whether
+// there is dropout.
 extern "C" __global__ void normalise(float* out, const float* x, const float* statistics, const float* scale,
                                      const float* offset, const word* node, int activation, int drops, word key0,
                                      word key1, word keep_below, float factor, word width, word n) {
@@ -67,8 +67,8 @@ extern "C" __global__ void normalise(float* out, const float* x, const float* st
     out[i] = y;
 }
 
-// dy becomes the gradient of what the activation gets. `from_sum` says that its slope is computed from
-// that, and not from its result.
+// dy becomes the gradient of the activation's input. `from_sum` says that the slope is computed
+// from this input rather than from its result.
 extern "C" __global__ void normalise_backward_activation(float* dy, const float* x, const float* statistics,
                                                          const float* scale, const float* offset, const word* node,
                                                          int activation, int from_sum, int drops, word key0, word key1,
@@ -102,7 +102,7 @@ extern "C" __global__ void norm_backward_parameters(float* of_scale, float* of_o
     of_offset[i] = offset;
 }
 
-// The gradient by the rows.
+// The gradient with respect to the rows.
 extern "C" __global__ void norm_backward_rows(float* dx, const float* dy, const float* x, const float* statistics,
                                               const float* scale, int adds, word width) {
     wide first = (wide)blockIdx.x * width;

@@ -1,12 +1,13 @@
-// Rows to segments and back. Items lie in places, segment by segment: `order` (or null) says which
-// item lies in a place, `of` which segment an item belongs to, `offset` where a segment starts.
+// Rows to segments and back. Items have positions, sorted by segment: `order` (or null) maps a
+// position to its item, `of` an item to its segment, and `offset` is where a segment starts.
 //
-// A segment is cut into parts of PART places, counted from its start, so that its sum does not depend
-// on where it stands in the batch. Each part has one thread per column. Chunk g is the places from
-// g PART to (g + 1) PART; its threads take the parts that start in it. At most one of them continues
-// a segment from before, and at most one segment that starts in it is longer than a part: the sums of
-// these two go to `partial` [n_chunk, 2, width], and a second kernel adds up a long segment's parts
-// in order. So a node with 10^5 edges is worked on by as many threads as any other 10^5 edges.
+// A segment is split into parts of PART positions, counted from its start, so that its sum does not
+// depend on where it is in the batch. Each part has one thread per column. Chunk g covers positions
+// g PART to (g + 1) PART; its threads process the parts that start in it. At most one of them
+// continues a segment from before, and at most one segment that starts in it is longer than a part:
+// the sums of these two go to `partial` [n_chunk, 2, width], and a second kernel adds up a long
+// segment's parts in order. So a node with 10^5 edges is processed by as many threads as any other
+// 10^5 edges.
 
 const word PART = 32;
 
@@ -22,14 +23,14 @@ struct Sum {
     static __device__ __forceinline__ float join(float a, float b) { return a + b; }
 };
 
-// The largest, or NaN if there is one.
+// The maximum, or NaN if there is one.
 struct Largest {
     static __device__ __forceinline__ float start() { return __int_as_float((int)0xff800000); }
     static __device__ __forceinline__ float join(float a, float b) { return b > a || is_nan(b) ? b : a; }
 };
 
-// Adds to `out` [n_segment, width] what `value(item, column)` gives, joined by J; divided by the number
-// of items if `mean`.
+// Adds to `out` [n_segment, width] the values `value(item, column)`, combined by J; divided by the
+// number of items if `mean`.
 template <class J, class V>
 __device__ __forceinline__ void reduce_parts(float* out, float* partial, const Segments s, word width, bool mean, V value) {
     word i = element(), chunk = i / width, column = i % width;
@@ -37,7 +38,7 @@ __device__ __forceinline__ void reduce_parts(float* out, float* partial, const S
     word place = chunk * PART, chunk_end = min(s.n_item, place + PART);
     while (place < chunk_end) {
         word segment = s.segment(place), begin = s.offset[segment], end = s.offset[segment + 1];
-        // Where the next part of this segment starts: here, or later if the segment began before.
+        // Start of the next part of this segment: here, or later if the segment began before.
         word first = begin + (place - begin + PART - 1) / PART * PART;
         if (first >= end) {
             place = end;
@@ -57,8 +58,8 @@ __device__ __forceinline__ void reduce_parts(float* out, float* partial, const S
     }
 }
 
-// The parts of the long segment that starts in chunk blockIdx.x, if there is one: 32 columns times 8
-// shares of the parts.
+// The parts of the long segment that starts in chunk blockIdx.x, if there is one: 32 columns times
+// 8 shares of the parts.
 template <class J>
 __device__ __forceinline__ void join_parts(float* out, const float* partial, const Segments s, word width, bool mean) {
     __shared__ float shares[8][32];
@@ -85,7 +86,7 @@ extern "C" __global__ void segment_sum(float* out, float* partial, const float* 
                       [=](word item, word column) { return x[(wide)item * width + column]; });
 }
 
-// The same for products of two matrices, element by element.
+// The same for elementwise products of two matrices.
 extern "C" __global__ void segment_sum_products(float* out, float* partial, const float* x, const float* y,
                                                 const word* of, const word* order, const word* offset, word n_item,
                                                 word width, int mean) {
@@ -95,8 +96,8 @@ extern "C" __global__ void segment_sum_products(float* out, float* partial, cons
     });
 }
 
-// The same for the row of `x` that the item comes from, times the weight of the item (1 if `weight` is
-// null) for each head of `head_width` columns.
+// The same for the row of `x` from which the item comes, times the weight of the item (1 if
+// `weight` is null) for each head of `head_width` columns.
 extern "C" __global__ void propagate(float* out, float* partial, const float* weight, const float* x, const word* from,
                                      word head_width, const word* of, const word* order, const word* offset,
                                      word n_item, word width, int mean) {
@@ -112,7 +113,7 @@ extern "C" __global__ void join_sums(float* out, const float* partial, const wor
     join_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean);
 }
 
-// `out` is zero: what is added to it is what it becomes, and segments without items keep it.
+// `out` is zeroed, so adding sets it, and segments without items keep 0.
 extern "C" __global__ void segment_max(float* out, float* partial, const float* x, const word* of, const word* order,
                                        const word* offset, word n_item, word width, int) {
     reduce_parts<Largest>(out, partial, {of, order, offset, n_item}, width, false,
@@ -124,7 +125,7 @@ extern "C" __global__ void join_largest(float* out, const float* partial, const 
     join_parts<Largest>(out, partial, {of, order, offset, n_item}, width, false);
 }
 
-// How many items share a segment's largest value.
+// Number of items that share a segment's maximum.
 extern "C" __global__ void segment_count_largest(float* out, float* partial, const float* x, const float* largest,
                                                  const word* of, const word* order, const word* offset, word n_item,
                                                  word width, int) {
@@ -146,7 +147,7 @@ extern "C" __global__ void gather(float* out, const float* x, const word* of, wo
     if (i < n) out[i] = x[(wide)of[i / width] * width + i % width];
 }
 
-// To each item dy of its segment, divided by the number of its items if `mean`.
+// Passes dy of its segment to each item, divided by the number of items if `mean`.
 extern "C" __global__ void segment_backward(float* dx, const float* dy, const word* of, const word* offset, int adds,
                                             word width, word n, int mean) {
     word i = element();
@@ -157,7 +158,7 @@ extern "C" __global__ void segment_backward(float* dx, const float* dy, const wo
     sum_up(dx, i, adds, d);
 }
 
-// Rows of segments divided by their number of items, or by 1 if there are none.
+// Divides rows of segments by their number of items, or by 1 if there are none.
 extern "C" __global__ void divide_by_count(float* x, const word* offset, word width, word n) {
     word i = element();
     if (i >= n) return;

@@ -1,5 +1,5 @@
-//! The source of a message's kernels, from the gradient of what the nodes have received to those of
-//! all matrices.
+//! The source of a message's backward kernels, from the gradient of the aggregated messages to
+//! those of all matrices.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,21 +13,21 @@ use super::tiling::Tiling;
 use crate::Activation;
 use crate::message::program::{EdgeLayer, Operation};
 
-/// Edges of a tile when rows are summed at the nodes that they came from.
+/// Edges per tile when rows are summed at their source nodes.
 pub(super) const FROM_TILE: usize = 32;
-/// Columns that a block sums then.
+/// Columns that a block sums in that case.
 pub(super) const FROM_LANES: usize = 128;
 
 #[derive(Debug, Clone, Copy)]
 struct LayerSums {
     step: usize,
     start: usize,
-    /// Numbers of the weight's gradient, which lie before those of the bias.
+    /// Elements of the weight's gradient, which precede those of the bias.
     n_weight: usize,
     n_bias: usize,
 }
 
-/// Where the sums of a block lie, layer by layer.
+/// Positions of a block's sums, layer by layer.
 fn layer_sums(tiling: &Tiling<'_>) -> (Vec<LayerSums>, usize) {
     let mut start = 0;
     let mut sums = Vec::new();
@@ -44,17 +44,17 @@ fn layer_sums(tiling: &Tiling<'_>) -> (Vec<LayerSums>, usize) {
     (sums, start)
 }
 
-/// Numbers that each block sums, see [`Parameter::BlockSums`].
+/// Number of values that each block sums, see [`Parameter::BlockSums`].
 pub(super) fn n_block_sum(tiling: &Tiling<'_>) -> usize {
     layer_sums(tiling).1
 }
 
-/// Tracked steps that are looked up at the nodes that send.
+/// Tracked steps that are looked up at the sending nodes.
 pub(super) fn sent(tiling: &Tiling<'_>) -> Vec<usize> {
     gradients_of(tiling, |operation| matches!(operation, Operation::From))
 }
 
-/// Tracked steps that are looked up at the nodes that receive.
+/// Tracked steps that are looked up at the receiving nodes.
 pub(super) fn looked_up_there(tiling: &Tiling<'_>) -> Vec<usize> {
     gradients_of(tiling, |operation| matches!(operation, Operation::To))
 }
@@ -67,8 +67,8 @@ fn gradients_of(tiling: &Tiling<'_>, is: impl Fn(&Operation) -> bool) -> Vec<usi
         .collect()
 }
 
-/// Everything of the edges: gradients by layers, block by block, and by rows. The sums of weights' gradients
-/// lie in shared memory if `shared_sums`, else in the device's.
+/// Everything per edge: gradients through layers, per block, and by rows. The sums of weights'
+/// gradients are in shared memory if `shared_sums`, otherwise in device memory.
 pub(super) fn backward(tiling: &Tiling<'_>, shared_sums: bool) -> Kernel {
     let mut source = Source::default();
     let mut backward = Backward { tiling, source: &mut source, written: BTreeSet::new() };
@@ -117,7 +117,7 @@ pub(super) fn backward(tiling: &Tiling<'_>, shared_sums: bool) -> Kernel {
     Kernel::new("message_backward", "THREADS, BLOCKS", source.parameters(), &body, numbers)
 }
 
-/// Gradients of rows, summed at the nodes that they were looked up at. None if there are none.
+/// Gradients of rows, summed at the nodes from which they were looked up. `None` if there are none.
 pub(super) fn sum_sent(tiling: &Tiling<'_>) -> Option<Kernel> {
     let steps = sent(tiling);
     if steps.is_empty() {
@@ -148,7 +148,7 @@ pub(super) fn sum_sent(tiling: &Tiling<'_>) -> Option<Kernel> {
     Some(Kernel::new("sum_sent", "THREADS", parameters, &body, 0))
 }
 
-/// What is left: sums of nodes whose edges lie in several tiles, and of the blocks.
+/// The remaining sums: of nodes whose edges are in several tiles, and over blocks.
 pub(super) fn finish(tiling: &Tiling<'_>) -> Option<Kernel> {
     let mut parameters = BTreeSet::new();
     let mut body = "    int block = blockIdx.x;\n".to_owned();
@@ -226,7 +226,7 @@ pub(super) fn finish(tiling: &Tiling<'_>) -> Option<Kernel> {
 struct Backward<'a> {
     tiling: &'a Tiling<'a>,
     source: &'a mut Source,
-    /// Steps whose gradients have a value already.
+    /// Steps whose gradients already have a value.
     written: BTreeSet<usize>,
 }
 
@@ -271,7 +271,8 @@ impl Backward<'_> {
         if let Operation::Linear(linear) = operation {
             self.layer(v, linear);
         } else {
-            // All of the gradient of a leaf with a tile is in the tile: nothing has left it before.
+            // The whole gradient of a leaf with a tile is in the tile: none of it has been written
+            // out before.
             self.written.remove(&v);
             let pass = Pass::new(tiling, v, true);
             self.spread(&pass, &format!("of step {v}"));
@@ -348,7 +349,7 @@ impl Backward<'_> {
         self.source.put(&text);
     }
 
-    /// Loads a value that forward has kept, or computes it again, unless it is there.
+    /// Loads a value that forward has kept, or recomputes it, unless it is present.
     fn have_value(&mut self, v: usize) {
         let tiling = self.tiling;
         if self.source.exists(&tile(v)) {
@@ -379,7 +380,7 @@ impl Backward<'_> {
                 self.have_value(input);
             }
         }
-        // Nothing takes the place of values here: they may be read again.
+        // Values are not overwritten here: they may be read again.
         compute(tiling, self.source, v, false, |_, _| false);
     }
 

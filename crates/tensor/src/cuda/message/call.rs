@@ -1,4 +1,4 @@
-//! Launches of a message's kernels: their memory, arguments and order.
+//! Launches a message's kernels: memory, arguments and order.
 
 use cudarc::driver::{CudaSlice, DeviceSlice};
 use dfdx::prelude::*;
@@ -22,7 +22,7 @@ const THREADS: u32 = 128;
 const SUM_X: usize = 32;
 const SUM_Y: usize = 16;
 
-/// What forward keeps for backward.
+/// Values kept by forward for backward.
 #[derive(Debug)]
 pub struct Kept(CudaSlice<f32>);
 
@@ -34,7 +34,7 @@ pub(super) struct Call<'a> {
     pub(super) compiled: &'a Compiled,
 }
 
-/// Addresses of what only some kernels use; 0 where it is not there.
+/// Addresses that only some kernels use; 0 if absent.
 #[derive(Default)]
 struct Places {
     received: u64,
@@ -45,22 +45,22 @@ struct Places {
     block_sums: u64,
     /// By step: first and second matrix.
     gradients: Vec<[u64; 2]>,
-    /// Whether those that kernels could write are added to.
+    /// Whether to add to gradients that kernels could otherwise overwrite.
     adds: bool,
     sent: Vec<u64>,
     parts: Vec<u64>,
     sent_parts: Vec<u64>,
 }
 
-/// Arrays that one launch leaves to the next, in one piece of memory.
+/// Arrays passed from one launch to the next, in a single allocation.
 #[derive(Default)]
 struct Scratch {
     n: usize,
 }
 
 impl Scratch {
-    /// Where `n` numbers begin: at a multiple of 256 bytes, and not right behind what lies before,
-    /// so that a kernel that reads beyond its array finds unwritten memory.
+    /// Offset for `n` numbers: at a multiple of 256 bytes, with a gap after the previous array, so
+    /// that a kernel that reads beyond its array finds unwritten memory.
     fn take(&mut self, n: usize) -> usize {
         let place = self.n;
         self.n = (place + n + 1).next_multiple_of(64);
@@ -69,10 +69,10 @@ impl Scratch {
 }
 
 impl Call<'_> {
-    /// What the nodes receive, values of the edges, and what backward needs if `keep`.
+    /// The aggregated messages, values per edge, and what backward needs if `keep`.
     ///
     /// # Errors
-    /// A GPU without memory, or that fails.
+    /// If the GPU is out of memory or fails.
     pub(super) fn forward(&self, keep: bool) -> Result<MessageOutput<Cuda>, Error> {
         let kernels = &self.compiled.kernels;
         let MessageResult { message, edge, .. } = self.result;
@@ -103,7 +103,7 @@ impl Call<'_> {
         Ok((received, edges, kept.map(Kept)))
     }
 
-    /// Adds to the gradients of all matrices that want one.
+    /// Adds to the needed gradients of all matrices.
     pub(super) fn backward(
         &self,
         gradients: &mut [Option<Buffer<Cuda>>],
@@ -161,9 +161,9 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Where the gradients of each step's matrices are summed, and whether kernels add to all of them. If
-    /// not, those that kernels write as a whole are the first parts of their sums. Rows of nodes are added
-    /// to in any case, because not every node has edges.
+    /// The accumulators of each step's matrices, and whether kernels add to all of them. If not,
+    /// those that kernels write completely are overwritten with the first contribution. Rows of
+    /// nodes are always added to, because not every node has edges.
     fn sums(
         &self,
         gradients: &mut [Option<Buffer<Cuda>>],
@@ -282,14 +282,14 @@ impl Call<'_> {
         })
     }
 
-    /// A matrix of a step: the one that it looks up, its weight and bias, or a constant of the edge.
+    /// A matrix of a step: the one that it looks up, its weight and bias, or a per-edge constant.
     fn matrix(&self, v: usize, which: usize) -> Result<Argument, Error> {
         let matrix = self.message.operands[v].matrices[which].as_ref();
         let matrix = matrix.ok_or_else(|| Error::Engine(format!("step {v} has no matrix")))?;
         Ok(Argument::from(matrix.tensor()))
     }
 
-    /// Numbers that are kept of the steps before `v`.
+    /// Number of values kept for the steps before `v`.
     fn before_kept(&self, v: usize) -> usize {
         let MessageKernels { kept, tile, .. } = &self.compiled.kernels;
         let before: usize =

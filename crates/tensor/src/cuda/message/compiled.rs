@@ -1,4 +1,4 @@
-//! Kernels that are compiled once and found again.
+//! Compiles kernels once and caches them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use crate::cuda::module::{MOST_OWN_SHARED, Module};
 use crate::message::program::Program;
 
 thread_local! {
-    /// What this thread has compiled, by the GPU, the program, and whether gradients are wanted.
+    /// Kernels compiled by this thread, by GPU, program, and whether gradients are needed.
     static COMPILED: RefCell<HashMap<(usize, Program, bool), Rc<Compiled>>> = RefCell::default();
 }
 
@@ -22,10 +22,10 @@ pub(super) struct Compiled {
     pub(super) module: Arc<Module>,
 }
 
-/// The kernels of a program, compiled now or before.
+/// The kernels of a program, compiled on demand.
 ///
 /// # Errors
-/// Messages that are too wide for the GPU. Kernels that do not compile: a bug.
+/// If a message is too wide for the GPU, or (a bug) kernels do not compile.
 pub(super) fn find(gpu: &'static Gpu, program: Program, keep: bool) -> Result<Rc<Compiled>, Error> {
     let key = (std::ptr::from_ref(gpu).addr(), program, keep);
     if let Some(compiled) = COMPILED.with_borrow(|compiled| compiled.get(&key).cloned()) {

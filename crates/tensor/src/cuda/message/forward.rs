@@ -1,4 +1,4 @@
-//! The source of a message's kernels, from the distances to what the nodes receive.
+//! The source of a message's forward kernels, from the distances to the aggregated messages.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use super::tiling::Tiling;
 use crate::Aggregate;
 use crate::message::program::Operation;
 
-/// All that the nodes receive from edges in one tile, and parts of the rest.
+/// Complete sums of nodes whose edges are in one tile, and partial sums of the rest.
 pub(super) fn forward(tiling: &Tiling<'_>, keep: bool) -> Kernel {
     let mut source = Source::default();
     for v in (0..tiling.program.live.len()).filter(|&v| tiling.staged[v]) {
@@ -40,8 +40,8 @@ pub(super) fn forward(tiling: &Tiling<'_>, keep: bool) -> Kernel {
     Kernel::new("message_forward", "THREADS, BLOCKS", source.parameters(), &body, numbers)
 }
 
-/// What is left: sums of nodes whose edges lie in several tiles. Nodes without edges keep the zeros
-/// that they have.
+/// The remaining sums: of nodes whose edges are in several tiles. Nodes without edges keep their
+/// zeros.
 pub(super) fn finish(tiling: &Tiling<'_>) -> Kernel {
     let v = tiling.program.message;
     let (tile, width) = (tiling.tile, tiling.step(v).width);

@@ -1,4 +1,4 @@
-//! A kernel as text, with what it is called with.
+//! A kernel as text, with its launch parameters.
 
 use super::parameter::{Parameter, declarations};
 use super::source::Source;
@@ -16,7 +16,7 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// `numbers` of a block's tiles, in shared memory.
+    /// `numbers` is the size of a block's tiles in shared memory.
     pub(super) fn new(
         name: &'static str,
         threads: &str,
@@ -35,11 +35,11 @@ impl Kernel {
     }
 }
 
-/// The declaration of where a block's tiles begin.
+/// The declaration of the start of a block's tiles.
 pub(super) const TILES: &str = "    extern __shared__ float4 shared_memory[];\n    \
     float *const tiles = reinterpret_cast<float *>(shared_memory);\n";
 
-/// The declaration of the first column that a block computes, where it does not compute all.
+/// The declaration of the first column of a block, if it does not compute all of them.
 pub(super) fn first_column(tiling: &Tiling<'_>) -> String {
     tiling.lanes.map_or_else(String::new, |lanes| {
         format!("    const int first_column = blockIdx.y * {lanes};\n")

@@ -1,4 +1,4 @@
-//! A program's kernels, and how they share a GPU's memory.
+//! A program's kernels, and how they fit into a GPU's shared memory.
 
 use std::fmt::Write as _;
 use std::sync::LazyLock;
@@ -13,24 +13,23 @@ use crate::cuda::error::Error;
 use crate::cuda::module::MOST_OWN_SHARED;
 use crate::message::program::{Program, Step};
 
-/// What all kernels are made of, before the text of the kernels themselves, and what those on tensor cores
-/// are made of besides.
+/// Templates that precede the kernels, and additional ones for tensor cores.
 const TEMPLATES: &str = concat!(
     include_str!("../kernels/message_rows.cuh"),
     include_str!("../kernels/message_layers.cuh"),
     include_str!("../kernels/message_sums.cuh"),
 );
 const CORES: &str = include_str!("../kernels/message_cores.cuh");
-/// Edges of a tile, the most first.
+/// Edges per tile, largest first.
 const TILES: [usize; 3] = [32, 16, 8];
-/// Processors of an H100.
+/// Number of multiprocessors of an H100.
 const N_PROCESSOR: usize = 132;
-/// Shared memory of such a processor for all of its blocks, in bytes.
+/// Shared memory per multiprocessor of an H100, in bytes.
 const OF_PROCESSOR: usize = 228 << 10;
-/// What the driver takes of it for each block.
+/// Shared memory that the driver reserves per block.
 const OF_DRIVER: usize = 1 << 10;
-/// Names how many blocks of a message should find room on a processor, from 1 to 8. With more of them, the
-/// sums of weights' gradients are kept elsewhere.
+/// Desired number of blocks of a message per multiprocessor, from 1 to 8. With more of them, the
+/// sums of weights' gradients are kept in device memory.
 const BLOCKS: &str = "BATCHLAB_CUDA_BLOCKS";
 
 /// See [`BLOCKS`].
@@ -39,35 +38,35 @@ static N_BLOCK: LazyLock<usize> = LazyLock::new(|| {
     named.unwrap_or(2).clamp(1, 8)
 });
 
-/// Dynamic shared memory with which so many blocks find room.
+/// Dynamic shared memory with which this many blocks fit.
 fn should_suffice() -> usize {
     OF_PROCESSOR / *N_BLOCK - OF_DRIVER - MOST_OWN_SHARED as usize
 }
 
 #[derive(Debug)]
 pub(super) struct MessageKernels {
-    /// What the source is about, as comments.
+    /// A description of the source, as comments.
     title: String,
     precision: Precision,
-    /// Edges of a tile.
+    /// Edges per tile.
     pub(super) tile: usize,
-    /// Blocks that share the columns of a tile.
+    /// Number of blocks that share the columns of a tile.
     pub(super) n_column_block: usize,
-    /// The most blocks that go over the tiles in backward, each with sums of its own for the gradients of
-    /// weights. Fixed, so that results are those of the batch, not of the GPU.
+    /// Maximum number of blocks that iterate over the tiles in backward, each with its own sums for
+    /// the gradients of weights. Fixed, so that results depend on the batch, not on the GPU.
     pub(super) most_blocks: usize,
     pub(super) forward: Kernel,
     pub(super) finish_forward: Kernel,
     pub(super) backward: Option<Backward>,
-    /// Numbers that each block sums for the gradients of weights, of all column blocks.
+    /// Number of values that each block sums for the gradients of weights, over all column blocks.
     pub(super) n_block_sum: usize,
-    /// The steps that are kept, and their widths.
+    /// The kept steps, and their widths.
     pub(super) kept: Vec<(usize, usize)>,
     /// Widths of the parts of sums at nodes, by step.
     pub(super) widths: Vec<usize>,
 }
 
-/// The kernels that make gradients.
+/// The kernels that compute gradients.
 #[derive(Debug)]
 pub(super) struct Backward {
     pub(super) edges: Kernel,
@@ -76,11 +75,11 @@ pub(super) struct Backward {
 }
 
 impl MessageKernels {
-    /// The kernels for a GPU whose blocks have `limit` bytes of shared memory; with those of
+    /// The kernels for a GPU with `limit` bytes of shared memory per block; includes those of
     /// backward if `keep`.
     ///
     /// # Errors
-    /// Messages that are too wide for it.
+    /// If a message is too wide for the GPU.
     pub(super) fn new(program: &Program, keep: bool, limit: usize) -> Result<Self, Error> {
         let tile = tile(program, limit)?;
         let tiling = Tiling::new(program, tile);
@@ -120,13 +119,13 @@ impl MessageKernels {
         text
     }
 
-    /// In the order in which they run.
+    /// In execution order.
     pub(super) fn all(&self) -> impl Iterator<Item = &Kernel> {
         let backward = self.backward.iter().flat_map(Backward::all);
         [&self.forward, &self.finish_forward].into_iter().chain(backward)
     }
 
-    /// The most columns that a kernel of sums works on.
+    /// The maximum number of columns that a kernel of sums works on.
     pub(super) fn widest(&self, kernel: &Kernel) -> usize {
         let width = |parameter: &Parameter| match parameter {
             Parameter::Parts(v) | Parameter::SentParts(v) => self.widths[*v],
@@ -137,16 +136,16 @@ impl MessageKernels {
 }
 
 impl Backward {
-    /// In the order in which they run.
+    /// In execution order.
     pub(super) fn all(&self) -> impl Iterator<Item = &Kernel> {
         let all = [Some(&self.edges), self.sum_sent.as_ref(), self.finish.as_ref()];
         all.into_iter().flatten()
     }
 }
 
-/// Edges of a tile whose values find room in shared memory. The same for all kernels of a program, whether
-/// gradients are wanted or not: what they keep has the shape of tiles, and forward gives the same bits in
-/// training and in evaluation.
+/// Number of edges per tile that fits into shared memory. It is the same for all kernels of a
+/// program, whether gradients are needed or not: kept values have the shape of tiles, and forward
+/// yields the same bits in training and in evaluation.
 fn tile(program: &Program, limit: usize) -> Result<usize, Error> {
     let bytes = |tile: usize| {
         let tiling = Tiling::new(program, tile);
@@ -163,7 +162,7 @@ fn tile(program: &Program, limit: usize) -> Result<usize, Error> {
     })
 }
 
-/// The steps of a program, for the reader of its source.
+/// A description of a program's steps, for readers of its source.
 fn title(program: &Program, keep: bool, tile: usize) -> String {
     let purpose = if keep { "training" } else { "evaluation" };
     let precision = program.precision.name();

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-/// A parameter of a kernel. Its name in the source tells what it is and the step that it belongs to.
+/// A parameter of a kernel. Its name in the source indicates its role and the step that it belongs
+/// to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Parameter {
     NEdge,
-    /// Tiles of edges in the order of the nodes that receive.
+    /// Number of tiles of edges in the order of receiving nodes.
     NTile,
     NFromTile,
-    /// Blocks that sum the gradients of weights.
+    /// Number of blocks that sum the gradients of weights.
     NBlock,
     ToOrder,
     ToOf,
@@ -27,26 +28,26 @@ pub(super) enum Parameter {
     Bias(usize),
     /// The factor of an edge, or its direction.
     Constant(usize),
-    /// What the nodes receive, and its gradient.
+    /// The aggregated messages, and their gradient.
     Received,
     OfReceived,
-    /// The values given out edge by edge, and their gradient.
+    /// The values returned per edge, and their gradient.
     Edges,
     OfEdges,
-    /// What forward keeps of a step: `[n_tile, width, tile]`.
+    /// Values of a step kept by forward: `[n_tile, width, tile]`.
     Kept(usize),
     /// The gradient of a leaf's matrix.
     OfRows(usize),
     OfWeight(usize),
     OfBias(usize),
-    /// Gradients of rows that were looked up at the nodes that send, edge by edge.
+    /// Per-edge gradients of rows that were looked up at the sending nodes.
     Sent(usize),
     Parts(usize),
     /// The same for the sums of `Sent`.
     SentParts(usize),
-    /// Whether gradients of weights, biases and stored rows are added to what is there.
+    /// Whether gradients of weights, biases and stored rows are added to existing ones.
     Adds,
-    /// Sums of the gradients of weights, block by block.
+    /// Per-block sums of the gradients of weights.
     BlockSums,
 }
 

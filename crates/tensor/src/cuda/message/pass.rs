@@ -1,7 +1,7 @@
 //! Values that are computed column by column: one thread has one column of some edges.
 //!
-//! What is looked up, summed, multiplied and scaled is computed where it is used, in registers, from
-//! the tiles of the steps that have one. A pass does so for one step (its root) and what leads to it.
+//! Lookups, sums, products and scalings are computed where they are used, in registers, from the
+//! tiles of the steps that have one. A pass does so for one step (its root) and its inputs.
 
 mod gradients;
 
@@ -14,24 +14,24 @@ use super::tiling::Tiling;
 use crate::Activation;
 use crate::message::program::Operation;
 
-/// A step that is computed, or only read from its tile, and the steps that it is computed from.
+/// A step that is computed, or only read from its tile, and the steps from which it is computed.
 pub(super) struct Pass<'p> {
     tiling: &'p Tiling<'p>,
     root: usize,
     /// Whether the root is computed.
     computed: bool,
-    /// The root, steps that are computed on the way, and those that are read.
+    /// The root, intermediate steps, and those that are read.
     members: BTreeSet<usize>,
 }
 
-/// What a thread goes over.
+/// What a thread iterates over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Over {
     /// Four edges.
     FourEdges,
     /// The edges of a tile that one node receives.
     Runs {
-        /// Also the places behind the last edge.
+        /// Includes the positions beyond the last edge.
         rest: bool,
     },
 }
@@ -55,7 +55,7 @@ impl<'p> Pass<'p> {
         self.root
     }
 
-    /// Whether a member is computed from others, not read.
+    /// Whether a member is computed from others, rather than read.
     fn computes(&self, v: usize) -> bool {
         let own = if v == self.root { self.computed } else { !self.tiling.staged[v] };
         own && !self.tiling.step(v).operation.is_leaf()
@@ -75,7 +75,7 @@ impl<'p> Pass<'p> {
             && matches!(self.tiling.step(self.root).operation, Operation::Equivariant { .. })
     }
 
-    /// Parts of a member that lie side by side and are computed together.
+    /// Number of concatenated parts of a member that are computed together.
     fn parts(&self, v: usize) -> usize {
         match (self.has_vectors(), v == self.root) {
             (true, true) => 4,
@@ -89,13 +89,13 @@ impl<'p> Pass<'p> {
         self.tiling.step(self.root).width / self.parts(self.root)
     }
 
-    /// Whether the root is what the nodes receive, in the pass that the nodes' gradients come in by.
+    /// Whether the root is the message, so that the gradients of the nodes enter through this pass.
     fn is_message(&self) -> bool {
         self.root == self.tiling.program.message && self.computed != self.tiling.staged[self.root]
     }
 
-    /// The columns of one part that the block has, where that is not all: only the message itself is
-    /// cut, not what its layers read.
+    /// The columns of one part that the block has, unless it has all: only the message itself is
+    /// split, not what its layers read.
     fn cut(&self) -> Option<usize> {
         self.tiling.lanes.filter(|_| self.is_message())
     }
@@ -104,7 +104,7 @@ impl<'p> Pass<'p> {
         self.cut().unwrap_or_else(|| self.width())
     }
 
-    /// The number of a member's column in its matrix.
+    /// The index of a member's column in its matrix.
     fn column(&self, part: usize) -> String {
         match part * self.width() {
             0 => "column".to_owned(),
@@ -124,7 +124,7 @@ impl<'p> Pass<'p> {
         format!("{name}[({column}) * {} + {e}]", self.tiling.stride())
     }
 
-    /// Where a member's row is in its matrix.
+    /// The position of a member's row in its matrix.
     fn place(&self, v: usize, part: usize) -> String {
         let row = match self.tiling.step(v).operation {
             Operation::From => "from",
@@ -161,7 +161,7 @@ impl<'p> Pass<'p> {
                 let sum = sum_of(terms, part);
                 match activation {
                     Activation::Identity => sum,
-                    // A sum with a tile is activated there.
+                    // For a sum with a tile, the activation is applied there.
                     _ if self.tiling.staged[v] => sum,
                     activation => format!("activate<{}>({sum})", name(*activation)),
                 }
@@ -191,7 +191,7 @@ impl<'p> Pass<'p> {
         text
     }
 
-    /// The loop around the body, which ends with a wait for all threads.
+    /// The loop around the body, followed by a barrier for all threads.
     fn over(&self, over: Over, before: &str, body: &str, after: &str) -> String {
         let lanes = self.lanes();
         let (n, first, behind) = match over {
@@ -232,7 +232,7 @@ impl<'p> Pass<'p> {
         )
     }
 
-    /// Computes the root and puts it into its tile.
+    /// Computes the root and stores it in its tile.
     pub(super) fn stage(&self, source: &mut Source) -> String {
         let body = self.values(source, &self.members, "                ");
         let root = self.root;
@@ -257,7 +257,7 @@ impl<'p> Pass<'p> {
         )
     }
 
-    /// Sums the root at the nodes that receive.
+    /// Sums the root at the receiving nodes.
     pub(super) fn aggregate(&self, source: &mut Source) -> String {
         let root = self.root;
         let mut body = self.values(source, &self.members, "                ");
@@ -279,7 +279,7 @@ impl<'p> Pass<'p> {
         self.over(Over::Runs { rest: false }, &before, &body, &after)
     }
 
-    /// Writes the root's tile out edge by edge.
+    /// Writes the root's tile to memory, edge by edge.
     pub(super) fn give_out(&self, source: &mut Source) -> String {
         let value = self.element(source, "value", self.root, 0, "e");
         let edges = source.parameter(Parameter::Edges);
@@ -289,7 +289,7 @@ impl<'p> Pass<'p> {
         self.over(Over::FourEdges, "", &body, "")
     }
 
-    /// Reads the gradients of what was given out into the root's tile.
+    /// Reads the gradients of the returned edge values into the root's tile.
     pub(super) fn take_back(&self, source: &mut Source) -> String {
         let gradient = self.element(source, "gradient", self.root, 0, "e");
         let edges = source.parameter(Parameter::OfEdges);
@@ -305,7 +305,7 @@ impl<'p> Pass<'p> {
         format!("(size_t)rows.edge[e] * {width} + {}", self.column(0))
     }
 
-    /// A tile in whose place the root's values may lie, if `free` says that nothing else reads it.
+    /// A tile that the root's values may overwrite, if `free` says that nothing else reads it.
     pub(super) fn place_to_take(&self, free: impl Fn(usize) -> bool) -> Option<usize> {
         let tiling = self.tiling;
         let alike = |v: &usize| {

@@ -1,22 +1,22 @@
-//! The text of a kernel as it grows, and where its tiles lie in shared memory.
+//! The text of a kernel under construction, and the placement of its tiles in shared memory.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::parameter::Parameter;
 
-/// What a block of threads does one thing after the other, with the parameters that it needs.
+/// A sequence of actions of a block of threads, with the parameters that they need.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     parameters: BTreeSet<Parameter>,
     actions: Vec<Action>,
-    /// Numbers of each tile.
+    /// Size of each tile, in numbers.
     tiles: Vec<usize>,
-    /// Names of tiles; two names of one tile where values take the place of others.
+    /// Names of tiles; two names for one tile if values overwrite others.
     names: Vec<(String, usize)>,
 }
 
-/// Done by all threads of a block, which wait for each other at its end.
+/// Done by all threads of a block, followed by a barrier.
 #[derive(Debug, Default)]
 struct Action {
     text: String,
@@ -58,7 +58,7 @@ impl Source {
         self.find(name).is_some()
     }
 
-    /// The last action uses the tile.
+    /// Marks the tile as used by the last action.
     pub(super) fn touch(&mut self, name: &str) {
         let tile = self.find(name);
         if let (Some(tile), Some(action)) = (tile, self.actions.last_mut()) {
@@ -66,12 +66,12 @@ impl Source {
         }
     }
 
-    /// The parameters that have been named, in a fixed order.
+    /// The parameters mentioned so far, in a fixed order.
     pub(super) fn parameters(&self) -> Vec<Parameter> {
         self.parameters.iter().copied().collect()
     }
 
-    /// The declarations of the tiles, the actions, and the numbers that the tiles take.
+    /// The declarations of the tiles, the actions, and the total size of the tiles in numbers.
     pub(super) fn finish(&self) -> (String, String, usize) {
         let (offset, total) = self.place();
         let mut declarations = String::new();
@@ -86,7 +86,7 @@ impl Source {
         self.names.iter().find(|(own, _)| own == name).map(|(_, tile)| *tile)
     }
 
-    /// Where each tile begins: the first place that is free from its first to its last use.
+    /// The offset of each tile: the first place that is free from its first to its last use.
     fn place(&self) -> (Vec<usize>, usize) {
         let used = |tile: usize| {
             let uses = |action: &Action| action.tiles.contains(&tile);

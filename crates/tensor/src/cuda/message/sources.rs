@@ -1,4 +1,4 @@
-//! The texts of messages' kernels, for reading and for checks by other compilers
+//! Source texts of messages' kernels, for inspection and for checks with other compilers
 //! (`check-kernels.sh`).
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::cuda::error::Error;
 
-/// Names a folder that every source is written to before it is compiled.
+/// Names a directory to which every source is written before it is compiled.
 const FOLDER: &str = "BATCHLAB_CUDA_SOURCES";
 
-/// Writes a source to the folder that the environment names, if it does, as `message-<hash>.cu`.
+/// Writes a source to the directory given by the environment, if any, as `message-<hash>.cu`.
 pub(super) fn write(source: &str) -> Result<(), Error> {
     let Some(folder) = std::env::var_os(FOLDER) else { return Ok(()) };
     let mut hasher = DefaultHasher::new();

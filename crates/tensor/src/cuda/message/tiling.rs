@@ -5,27 +5,26 @@ use batchlab_core::model::Precision;
 use crate::Activation;
 use crate::message::program::{EdgeLayer, ForBackward, Operation, Program, Step};
 
-/// Columns of one part of a wide message that a block computes where columns do not depend on each
-/// other.
+/// Columns of one part of a wide message that a block computes if columns are independent.
 const LANES: usize = 64;
 
-/// Gaussians of which a band is a small part.
+/// Number of Gaussians from which on a band is a small part of them.
 const MANY_GAUSSIANS: usize = 48;
 
-/// A program, and where its values are.
+/// A program, and the location of its values.
 pub(super) struct Tiling<'a> {
     pub(super) program: &'a Program,
-    /// Steps whose values a tile of edges has in shared memory; the others are computed where they
-    /// are used.
+    /// Steps whose values are in shared memory, for a tile of edges; the others are computed where
+    /// they are used.
     pub(super) staged: Vec<bool>,
     /// Steps that forward keeps in memory for backward.
     pub(super) kept: Vec<bool>,
-    /// Edges of a tile.
+    /// Edges per tile.
     pub(super) tile: usize,
-    /// Columns of one part that a block computes, where not all of them.
+    /// Columns of one part that a block computes, unless all of them.
     pub(super) lanes: Option<usize>,
-    /// Gaussians of which a tile has only those that are not 0. Its edges are in the order of their
-    /// distances, so that the same few are not 0 for four edges.
+    /// Gaussians of which a tile only has the non-zero ones. Its edges are sorted by distance, so
+    /// that the same few are non-zero for four edges.
     pub(super) banded: Option<usize>,
 }
 
@@ -53,8 +52,8 @@ impl<'a> Tiling<'a> {
         }
     }
 
-    /// Numbers from one column of a tile to the next: two columns begin in different banks, each at
-    /// 16 bytes.
+    /// Stride between the columns of a tile, in numbers: consecutive columns start in different
+    /// banks, each aligned to 16 bytes.
     pub(super) fn stride(&self) -> usize {
         self.tile + 4
     }
@@ -68,7 +67,7 @@ impl<'a> Tiling<'a> {
         self.lanes.is_some() && self.linear(v).is_some()
     }
 
-    /// Columns that a tile has of a staged step.
+    /// Number of columns of a staged step in a tile.
     pub(super) fn local_width(&self, v: usize) -> usize {
         match self.lanes {
             Some(lanes) if self.is_cut(v) => self.cut_parts() * lanes,
@@ -87,7 +86,7 @@ impl<'a> Tiling<'a> {
         matches!(operation, Operation::Equivariant { .. })
     }
 
-    /// Parts of the layers that are computed by columns.
+    /// Number of parts of the layers that are split by columns.
     fn cut_parts(&self) -> usize {
         if self.message_has_vectors() { 3 } else { 1 }
     }
@@ -112,8 +111,8 @@ impl<'a> Tiling<'a> {
         }
     }
 
-    /// Whether every column of the message can be computed by itself: layers read only what is
-    /// looked up, and nothing else reads more than its own column.
+    /// Whether every column of the message can be computed separately: layers only read lookups,
+    /// and nothing else reads more than its own column.
     fn columns_are_independent(&self) -> bool {
         let Program { message, edge, .. } = *self.program;
         let layers_on_constants = |v: usize| match self.linear(v) {
@@ -147,7 +146,7 @@ fn is_staged(program: &Program, v: usize) -> bool {
         }
 }
 
-/// The only Gaussians of a message, if there are many and layers alone read them.
+/// The only Gaussians of a message, if there are many and only layers read them.
 fn banded(program: &Program) -> Option<usize> {
     let is_gaussians = |v: &usize| program.steps[*v].operation == Operation::Gaussians;
     let mut all = (0..program.steps.len()).filter(|&v| program.live[v]).filter(is_gaussians);

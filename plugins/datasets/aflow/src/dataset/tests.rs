@@ -83,7 +83,7 @@ fn an_entry_without_positions_takes_the_relaxed_structure_beside_it() {
     let contcar = "x\n1\n4 0 0\n0 4 0\n0 0 4\n1 1\nDirect(2)\n0 0 0 Na\n0.5 0.5 0.5 Cl\n";
     write("a/CONTCAR.relax.vasp", contcar);
     write("a/aflowlib.json", &entry(1, "Cl1Na1"));
-    // Another folder, or another crystal: not its structure.
+    // Another directory, or another crystal: not its structure.
     write("b/aflowlib.json", &entry(2, "Cl1Na1"));
     write("c/CONTCAR.relax.vasp", contcar);
     write("c/aflowlib.json", &entry(3, "Cl1K1"));

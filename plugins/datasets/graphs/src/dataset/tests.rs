@@ -21,7 +21,7 @@ fn floats(shape: &str, values: &[f32]) -> Vec<u8> {
     encode("<f4", shape, &values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())
 }
 
-/// A path of three nodes, whose edges are in no order, and an edge.
+/// A path of three nodes with unordered edges, and a single edge.
 fn arrays() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("n_node", ints(&[3, 2])),

@@ -1,4 +1,4 @@
-//! Cora in numbers, and files that are wrong in one place each.
+//! Cora in numbers, and files with one error each.
 
 #![allow(clippy::float_cmp, reason = "what is copied is equal to the last bit")]
 
@@ -19,7 +19,7 @@ use proptest::prelude::*;
 fn load(options: &OneGraphFile) -> Graphs {
     let graphs = options.load(&LoadContext::new()).expect("a good file");
     graphs.check().expect("consistent");
-    // Whether rows are compressed is known only when they are read.
+    // Whether rows are sparse is known only after reading them.
     let fields = BatchFields { sparse_feature: false, ..graphs.fields() };
     assert_eq!(fields, options.provides().fields);
     graphs
@@ -48,13 +48,13 @@ fn cora_is_cora() {
     let size = |class: u32| target.value.iter().filter(|&&v| v == f64::from(class)).count();
     assert_eq!((0..7).map(size).collect::<Vec<_>>(), [351, 217, 418, 818, 426, 298, 180]);
     let feature = graphs.node_feature.as_ref().expect("features");
-    // One word in 79 is there, so they stay compressed rows.
+    // One word in 79 is present, so the features stay sparse.
     assert!(matches!(feature, NodeFeature::Sparse { .. }));
     assert_eq!((feature.width(), feature.value().len()), (1433, 49_216));
     let split = graphs.split.as_ref().expect("the published split");
     let sizes = [&split.train, &split.validation, &split.test].map(Vec::len);
     assert_eq!(sizes, [140, 500, 1000]);
-    // 20 nodes of each class are for training.
+    // 20 nodes per class are for training.
     let View::OneGraph(view) = graphs.view(&split.train) else { panic!("one graph") };
     for class in 0..7 {
         assert_eq!(split.train.iter().filter(|&&n| view.class[n as usize] == class).count(), 20);
@@ -102,7 +102,7 @@ fn the_registered_example_loads() {
     assert_eq!(example.load(&LoadContext::new()).expect("Cora").n_node(), 2708);
 }
 
-/// Four nodes, 0 - 1 and 0 - 2; the last is alone and has no class.
+/// Four nodes, 0 - 1 and 0 - 2; the last is isolated and unlabelled.
 struct Small(Vec<(&'static str, Vec<u8>)>);
 
 const SPLIT: &[&str] = &["train_idx", "val_idx", "test_idx"];
@@ -211,7 +211,7 @@ fn masks_are_a_split_of_compressed_rows_too() {
         let graphs = with(names, one.clone()).load().expect("a good file");
         assert_eq!(graphs.split.as_ref(), Some(&split), "{names:?}");
     }
-    // Several, each a row or each a column.
+    // Several splits, as rows or as columns.
     let rows = [[0, 1, 0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0, 1, 0]];
     let columns = [[0, 1, 1, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 0, 0]];
     let by_row =
@@ -284,8 +284,8 @@ fn a_width_without_data_is_refused() {
 }
 
 proptest! {
-    /// Checksums usually detect damage to the archive, but not damage to an array before it is
-    /// packed.
+    /// Checksums usually detect damage to the archive, but not damage to an array before it was
+    /// compressed.
     #[test]
     fn damaged_files_are_read_or_refused(
         which in any::<prop::sample::Index>(),

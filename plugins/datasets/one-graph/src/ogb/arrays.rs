@@ -1,5 +1,6 @@
-//! The layout of large data sets such as ogbn-papers100M: `data.npz` with `num_nodes_list`, `num_edges_list`,
-//! `edge_index` `[2, n_edge]` and `node_feat`, and `node-label.npz` with `node_label`.
+//! The layout of large data sets such as ogbn-papers100M: `data.npz` with `num_nodes_list`,
+//! `num_edges_list`, `edge_index` `[2, n_edge]` and `node_feat`, and `node-label.npz` with
+//! `node_label`.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -33,7 +34,7 @@ pub(super) fn read(raw: &Path, max_byte: u64, memory: &MemoryBudget) -> Result<R
     Ok((sender, receiver, label, feature))
 }
 
-/// A list of one number: data sets of several graphs are not read.
+/// A list of one number: data sets of several graphs are not supported.
 fn count(data: &mut NpzFile, array: &'static str) -> Result<usize, NpzError> {
     match data.counts(array, 1, i32::MAX as u32)?[..] {
         [n] => Ok(n as usize),
@@ -44,7 +45,7 @@ fn count(data: &mut NpzFile, array: &'static str) -> Result<usize, NpzError> {
     }
 }
 
-/// Classes, of which a file of floats lacks some (NaN).
+/// Class labels; in a file of floats, NaN marks missing ones.
 fn labels(file: &mut NpzFile, n_node: usize) -> Result<Vec<i64>, NpzError> {
     let (values, _) = file.table("node_label")?;
     let label = match values {

@@ -7,16 +7,16 @@ use batchlab_npz::{Values, decode};
 
 use super::pickle::{Id, Item, Pickle, over};
 
-/// Rows of a table whose values are mostly 0.
+/// Sparse rows of a table.
 pub(super) struct Rows {
-    /// First entry of each row, `[n_row + 1]`.
+    /// Start of each row, `[n_row + 1]`.
     offset: Vec<usize>,
     column: Vec<usize>,
     value: Vec<f32>,
     pub(super) width: usize,
 }
 
-/// Whole numbers, row by row.
+/// Integers in row-major order.
 pub(super) struct Matrix {
     value: Vec<i64>,
     pub(super) n_row: usize,
@@ -96,14 +96,14 @@ impl Matrix {
         Ok(Self { value, n_row, width })
     }
 
-    /// The column that is 1; -1 if none is.
+    /// The column that is 1; -1 if there is none.
     pub(super) fn class(&self, row: usize) -> i64 {
         let of_row = &self.value[row * self.width..][..self.width];
         of_row.iter().position(|&value| value == 1).map_or(-1, |class| class as i64)
     }
 }
 
-/// An array of `NumPy`.
+/// A `NumPy` array.
 struct Array<'a> {
     kind: String,
     shape: Vec<usize>,
@@ -111,8 +111,8 @@ struct Array<'a> {
 }
 
 impl<'a> Array<'a> {
-    /// An object of `_reconstruct` with the state (version, shape, type, order, bytes), or, since protocol 5, of
-    /// `_frombuffer` with (bytes, type, shape, order).
+    /// An object of `_reconstruct` with the state (version, shape, type, order, bytes), or, since
+    /// protocol 5, of `_frombuffer` with (bytes, type, shape, order).
     fn of(pickle: &Pickle<'a>, id: Id) -> Result<Self, String> {
         let wrong = || "it holds something else where an array of NumPy should be".to_owned();
         let (shape, kind, data, is_fortran_order) = match pickle.class(id) {
@@ -138,7 +138,8 @@ impl<'a> Array<'a> {
         Ok(Self { kind, shape, data: pickle.bytes(data).ok_or_else(wrong)? })
     }
 
-    /// The numbers, in twice eight bytes each: as they are decoded, and in the form in which they are kept.
+    /// The numbers. Reserves twice eight bytes for each: once decoded, and once in their final
+    /// form.
     fn values(&self, memory: &MemoryBudget) -> Result<Values, String> {
         let size = self.kind.get(2..).and_then(|size| size.parse().ok()).unwrap_or(1).max(1);
         let n_byte = 16 * (self.data.len() / size) as u64;

@@ -1,8 +1,9 @@
-//! As much of Python's pickle format as arrays, compressed rows and dictionaries of lists need.
+//! A subset of Python's pickle format, sufficient for arrays, compressed rows and dictionaries of
+//! lists.
 //!
-//! Nothing is called and nothing made but plain values: a class is a name, and an object is that name
-//! with its arguments and its state. Every instruction makes at most one value, and values that are named
-//! again are shared, so a file cannot ask for more memory than in proportion to its length.
+//! Nothing is called, and only plain values are created: a class is a name, and an object is that
+//! name with its arguments and its state. Every instruction creates at most one value, and repeated
+//! references share values, so memory use is proportional to the length of the file.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use batchlab_core::MemoryBudget;
 use batchlab_core::memory::OverBudget;
 use batchlab_npz::{Values, decode};
 
-/// Place of a value among all that were made.
+/// Index into all created values.
 pub(super) type Id = usize;
 
 #[derive(Debug)]
@@ -37,15 +38,15 @@ pub(super) enum Item<'a> {
 pub(super) struct Pickle<'a> {
     items: Vec<Item<'a>>,
     pub(super) root: Id,
-    /// What it has taken from the budget.
+    /// Bytes reserved from the budget.
     n_byte: u64,
     memory: MemoryBudget,
 }
 
-/// Bytes that an instruction takes at most: an item, its places on the stack, in a list and in the memo, while
+/// Maximum bytes per instruction: an item, its slots on the stack, in a list and in the memo, while
 /// these grow.
 const STEP_BYTES: u64 = 320;
-/// Instructions for which memory is asked at once.
+/// Number of instructions per memory reservation.
 const N_STEP: u64 = 4096;
 
 impl Drop for Pickle<'_> {
@@ -60,8 +61,8 @@ pub(super) fn over(over: &OverBudget) -> String {
 
 impl<'a> Pickle<'a> {
     /// # Errors
-    /// What is not a pickle, is cut off, holds other things than arrays, dictionaries and lists, or takes more than
-    /// the budget has left.
+    /// If the input is not a pickle, is truncated, holds anything but arrays, dictionaries and
+    /// lists, or exceeds the memory budget.
     pub(super) fn read(bytes: &'a [u8], memory: &MemoryBudget) -> Result<Self, String> {
         let mut machine = Machine { rest: bytes, ..Machine::default() };
         let mut pickle = Self { items: Vec::new(), root: 0, n_byte: 0, memory: memory.clone() };
@@ -83,7 +84,7 @@ impl<'a> Pickle<'a> {
         &self.items[id]
     }
 
-    /// The name of the class of an object; empty for other values.
+    /// The class name of an object; empty for other values.
     pub(super) fn class(&self, id: Id) -> &'a str {
         match self.item(id) {
             Item::Object { class, .. } => match self.item(*class) {
@@ -102,7 +103,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// A whole number of Python, or of `NumPy`.
+    /// A Python or `NumPy` integer.
     pub(super) fn whole(&self, id: Id) -> Option<i64> {
         if let Item::Whole(value) = self.item(id) {
             return Some(*value);
@@ -114,7 +115,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// A type of numbers: an object of `dtype` with the state (version, byte order, ...).
+    /// A numeric type: an object of `dtype` with the state (version, byte order, ...).
     pub(super) fn kind(&self, id: Id) -> Option<String> {
         let name = self.bytes(*self.arguments(id, "dtype")?.first()?)?;
         let order = self.bytes(*self.state(id)?.get(1)?)?;
@@ -128,7 +129,8 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// Bytes or text. Protocol 2 has no bytes, so Python 3 writes them as text in Latin-1 that is to be encoded.
+    /// Bytes or text. Protocol 2 has no bytes, so Python 3 writes them as Latin-1 text to be
+    /// encoded.
     pub(super) fn bytes(&self, id: Id) -> Option<Cow<'a, [u8]>> {
         if let Item::Bytes(bytes) = self.item(id) {
             return Some(Cow::Borrowed(bytes));
@@ -149,7 +151,7 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    /// A dictionary from whole numbers to lists: each key and its list, which may be that of other keys too.
+    /// A dictionary from integers to lists: each key with its list, which other keys may share.
     pub(super) fn lists(&self) -> Result<Vec<(u64, &[Id])>, String> {
         let (Item::Dict(entries) | Item::Object { entries, .. }) = self.item(self.root) else {
             return Err(no_lists());
@@ -170,19 +172,19 @@ fn no_lists() -> String {
     "it is not a dictionary from nodes to lists of their neighbours".into()
 }
 
-/// Runs the instructions of a pickle.
+/// Executes the instructions of a pickle.
 #[derive(Default)]
 struct Machine<'a> {
     rest: &'a [u8],
     items: Vec<Item<'a>>,
     stack: Vec<Id>,
-    /// Heights of the stack.
+    /// Stack heights at marks.
     marks: Vec<usize>,
     memo: HashMap<usize, Id>,
 }
 
 impl<'a> Machine<'a> {
-    /// One instruction; the result at the last.
+    /// Executes one instruction; returns the result at the last one.
     fn step(&mut self) -> Result<Option<Id>, String> {
         let code = self.number(1)? as u8;
         match code {
@@ -293,7 +295,7 @@ impl<'a> Machine<'a> {
         Ok(taken)
     }
 
-    /// A length or a small number: `n` bytes, not negative.
+    /// A non-negative length or small number of `n` bytes.
     fn number(&mut self, n: usize) -> Result<usize, String> {
         let bytes = self.take(n)?;
         Ok(bytes.iter().rev().fold(0, |sum, &byte| (sum << 8) | usize::from(byte)))

@@ -65,7 +65,7 @@ impl File {
     }
 }
 
-/// U0, U, H and G of water and methane in hartree, as QM9 has them.
+/// U0, U, H and G of water and methane in hartree, as in QM9.
 const ENERGIES: [[f64; 2]; 4] = [
     [-76.404_702, -40.478_93],
     [-76.401_867, -40.476_062],
@@ -83,7 +83,7 @@ fn geometries_are_given_out_in_order() {
     assert!(molecules.iter().all(|molecule| molecule.property.is_none()));
 }
 
-/// Whatever the unit and zero of a file's energies: the molecules are the same.
+/// Whatever the unit and zero of a file's energies, the molecules are the same.
 #[test]
 fn the_unit_of_energies_is_told_from_the_values() {
     let hartree = File::with_properties(ENERGIES, -0.25);

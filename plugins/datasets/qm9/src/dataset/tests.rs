@@ -62,7 +62,7 @@ fn the_sample_is_what_its_description_says() {
     let target = graphs.target.as_ref().expect("a target");
     assert_eq!(target.name, "U0_atom");
     let mean = target.value.iter().sum::<f64>() / 2000.0;
-    // The study's training set has -75.914 eV with a deviation of 10.37 eV.
+    // The study's training set has a mean of -75.914 eV with a standard deviation of 10.37 eV.
     assert!((mean + 75.914).abs() < 3.0 * 10.37 / 2000_f64.sqrt(), "{mean}");
     assert_eq!(graphs.fields(), Qm9::default().provides().fields);
 }
@@ -112,7 +112,7 @@ fn uncharacterised_molecules_are_left_out_on_request_and_counted() {
         LoadContext { progress: Arc::clone(&notes) as Arc<dyn Progress>, ..LoadContext::new() };
     let graphs = config.load(&ctx).expect("three atoms");
     assert_eq!(graphs.name, ["gdb_1", "gdb_59", "gdb_62"]);
-    // Elements of molecules that are left out do not count.
+    // Elements of excluded molecules do not count.
     assert_eq!(graphs.node_class.expect("elements").name, ["H", "N", "O"]);
     assert_eq!(graphs.notes.iter().map(|note| note.1).collect::<Vec<_>>(), [5, 2]);
     let notes = notes.0.lock().expect("no panic elsewhere");

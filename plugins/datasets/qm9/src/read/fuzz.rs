@@ -1,7 +1,7 @@
-//! Real files with bytes changed, moved and lost: whatever comes out, nothing panics, and nothing
-//! takes more memory than the file is worth.
+//! Real files with bytes changed, moved and lost: whatever the result, nothing panics, and memory
+//! stays proportional to the file.
 //!
-//! `PROPTEST_CASES=100000 cargo test -p dataset-qm9 damaged` runs longer than every test run does.
+//! `PROPTEST_CASES=100000 cargo test -p dataset-qm9 damaged` runs longer than the default test.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use proptest::sample::Index;
 
 use super::*;
 
-/// Small whole files of every kind: text, extended text, each packed, an archive, arrays.
+/// Small complete files of every kind: text, extended text, each compressed, an archive, arrays.
 static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let energies = [[-76.4, -40.5]; 4];
     let arrays = crate::arrays::tests::File::with_properties(energies, -0.25).bytes();

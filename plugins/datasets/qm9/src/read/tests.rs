@@ -1,4 +1,4 @@
-//! Whole small files, built around lines of QM9, and every way of breaking them.
+//! Small complete files, built around lines of QM9, and every way of breaking them.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -61,7 +61,7 @@ fn broken(text: &str, from: &str, to: &str, line: usize, parts: &[&str]) {
     }
 }
 
-/// Positions that agree to the last bit.
+/// Asserts bit-identical positions.
 fn exactly(position: [f64; 3], expected: [f64; 3]) {
     assert_eq!(
         position.map(f64::to_bits),
@@ -130,7 +130,7 @@ fn exponents_of_mathematica_are_read() {
     exactly(molecule.position[1], [8.3963e-6, 1.508_264_021_8, 0.000_367_851_6]);
     assert_eq!(molecule.position[2][2].to_bits(), 2.2194e-6_f64.to_bits());
     assert_eq!(molecule.position[3][0].to_bits(), (-8.7796e-6_f64).to_bits());
-    // Charges may have them, too.
+    // Charges may use this notation, too.
     assert_eq!(one(&WATER.replace("-0.589706", "-5.89706*^-1")), one(WATER));
 }
 
@@ -200,7 +200,7 @@ fn faults_of_atoms_are_named() {
     broken(WATER, "\t-0.589706", "", 3, &["expected 5 columns for an atom, found 4 in `O"]);
     broken(WATER, "-0.589706", "-0.589706\t1", 3, &["expected 5 columns for an atom, found 6"]);
     broken(EXTENDED, " 0.0076015923", "", 3, &["expected 4 columns for an atom, found 3"]);
-    // As ASE reads it: there may be more columns than `Properties` names.
+    // As in ASE, there may be more columns than named in `Properties`.
     assert_eq!(one(&EXTENDED.replace("0.0076015923", "0.0076015923 1")), one(WATER));
 }
 
@@ -243,7 +243,7 @@ fn faults_of_the_second_line_are_named() {
     broken(WATER, "6.002", "NaN", 1, &["Cv should be a finite number, found `NaN`"]);
     broken(EXTENDED, "U0=-76.404702", "U0=inf", 1, &["U0 should be a finite number, found `inf`"]);
     broken(WATER, "6.002", "6.002 7", 2, &["expected nothing after 15 properties, found `7`"]);
-    broken(EXTENDED, "alpha=", "homo=1 alpha=", 2, &["the key `homo` stands twice", "remove one"]);
+    broken(EXTENDED, "alpha=", "homo=1 alpha=", 2, &["the key `homo` occurs twice", "remove one"]);
     broken(EXTENDED, "alpha=", "epsHOMO=1 alpha=", 1, &["the key `epsHOMO` gives `homo`"]);
     for layout in [
         "species:S:1",
@@ -367,7 +367,7 @@ fn a_folder_is_read_by_name() {
     std::fs::write(path.join("dsgdb9nsd_000050.xyz"), "").expect("a file");
     let error = molecules(path, None).expect_err("an empty file").to_string();
     assert!(error.contains("dsgdb9nsd_000050.xyz is empty"), "{error}");
-    // A file that should be a molecule is never passed over.
+    // A file that should be a molecule is never skipped.
     std::fs::write(path.join("dsgdb9nsd_000050.xyz"), "hello\n").expect("a file");
     let error = molecules(path, None).expect_err("no molecule").to_string();
     assert!(error.contains("dsgdb9nsd_000050.xyz:1: expected the number of atoms"), "{error}");
@@ -395,7 +395,7 @@ fn real_raw_files_are_read() {
     assert_eq!(methane.atomic_number, [6, 1, 1, 1, 1]);
     assert_eq!(properties(methane)[10].to_bits(), (-40.478_93_f64).to_bits());
 
-    // One file of all of them is the same.
+    // All of them in one file give the same result.
     let mut text = String::new();
     let mut files: Vec<_> =
         std::fs::read_dir(&folder).expect("a folder").map(|e| e.expect("a file").path()).collect();
@@ -433,10 +433,10 @@ fn atomisation_energies_agree_with_the_published_ones() {
     assert_eq!(check_atomisation(&sample(), &fixture("qm9_atomisation_400.csv")), 400);
 }
 
-/// Number of molecules that both have.
+/// Returns the number of molecules that both have.
 fn check_atomisation(molecules: &Path, table: &Path) -> usize {
     let text = std::fs::read_to_string(table).expect("a table");
-    // From the right, because SMILES at the left could hold anything; kcal/mol.
+    // From the right, because SMILES on the left could contain anything; kcal/mol.
     let published: std::collections::BTreeMap<u32, [f64; 4]> = text
         .lines()
         .skip(1)
@@ -469,13 +469,13 @@ fn check_atomisation(molecules: &Path, table: &Path) -> usize {
     n_compared
 }
 
-/// The study's own form: energies in eV, less those of the free atoms.
+/// The study's own format: energies in eV, relative to free atoms.
 #[test]
 fn a_real_database_holds_the_same_molecules() {
     assert_eq!(check_database(&fixture("qm9_ase_20.db"), 20, &sample()), 20);
 }
 
-/// Number of molecules that both have.
+/// Returns the number of molecules that both have.
 fn check_database(database: &Path, n: usize, extended: &Path) -> usize {
     let molecules = all(database);
     assert_eq!(molecules.len(), n);
@@ -505,7 +505,7 @@ fn whole_collections() {
     assert!(check_database(&shared("qm9_ase_first1000.db"), 1000, &joined) > 100);
 }
 
-/// Opening a pipe without a writer would wait for ever; a name is no command for a terminal.
+/// Opening a pipe without a writer would block forever, and a name must not control a terminal.
 #[cfg(unix)]
 #[test]
 fn a_pipe_is_refused_and_its_name_written_out() {

@@ -53,7 +53,7 @@ fn any_property_of_extended_xyz_is_a_target() {
         [("structures read".into(), 3), ("structures left out without target".into(), 1)]
     );
     let View::ManyGraphs(sizes) = graphs.view(&[0, 1]) else { panic!("many graphs") };
-    // Within 5 angstrom of a simple cubic lattice of 3: 6, 12 at 4.24, and none at 5.2.
+    // Within 5 angstrom in a simple cubic lattice of 3: 6, 12 at 4.24, and none at 5.2.
     assert_eq!(sizes.iter().map(|size| size.n_edge).collect::<Vec<_>>(), [18, 18]);
     assert_eq!(graphs.fields(), config.provides().fields);
 
@@ -328,7 +328,7 @@ fn columns_and_keys_of_extended_xyz_are_own_fields() {
     assert_eq!(dipole.values::<f32>().expect("floats"), [0.0, 0.0, 1.5, 1.0, 2.0, 3.0]);
     assert_eq!(graphs.fields(), config.provides().fields);
 
-    // A field costs nothing where nobody asks for it.
+    // A field costs nothing unless it is requested.
     assert!(load(&with_fields(path, &[])).expect("two structures").own.is_empty());
 }
 
@@ -365,7 +365,7 @@ fn fields_that_structures_lack_or_that_do_not_fit_are_refused() {
     assert!(list.contains("a.xyz:5: the field `dipole` is `x`, which is not"), "{list}");
 }
 
-/// Structures that are yet to be computed have no forces.
+/// Structures that have not been computed yet have no forces.
 #[test]
 fn for_predictions_absent_fields_are_nan() {
     let text = format!("1\nProperties=species:S:1:pos:R:3\nO 0 0 0\n{FRAMES}");

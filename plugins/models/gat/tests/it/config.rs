@@ -1,4 +1,4 @@
-//! The model as a component: its name, its options and what it asks for.
+//! The model as a component: its name, its options and its inputs.
 
 use batchlab_core::model::{Loss, ModelContext, Precision};
 use batchlab_core::registry::{Kind, find};
@@ -9,7 +9,7 @@ use serde_json::json;
 #[test]
 fn it_is_registered_under_its_name_for_the_nodes_of_one_graph() {
     let registration = find(Kind::Model, "gat").expect("it is registered");
-    assert_eq!(registration.summary(), "GAT, attention among the neighbours on one graph");
+    assert_eq!(registration.summary(), "GAT, graph attention on a single graph");
     let example = (registration.example)();
     let model: Box<dyn Model> = serde_json::from_value(example).expect("an example");
     assert!(model.accepts(Level::Nodes) && !model.accepts(Level::Graphs));
@@ -23,7 +23,7 @@ fn options_that_make_no_network_are_refused() {
     };
     refused(json!({ "layers": 0 }), "expected a nonzero u32");
     refused(json!({ "hidden": 0 }), "expected a nonzero u32");
-    refused(json!({ "dropout": 1.0 }), "1 is not a rate of dropout; give a number from 0");
+    refused(json!({ "dropout": 1.0 }), "1 is not a dropout rate; give a number from 0");
     refused(json!({ "depth": 3 }), "unknown field `depth`, expected one of `layers`");
 }
 

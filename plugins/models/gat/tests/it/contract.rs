@@ -1,4 +1,4 @@
-//! What every model promises.
+//! The contract of every model.
 
 use batchlab_core::Model as _;
 use batchlab_testkit::device::context;
@@ -9,11 +9,12 @@ fn model(options: &str) -> Gat {
     toml::from_str(options).expect("a right table")
 }
 
-// One line, one test for each promise of the contract. Without dropout: with it, a loss is not what
-// the predictions of an evaluation give.
+// One line generates one test per promise of the contract. Without dropout, as it would make a loss
+// differ from the predictions of an evaluation.
 batchlab_testkit::model_conformance!(model("dropout = 0.0\nlayers = 2\nhidden = 5\nheads = 3"));
 
-// All nodes in the last convolution, no norm, and widths that fill no vector register.
+// All nodes in the last convolution, no norm, and widths that are not multiples of the vector
+// width.
 batchlab_testkit::model_conformance!(
     all_nodes,
     model(
@@ -21,7 +22,7 @@ batchlab_testkit::model_conformance!(
     )
 );
 
-/// What dropout must not break: it does not depend on threads, padding or what came before.
+/// Invariants of dropout: independent of threads, padding and preceding calls.
 #[test]
 fn dropout() {
     let with = model("dropout = 0.4\nhidden = 5");

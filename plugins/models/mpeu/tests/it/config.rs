@@ -1,4 +1,4 @@
-//! The model as a component: its name, its options and what it asks for.
+//! The model as a component: its name, its options and its inputs.
 
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{BatchFields, Model};
@@ -39,7 +39,7 @@ fn options_that_make_no_network_are_refused() {
     refused(json!({ "latent_size": 0 }), "expected a nonzero u32");
     refused(json!({ "n_interaction": 0 }), "expected a nonzero u32");
     refused(json!({ "edge_hidden_size": 0 }), "expected a nonzero u32");
-    refused(json!({ "gaussian_spacing_angstrom": -1.0 }), "-1 is not a distance between two");
+    refused(json!({ "gaussian_spacing_angstrom": -1.0 }), "-1 is not a spacing of Gaussians");
     refused(json!({ "readout": "max" }), "expected `mean` or `sum`");
     refused(json!({ "bias": true }), "unknown field `bias`, expected one of `latent_size`");
 }
@@ -51,7 +51,7 @@ fn widths_come_from_the_options() {
     let model: Mpeu = serde_json::from_value(options).unwrap();
     let trainer = model.open(&context(3)).unwrap();
     let edge_update = |edge: usize| (2 + 2 + edge) * 5 + 5 * 2;
-    // Gate, sender and update are five squares.
+    // Gate, sender and update are five square matrices.
     let steps = edge_update(3) + edge_update(2) + 2 * 5 * (2 * 2);
     assert_eq!(trainer.n_parameter(), 3 * 2 + steps + (2 * 7 + 7));
 }

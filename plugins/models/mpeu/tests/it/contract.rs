@@ -1,11 +1,11 @@
-//! What every model promises.
+//! The contract of every model.
 
 use model_mpeu::{Aggregation, Mpeu};
 
-// One line, one test for each promise of the contract.
+// One line generates one test per promise of the contract.
 batchlab_testkit::model_conformance!(Mpeu::default());
 
-// Sums instead of means, and widths that fill no vector register.
+// Sums instead of means, and widths that are not multiples of the vector width.
 batchlab_testkit::model_conformance!(
     sums,
     Mpeu { aggregation: Aggregation::Sum, readout: Aggregation::Sum, ..narrow() }

@@ -1,4 +1,4 @@
-//! The model as a component: its name, its options and what it asks for.
+//! The model as a component: its name, its options and its inputs.
 
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{BatchFields, Model};
@@ -17,7 +17,7 @@ fn it_is_registered_under_its_name() {
     let registration = find(Kind::Model, "painn").unwrap();
     assert_eq!(
         registration.summary(),
-        "Polarizable atom interaction network, whose nodes have scalars and vectors"
+        "Polarizable atom interaction network, whose nodes have scalar and vector features"
     );
     let model: Box<dyn Model> = serde_json::from_value((registration.example)()).unwrap();
     assert!(model.needs().displacement && !model.needs().distance);

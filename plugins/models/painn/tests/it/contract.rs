@@ -1,13 +1,13 @@
-//! What every model promises.
+//! The contract of every model.
 
 use model_painn::{Aggregation, Messages, Painn};
 
-// One line, one test for each promise of the contract.
+// One line generates one test per promise of the contract.
 batchlab_testkit::model_conformance!(
     toml::from_str::<Painn>("latent_size = 64").expect("a right table")
 );
 
-// As published, with widths that fill no vector register.
+// The published variant, with widths that are not multiples of the vector width.
 batchlab_testkit::model_conformance!(
     published,
     Painn { messages: Messages::Published, readout: Aggregation::Sum, ..narrow() }

@@ -1,4 +1,4 @@
-//! What the length of an edge and its direction do.
+//! Effects of the length and the direction of an edge.
 
 use batchlab_testkit::two_nodes::predict;
 use model_painn::{Messages, Painn};
@@ -28,7 +28,7 @@ fn messages_run_against_the_edges_in_the_study_and_along_them_as_published() {
     let of_study = predict(&study, FORTH, 2.0);
     assert_eq!(of_study.to_bits(), predict(&published, BACK, 2.0).to_bits());
     assert_ne!(of_study.to_bits(), predict(&published, FORTH, 2.0).to_bits());
-    // Where every edge has a partner, nothing tells the two apart.
+    // If every edge has a reverse edge, the two are indistinguishable.
     let [of_study, of_published] = [&study, &published].map(|model| predict(model, BOTH, 2.0));
     assert!((of_study - of_published).abs() < 1e-6 * of_study.abs());
 }

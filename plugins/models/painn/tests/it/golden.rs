@@ -1,4 +1,4 @@
-//! Compares the model with numbers of the reference program; see
+//! Compares the model with reference values of the original program; see
 //! `batchlab_testkit::golden_models`.
 
 use batchlab_core::Model;

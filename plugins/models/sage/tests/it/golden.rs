@@ -1,5 +1,5 @@
-//! The numbers of `golden/README.md`: predictions, loss, gradients, and steps of Adam with and without
-//! weight decay.
+//! The reference values of `golden/README.md`: predictions, loss, gradients, and Adam steps with
+//! and without weight decay.
 
 use batchlab_core::Model;
 use batchlab_testkit::golden_models::{

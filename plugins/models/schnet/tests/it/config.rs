@@ -1,4 +1,4 @@
-//! The model as a component: its name, its options and what it asks for.
+//! The model as a component: its name, its options and its inputs.
 
 #[cfg(not(any(feature = "cuda", feature = "cuda-check")))]
 use batchlab_core::ModelContext;
@@ -34,7 +34,7 @@ fn refused(options: serde_json::Value, expected: &str) {
 fn options_that_make_no_network_are_refused() {
     refused(json!({ "latent_size": 0 }), "expected a nonzero u32");
     refused(json!({ "n_gaussian": 0 }), "expected a nonzero u32");
-    refused(json!({ "gaussian_spacing_angstrom": 0.0 }), "0 is not a distance between two");
+    refused(json!({ "gaussian_spacing_angstrom": 0.0 }), "0 is not a spacing of Gaussians");
     refused(json!({ "cutoff_angstrom": -1.0 }), "-1 is not a radius; give a length in angstrom");
     refused(json!({ "latent": 64 }), "unknown field `latent`, expected one of `latent_size`");
 }

@@ -1,19 +1,19 @@
-//! What every model promises.
+//! The contract of every model.
 
 use batchlab_core::Model as _;
 use batchlab_testkit::device::context;
 use model_schnet::{Aggregation, Schnet};
 
-// One line, one test for each promise of the contract.
+// One line generates one test per promise of the contract.
 batchlab_testkit::model_conformance!(Schnet::default());
 
-// Sums instead of means, and widths that fill no vector register.
+// Sums instead of means, and widths that are not multiples of the vector width.
 batchlab_testkit::model_conformance!(
     sums,
     Schnet { aggregation: Aggregation::Sum, readout: Aggregation::Sum, ..narrow() }
 );
 
-// Biases and a cutoff that some edges are beyond.
+// Biases, and a cutoff shorter than some edges.
 batchlab_testkit::model_conformance!(
     biases,
     toml::from_str::<Schnet>("latent_size = 16\nbias = true\ncutoff_angstrom = 4.0")

@@ -1,4 +1,4 @@
-//! What the length of an edge does.
+//! Effects of the length of an edge.
 
 use batchlab_testkit::two_nodes::predict;
 use model_schnet::Schnet;

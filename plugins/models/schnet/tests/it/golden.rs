@@ -1,4 +1,5 @@
-//! Compares SchNet with numbers of the reference program; see `batchlab_testkit::golden_models`.
+//! Compares SchNet with reference values of the original program; see
+//! `batchlab_testkit::golden_models`.
 
 use batchlab_core::Model;
 use batchlab_testkit::golden_models::{self, GoldenFile, GoldenModel};

@@ -1,4 +1,4 @@
-//! What a gradient weighting promises, with a real model.
+//! The contract of gradient weighting, tested with a real model.
 
 use batchlab_core::graphs::{Edges, Graphs, ManyGraphs, NodeClass, Target, Topology};
 use batchlab_core::model::{Mode, ModelContext, Slot};
@@ -31,7 +31,7 @@ fn trainer() -> Box<dyn Trainer> {
     model.open(&ctx).expect("the model opens")
 }
 
-/// The gradient summed over the batches of an epoch, which hold these numbers of graphs.
+/// The gradient summed over the batches of an epoch with these numbers of graphs.
 fn epoch_gradient(weighting: Weighting, n_graph: &[usize]) -> Vec<f64> {
     let graphs = graphs();
     let Topology::Many(many) = &graphs.topology else { unreachable!("these are many graphs") };
@@ -54,18 +54,18 @@ fn epoch_gradient(weighting: Weighting, n_graph: &[usize]) -> Vec<f64> {
         trainer.backward(weighting.scale(loss.weight_sum, constant)).expect("backward");
     }
     assert!(ids.next().is_none(), "the batches hold all graphs");
-    // Without an update in between, gradients add up.
+    // Without an update in between, gradients accumulate.
     let gradient = trainer.gradients().expect("the device works");
     gradient.iter().flat_map(|tensor| &tensor.data).map(|&value| f64::from(value)).collect()
 }
 
-/// How far two gradients are apart, as a share of their length.
+/// Distance of two gradients, relative to their length.
 fn difference(a: &[f64], b: &[f64]) -> f64 {
     let length = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
     length(&mut a.iter().zip(b).map(|(a, b)| a - b)) / length(&mut a.iter().copied())
 }
 
-/// Three ways to put sixty graphs into batches.
+/// Three ways to split sixty graphs into batches.
 const PARTITIONS: [&[usize]; 3] = [&[10; 6], &[60], &[1, 2, 30, 7, 20]];
 
 fn largest_difference(weighting: Weighting) -> f64 {

@@ -1,4 +1,4 @@
-//! What the sink writes, read back by the reader of the same library.
+//! Output of the sink, read back by the reader of the same library.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -182,7 +182,7 @@ fn every_group_has_statistics_and_is_compressed_with_zstd() {
     }
 }
 
-/// Who reads thousands of runs would spend half of the time on preparing to decompress.
+/// A reader of thousands of runs would spend half of its time setting up decompression.
 #[test]
 fn of_the_row_of_a_run_only_the_configuration_is_compressed() {
     let dir = tempfile::tempdir().unwrap();
@@ -264,7 +264,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     permissions.set_readonly(true);
     fs::set_permissions(locked.path(), permissions).unwrap();
     if fs::write(locked.path().join("probe"), "").is_ok() {
-        return; // The superuser may write everywhere.
+        return; // The superuser may write anywhere.
     }
     let error = Parquet::default().open(&context(locked.path(), "a")).err().unwrap().to_string();
     assert!(error.contains("runs") && error.to_lowercase().contains("denied"), "{error}");
@@ -334,8 +334,5 @@ fn the_registered_example_is_the_default_and_shows_its_ranges() {
     let schema = (registration.schema)();
     let level = &schema["properties"]["compression_level"];
     assert_eq!((&level["minimum"], &level["maximum"]), (&1.into(), &22.into()), "{schema}");
-    assert_eq!(
-        registration.summary(),
-        "Parquet files that any tool can read, one per table and run"
-    );
+    assert_eq!(registration.summary(), "Parquet files for any tool, one per table and run");
 }

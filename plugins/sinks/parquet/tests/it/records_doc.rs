@@ -1,4 +1,4 @@
-//! The page `docs/records.md` is the dictionary of the records, and it is up to date.
+//! The page `docs/records.md` is the dictionary of the records, and is up to date.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -48,7 +48,7 @@ fn cell(text: &str) -> String {
     text.trim().replace('|', "\\|")
 }
 
-/// The words that the page uses for types.
+/// The page's words for types.
 fn type_name(data_type: &DataType) -> &'static str {
     match data_type {
         DataType::Utf8 => "text",

@@ -1,4 +1,4 @@
-//! From the gradient of a pass's root to those of what it was computed from.
+//! From the gradient of a pass's root to those of its inputs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,7 +10,7 @@ use crate::Activation;
 use crate::message::program::Operation;
 
 impl Pass<'_> {
-    /// Members whose values the gradients are computed from.
+    /// Members whose values are needed for the gradients.
     pub(in crate::cuda::message) fn needed_for_gradients(&self) -> BTreeSet<usize> {
         let mut needed = BTreeSet::new();
         let tracked = |v: usize| self.tiling.step(v).tracked;
@@ -36,8 +36,8 @@ impl Pass<'_> {
         needed
     }
 
-    /// From the gradient of the root to those of what it was computed from. `written` are the
-    /// gradients that have a value already, by step.
+    /// From the gradient of the root to those of its inputs. `written` are the gradients that
+    /// already have a value, by step.
     pub(in crate::cuda::message) fn spread(
         &self,
         source: &mut Source,
@@ -222,8 +222,8 @@ impl Pass<'_> {
         }
     }
 
-    /// A tile that the gradient of the root leaves to the gradient of one of its terms: the first
-    /// step of the same width that has none yet. Every element is read before it is written.
+    /// A tile that the gradient of the root hands over to the gradient of one of its terms: the
+    /// first step of the same width without one. Every element is read before it is written.
     pub(in crate::cuda::message) fn tile_to_take_over(
         &self,
         written: &BTreeSet<usize>,
@@ -243,7 +243,7 @@ impl Pass<'_> {
     }
 }
 
-/// Declares a gradient the first time, adds to it from then on.
+/// Declares a gradient the first time, and adds to it afterwards.
 #[derive(Default)]
 struct FirstOr(BTreeSet<(usize, usize)>);
 

@@ -1,4 +1,4 @@
-//! The other forms of files, small ones that are written here and, where they are at hand, real ones.
+//! The other file formats: small files written here and, where available, real ones.
 
 use std::fs;
 use std::io::Read;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// Files in a folder, by their names.
+/// Files in a directory, by name.
 struct Folder(Vec<(String, Vec<u8>)>);
 
 impl Folder {
@@ -131,7 +131,7 @@ fn masks_hold_several_splits() {
     assert!(error.expect_err("one split").to_string().contains("use split = 0"));
 }
 
-/// Three nodes, 0 - 1 in both directions, and a loop at 2.
+/// Three nodes, 0 - 1 in both directions, and a self-loop at 2.
 fn reddit() -> Folder {
     let data = Small(vec![
         (
@@ -198,7 +198,7 @@ fn packed(text: &str) -> Vec<u8> {
     writer.finish().expect("memory")
 }
 
-/// Four nodes; 0 -> 1 twice, 2 -> 1; the last has no class.
+/// Four nodes; 0 -> 1 twice, 2 -> 1; the last is unlabelled.
 fn ogb() -> Folder {
     let file = |name: &str, text: &str| (name.to_owned(), packed(text));
     Folder(vec![
@@ -237,7 +237,8 @@ fn the_open_graph_benchmarks_folders_are_read() {
     assert_eq!(note(&undirected, "edges in one direction only"), 0);
 }
 
-/// As pandas and editors write tables: unpacked, with blank lines, ends of lines of Windows, a byte-order mark.
+/// Tables as written by pandas and editors: uncompressed, with blank lines, Windows line endings, a
+/// byte-order mark.
 #[test]
 fn tables_of_the_benchmark_may_be_unpacked_and_edited() {
     let expected = ogb().load().expect("good files").content_hash();
@@ -349,10 +350,10 @@ fn a_folder_that_is_not_whole_is_refused() {
     two.0.push(("split/random/train.csv.gz".into(), packed("0\n")));
     two.broken("split", "it holds 2 folders, expected one");
     let file = Folder(vec![("readme".into(), Vec::new())]);
-    file.broken("small", "it is no data set that is known");
+    file.broken("small", "it is not a known data set");
 }
 
-/// An array as Python 2 pickled it.
+/// An array as pickled by Python 2.
 fn array(kind: &[u8], shape: &[u16], data: &[u8]) -> Vec<u8> {
     let sizes: Vec<u8> =
         shape.iter().flat_map(|n| [b'M', n.to_le_bytes()[0], n.to_le_bytes()[1]]).collect();
@@ -376,7 +377,7 @@ fn classes(rows: &[[i32; 2]]) -> Vec<u8> {
     [b"\x80\x02".as_slice(), &array(b"i4", &[rows.len() as u16, 2], &data), b"."].concat()
 }
 
-/// One entry per row: its column, and its row's number plus 1 as value.
+/// One entry per row: its column, and its row index plus 1 as value.
 fn rows(columns: &[i32], width: u8) -> Vec<u8> {
     let n = columns.len();
     let whole = |values: Vec<i32>| -> Vec<u8> {
@@ -405,7 +406,7 @@ fn planetoid() -> Folder {
     let file = |part: &str, bytes: Vec<u8>| (format!("ind.mini.{part}"), bytes);
     let first: Vec<i32> = (0..n_first).map(|node| node % 3).collect();
     let class: Vec<[i32; 2]> = (0..n_first).map(|node| [1 - node % 2, node % 2]).collect();
-    // 0 - 1 twice, a loop at 1, 505 - 0.
+    // 0 - 1 twice, a self-loop at 1, 505 - 0.
     let mut graph = b"\x80\x02}(K\x00](K\x01M\xf9\x01eK\x01](K\x00K\x00K\x01e".to_vec();
     for node in 2..506_u16 {
         graph.push(b'M');
@@ -454,8 +455,8 @@ fn planetoids_isolated_nodes_stay_in_their_places() {
     );
 }
 
-/// `pickle.dumps` of Python 3.11, `NumPy` 2.4 and `SciPy` 1.17: an adjacency of Python's
-/// numbers and of `NumPy`'s, a matrix and compressed rows.
+/// `pickle.dumps` of Python 3.11, `NumPy` 2.4 and `SciPy` 1.17: an adjacency of Python and of
+/// `NumPy` integers, a matrix and compressed rows.
 #[test]
 fn pickles_of_all_protocols_since_2_say_the_same() {
     let fixture = |name: &str| fs::read(batchlab_testkit::fixture(&format!("pickles/{name}")));
@@ -474,7 +475,7 @@ fn pickles_of_all_protocols_since_2_say_the_same() {
     }
 }
 
-/// 450 kB that name one list for each of 50,000 nodes would be 2.5 billion edges.
+/// 450 kB in which 50,000 nodes share one list would be 2.5 billion edges.
 #[test]
 fn a_list_that_many_nodes_share_is_counted_for_each() {
     let n = 50_000_u16;
@@ -549,7 +550,7 @@ proptest! {
         let dataset =
             OneGraphFile { path: Some(folder.path().to_owned()), ..OneGraphFile::default() };
         let bytes = packed(&String::from_utf8_lossy(&changed));
-        // A label that is gone shows where the split names its node.
+        // A missing label is noticed when the split names its node.
         loads_or_refuses_in(folder.path(), &dataset, &path, &bytes).map_err(TestCaseError::fail)?;
     }
 }
@@ -569,7 +570,7 @@ fn real_graphs_of_every_form_load() {
         let graphs = read(&format!("{name}.npz"), 0);
         assert_eq!((graphs.n_node(), one(&graphs).sender.len()), (n_node, n_edge));
         assert_eq!((graphs.dataset.as_str(), graphs.split.is_none()), (name, true));
-        // Of 8,415 features of Physics 33 are there, of 745 of Photo 259.
+        // Of 8,415 features of Physics, 33 are non-zero; of 745 of Photo, 259.
         let is_sparse = matches!(graphs.node_feature, Some(NodeFeature::Sparse { .. }));
         assert_eq!(is_sparse, name != "amazon_photo", "{name}");
     }

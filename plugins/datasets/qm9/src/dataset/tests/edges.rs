@@ -26,7 +26,7 @@ fn n_edge(graphs: &Graphs) -> u64 {
     sizes(graphs).iter().map(|size| u64::from(size.n_edge)).sum()
 }
 
-/// A file of one molecule of hydrogen atoms on a line, at the given places.
+/// A file with a molecule of hydrogen atoms on a line, at the given positions.
 fn line_of_atoms(gdb: &str, x: &[f64]) -> tempfile::NamedTempFile {
     let mut text = format!(
         "{}\nProperties=species:S:1:pos:R:3 {gdb} A=0 B=0 C=0 mu=0 alpha=0 homo=0 lumo=0 gap=0 r2=0 zpve=0 U0=-1 \
@@ -41,7 +41,7 @@ fn line_of_atoms(gdb: &str, x: &[f64]) -> tempfile::NamedTempFile {
     file
 }
 
-/// Receiver, sender, distance and displacement of every real edge, by receiver and sender.
+/// Receiver, sender, distance and displacement of every real edge, sorted by receiver and sender.
 type Row = ((u32, u32), f32, [f32; 3]);
 
 fn rows(graphs: &Graphs, members: std::ops::Range<u32>, buffer: &mut BatchBuffer) -> Vec<Row> {
@@ -96,8 +96,8 @@ fn a_radius_beyond_every_molecule_stores_what_full_connection_implies() {
             largest = differences.into_iter().fold(largest.max((a.1 - b.1).abs()), f32::max);
         }
     }
-    // Implied distances are those of positions rounded to f32, whose last bit is 5e-7 angstrom
-    // from 8 angstrom on; stored ones are rounded once, at the end.
+    // Implicit distances use positions rounded to f32, whose last bit is 5e-7 angstrom from 8
+    // angstrom on; stored ones are rounded once, at the end.
     assert!(largest < 3e-6, "{largest}");
 }
 
@@ -123,7 +123,7 @@ fn a_radius_stores_what_is_near() {
 fn the_nearest_are_as_many_for_every_atom() {
     let graphs = with(&json!({ "nearest": 7 }), None).expect("the sample");
     assert!(sizes(&graphs).iter().all(|size| size.n_edge == 7 * size.n_node));
-    // No radius, so no atom can be left without edges.
+    // Without a radius, no atom can lack edges.
     assert_eq!(graphs.notes.len(), 2);
 }
 

@@ -4,10 +4,10 @@ use std::io::Write as _;
 
 use super::*;
 
-/// A header, and the multiple to which contents are filled up.
+/// Size of a header, and the multiple to which contents are padded.
 const BLOCK: usize = 512;
 
-/// Water, with a coordinate as Mathematica wrote it and its frequencies twice.
+/// Water, with a coordinate in Mathematica notation and its frequencies twice.
 const WATER: &str = "3\ngdb INDEX\t799.58812\t437.90386\t282.94545\t1.8511\t6.31\t-0.2928\t0.0687\t0.3615\t19.0002\t\
     0.021375\t-76.404702\t-76.401867\t-76.400922\t-76.422349\t6.002\t\n\
     O\t-8.4813*^-6\t 0.9775395708\t 0.0076015923\t-0.589706\n\
@@ -30,7 +30,7 @@ fn tar(entries: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, kind, content) in entries {
         let mut header = tar::Header::new_ustar();
-        // The writer itself refuses dangerous names.
+        // The writer itself rejects dangerous names.
         header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
         header.set_entry_type(*kind);
         header.set_mode(0o644);
@@ -75,7 +75,7 @@ fn an_archive_is_read_plain_and_packed() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&waters(3)).expect("memory");
     assert_eq!(read(gzip.finish().expect("memory")).expect("gzip"), plain);
-    // Two streams one behind the other, as parallel packers write them.
+    // Two concatenated streams, as written by parallel compressors.
     let halves = waters(3);
     let (first, second) = halves.split_at(1000);
     assert_eq!(read([packed(first), packed(second)].concat()).expect("bzip2"), plain);
@@ -116,7 +116,7 @@ fn an_archive_that_was_cut_off_is_never_taken_for_a_whole_one() {
     let used = 3 * 1024;
     for length in [used, used - 1, used - 513, 1024, 1025, 600] {
         let message = message(whole[..length].to_vec());
-        // Within a text it is that text's reader which sees it.
+        // Within a text, the reader of that text notices it.
         let is_seen = ["damaged or cut off", "copy the file again"].map(|s| message.contains(s));
         assert!(is_seen.contains(&true), "{length}: {message}");
     }
@@ -126,7 +126,7 @@ fn an_archive_that_was_cut_off_is_never_taken_for_a_whole_one() {
     }
 }
 
-/// The last bytes of packed data hold a sum over all of them.
+/// The last bytes of compressed data are a checksum of all data.
 #[test]
 fn a_packed_archive_is_checked_to_its_very_end() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -164,7 +164,7 @@ fn wrong_headers_are_refused() {
     message(archive);
 }
 
-/// A hundred million zeros pack into 113 bytes; they are streamed past, not kept.
+/// A hundred million zeros compress to 113 bytes; they are streamed, not stored.
 #[test]
 fn what_unpacks_to_much_is_not_held() {
     let line = packed(&vec![b'0'; 65 << 20]);
