@@ -170,8 +170,8 @@ mod tests {
             };
             let (started_at, finished_at) = (String::new(), String::new());
             let (blocks, runs) = (vec![5, 5], vec![run]);
-            let (cell, reason, until_width) = ("a-0".into(), None, None);
-            DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width }
+            let (cell, reason, ci_width) = ("a-0".into(), None, None);
+            DoneCell { cell, started_at, finished_at, blocks, runs, reason, ci_width }
         };
         assert_eq!(of_done(&done(None)), "done, 1 run in 0s");
         assert!(

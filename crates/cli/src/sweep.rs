@@ -58,11 +58,11 @@ pub(crate) struct Arguments {
     /// within this share to either side, for example 2%, or only one strategy is left. The interim
     /// looks, at 5, 10, 20, 40, 80 and 160 pairs only, share the 5 % error.
     #[arg(long, value_name = "WIDTH", value_parser = share)]
-    until_width: Option<f64>,
+    ci_width: Option<f64>,
     /// Start no cell and no further timing-only pair after this time, for example 1h or 90s;
     /// waiting cells share it equally. Steps requested by `training.steps` are always trained.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
-    at_most: Option<Duration>,
+    time_limit: Option<Duration>,
     /// Wait for a device that another sweep is using, instead of failing.
     #[arg(long)]
     wait: bool,
@@ -96,14 +96,14 @@ Examples:
   batchlab sweep configs/study/quick.toml --dry-run
   batchlab sweep configs/study/quick.toml
   batchlab sweep configs/smoke.toml batchers=static-64,dynamic,exact batch_sizes=16,64 repeats=3
-  batchlab sweep configs/study/quick.toml --until-width 2% --at-most 1h
+  batchlab sweep configs/study/quick.toml --ci-width 2% --time-limit 1h
   batchlab status results/quick
   batchlab report results/quick --html report.html";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let study = Study::of(&arguments.configuration.read(&arguments.engine.change())?)?;
-    if arguments.until_width.is_some() && !study.blocks.exclusive {
-        let message = "--until-width needs comparable times; omit blocks.exclusive=false";
+    if arguments.ci_width.is_some() && !study.blocks.exclusive {
+        let message = "--ci-width needs comparable times; omit blocks.exclusive=false";
         bail!(Usage(message.into()));
     }
     let n_thread = arguments.engine.start()?;
@@ -117,8 +117,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let claims = claim_settings()?;
     if arguments.dry_run {
         let cells = Cells::of(&out, &hardware, claims);
-        let (retry, until_width) = (arguments.retry, arguments.until_width);
-        let asked = Asked { retry, until_width, at_most: arguments.at_most };
+        let (retry, ci_width) = (arguments.retry, arguments.ci_width);
+        let asked = Asked { retry, ci_width, time_limit: arguments.time_limit };
         return print(&dry_run::run(&study, &cells, asked, &cache, arguments.json)?);
     }
     let since = supervise::since();
@@ -144,8 +144,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         claims,
         retry: arguments.retry,
         since: since.as_deref(),
-        until_width: arguments.until_width,
-        at_most: arguments.at_most,
+        ci_width: arguments.ci_width,
+        time_limit: arguments.time_limit,
         is_one_cell: true,
         is_first_process: earlier.n_done == 0,
         // Another sweep may take the device between two processes.
@@ -153,8 +153,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let mut n_done = earlier.n_done;
     let mut done = loop {
-        let at_most = arguments.at_most.map(|at_most| at_most.saturating_sub(earlier.elapsed()));
-        let done = sweep(&study, &SweepOptions { at_most, ..options.clone() }, &*observer)?;
+        let time_limit =
+            arguments.time_limit.map(|time_limit| time_limit.saturating_sub(earlier.elapsed()));
+        let done = sweep(&study, &SweepOptions { time_limit, ..options.clone() }, &*observer)?;
         n_done += done.n_done;
         if !done.is_for_next_process {
             break done;

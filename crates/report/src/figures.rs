@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::attribution::Attribution;
 use crate::query;
-use crate::reach::Reach;
+use crate::reach::TimeToAccuracy;
 use crate::setting::{Group, Setting, batchers};
 use crate::total_time::TotalTime;
 use crate::verdict::Verdict;
@@ -165,7 +165,7 @@ pub struct Cell {
 /// All figures, the verdict first.
 pub(crate) fn all(
     settings: &[Setting],
-    (verdicts, reaches): (&[Verdict], &[Reach]),
+    (verdicts, reaches): (&[Verdict], &[TimeToAccuracy]),
     attributions: &[Attribution],
     totals: &[TotalTime],
 ) -> Vec<Figure> {

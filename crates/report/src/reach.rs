@@ -22,7 +22,7 @@ pub(crate) const SUBSET: &str = "validation";
 
 /// The strategies of a setting at one batch size, fastest to the accuracy first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Reach {
+pub struct TimeToAccuracy {
     pub setting: usize,
     pub batch_size: Option<i64>,
     /// The accuracy on the validation set.
@@ -34,12 +34,12 @@ pub struct Reach {
     /// If there are too few runs to tell any two strategies apart, however different they are: the
     /// number of runs per strategy that could.
     pub n_run_needed: Option<usize>,
-    pub strategies: Vec<Reaching>,
+    pub strategies: Vec<StrategyTime>,
 }
 
 /// One strategy. Times are in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Reaching {
+pub struct StrategyTime {
     pub batcher: String,
     pub n_run: usize,
     pub n_reached: usize,
@@ -98,7 +98,11 @@ impl Run {
 
 /// All comparisons, for settings with at least two validation accuracies per run.
 #[must_use]
-pub fn reaches(settings: &[Setting], results: &Results, questions: &Questions) -> Vec<Reach> {
+pub fn reaches(
+    settings: &[Setting],
+    results: &Results,
+    questions: &Questions,
+) -> Vec<TimeToAccuracy> {
     let of_setting = |(index, setting): (usize, &Setting)| {
         let sizes = setting.batch_sizes().into_iter();
         let reach = move |size| reach(setting, index, size, results, questions);
@@ -113,7 +117,7 @@ fn reach(
     batch_size: Option<i64>,
     results: &Results,
     questions: &Questions,
-) -> Option<Reach> {
+) -> Option<TimeToAccuracy> {
     let has_accuracies = |group: &&Group| {
         group.runs.iter().any(|run| run.untimed.is_none() && run.accuracies(SUBSET).len() > 1)
     };
@@ -127,7 +131,7 @@ fn reach(
         let finite = |time: f64| time.is_finite().then_some(time);
         let interval = median_interval(times, CONFIDENCE);
         let of = |of: fn(&Run) -> Option<f64>| median(&group.sample(of));
-        Reaching {
+        StrategyTime {
             batcher: group.batcher.clone(),
             n_run: times.len(),
             n_reached: times.iter().filter(|time| time.is_finite()).count(),
@@ -141,11 +145,11 @@ fn reach(
             peak_bytes: of(|run| run.peak_bytes().map(|bytes| bytes as f64)),
         }
     };
-    let mut strategies: Vec<Reaching> = groups.iter().enumerate().map(strategy).collect();
-    let key = |reaching: &Reaching| reaching.median.unwrap_or(f64::INFINITY);
+    let mut strategies: Vec<StrategyTime> = groups.iter().enumerate().map(strategy).collect();
+    let key = |reaching: &StrategyTime| reaching.median.unwrap_or(f64::INFINITY);
     strategies.sort_by(|a, b| key(a).total_cmp(&key(b)));
     let is_stated = questions.accuracy.is_some();
-    (!strategies.is_empty()).then_some(Reach {
+    (!strategies.is_empty()).then_some(TimeToAccuracy {
         setting: index,
         batch_size,
         accuracy,
@@ -229,7 +233,7 @@ fn n_run_needed(times: &[Vec<f64>]) -> Option<usize> {
 
 /// Formats one comparison for a terminal: a line per strategy, then the interpretation.
 #[must_use]
-pub fn reach_text(reach: &Reach) -> String {
+pub fn reach_text(reach: &TimeToAccuracy) -> String {
     let mut text = format!(
         "  time to {:.1} % accuracy on the {SUBSET} set{}, preparation included\n",
         100.0 * reach.accuracy,
@@ -241,7 +245,7 @@ pub fn reach_text(reach: &Reach) -> String {
     );
     let width = reach.strategies.iter().map(|s| s.batcher.chars().count()).max().unwrap_or(0);
     for strategy in &reach.strategies {
-        let Reaching { batcher, n_run, n_reached, .. } = strategy;
+        let StrategyTime { batcher, n_run, n_reached, .. } = strategy;
         let seconds = |time: Option<f64>| {
             time.map_or("never".to_owned(), |time| format!("{} s", crate::number::short(time)))
         };
@@ -261,10 +265,10 @@ pub fn reach_text(reach: &Reach) -> String {
     text
 }
 
-impl Reach {
+impl TimeToAccuracy {
     /// The label of a strategy for a row of a table.
     #[must_use]
-    pub fn place_of(&self, strategy: &Reaching) -> &'static str {
+    pub fn place_of(&self, strategy: &StrategyTime) -> &'static str {
         let is_alone = self.strategies.iter().filter(|s| s.may_be_soonest).count() == 1;
         if !strategy.may_be_soonest {
             "later"

@@ -8,7 +8,7 @@ use crate::look::LOOKS;
 
 /// Stopping rule of a cell. All planned steps are trained in any case.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Enough {
+pub enum StoppingRule {
     /// After the planned steps.
     Planned,
     /// After this many mirrored pairs.
@@ -18,11 +18,11 @@ pub enum Enough {
     Width(f64),
 }
 
-impl Enough {
+impl StoppingRule {
     /// Without a comparison, nothing is trained for timing only.
     #[must_use]
-    pub fn of(cell: &Cell, blocks: &Blocks, until_width: Option<f64>) -> Self {
-        match until_width {
+    pub fn of(cell: &Cell, blocks: &Blocks, ci_width: Option<f64>) -> Self {
+        match ci_width {
             _ if cell.runs.len() < 2 || !blocks.exclusive => Self::Planned,
             Some(width) => Self::Width(width),
             None if blocks.pairs == 0 => Self::Planned,
@@ -43,10 +43,10 @@ impl Enough {
 
 /// Steps of every run in block 0, the warm-up.
 #[must_use]
-pub fn first_block(cell: &Cell, blocks: &Blocks, enough: Enough) -> u64 {
+pub fn first_block(cell: &Cell, blocks: &Blocks, rule: StoppingRule) -> u64 {
     let warm_up = cell.runs[0].config.training.warmup_steps.max(blocks.steps.get());
     match cell.info.n_step {
-        n_step if enough == Enough::Planned && n_step > 0 => warm_up.min(n_step),
+        n_step if rule == StoppingRule::Planned && n_step > 0 => warm_up.min(n_step),
         _ => warm_up,
     }
 }

@@ -107,16 +107,16 @@ pub struct DoneCell {
     pub runs: Vec<DoneRun>,
     pub reason: Option<String>,
     /// The requested half width of intervals, which it may not have reached.
-    pub until_width: Option<f64>,
+    pub ci_width: Option<f64>,
 }
 
 impl DoneCell {
     /// Whether nothing is left to do: it need not be retried, and the intervals requested then were
     /// at least as narrow.
     #[must_use]
-    pub fn is_enough(&self, retry: bool, until_width: Option<f64>) -> bool {
-        let is_narrow = |width| self.until_width.is_some_and(|asked| asked <= width);
-        !(retry && self.has_failed()) && until_width.is_none_or(is_narrow)
+    pub fn is_enough(&self, retry: bool, ci_width: Option<f64>) -> bool {
+        let is_narrow = |width| self.ci_width.is_some_and(|asked| asked <= width);
+        !(retry && self.has_failed()) && ci_width.is_none_or(is_narrow)
     }
 
     /// Number of mirrored pairs of blocks.
@@ -254,7 +254,7 @@ impl Cells {
                 blocks: Vec::new(),
                 runs: Vec::new(),
                 reason: Some(reason.to_owned()),
-                until_width: None,
+                ci_width: None,
             })?;
             return Ok(Some(cell.id));
         }
@@ -500,8 +500,8 @@ mod tests {
         };
         let (started_at, finished_at) = (String::new(), String::new());
         let (blocks, runs) = (vec![5, 5], vec![run]);
-        let (cell, reason, until_width) = ("a-0".into(), None, None);
-        DoneCell { cell, started_at, finished_at, blocks, runs, reason, until_width }
+        let (cell, reason, ci_width) = ("a-0".into(), None, None);
+        DoneCell { cell, started_at, finished_at, blocks, runs, reason, ci_width }
     }
 
     fn cells(out: &Path, hardware: &str) -> Cells {
@@ -604,7 +604,7 @@ mod tests {
 
     #[test]
     fn a_cell_is_measured_again_for_narrower_intervals() {
-        let asked = |until_width| DoneCell { until_width, ..done(Status::Completed) };
+        let asked = |ci_width| DoneCell { ci_width, ..done(Status::Completed) };
         let is_enough = |before, now| asked(before).is_enough(false, now);
         assert!(is_enough(None, None) && is_enough(Some(0.02), None));
         assert!(is_enough(Some(0.02), Some(0.02)) && is_enough(Some(0.01), Some(0.02)));

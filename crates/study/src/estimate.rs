@@ -6,7 +6,7 @@ use std::time::Duration;
 use batchlab_config::Blocks;
 use batchlab_run::{Cache, Measured, Observer, measure};
 
-use super::blocks::{Enough, first_block, later_blocks, least_steps};
+use super::blocks::{StoppingRule, first_block, later_blocks, least_steps};
 use super::look::Scatter;
 use super::{Cell, Study};
 
@@ -51,7 +51,7 @@ pub struct Estimated {
 pub fn estimate(
     study: &Study,
     is_waiting: &[bool],
-    until_width: Option<f64>,
+    ci_width: Option<f64>,
     cache: &Cache,
     observer: &dyn Observer,
 ) -> Vec<Option<CellEstimate>> {
@@ -63,7 +63,7 @@ pub fn estimate(
     let estimate = |(place, (cell, &is_waiting)): (usize, (&Cell, &bool))| {
         is_waiting.then(|| {
             let known = &mut known[place % n_cell];
-            let of_cell = || of_cell(cell, &study.blocks, until_width, turn, cache, observer);
+            let of_cell = || of_cell(cell, &study.blocks, ci_width, turn, cache, observer);
             known.get_or_insert_with(of_cell).clone()
         })
     };
@@ -79,7 +79,7 @@ fn waiting<'a>(study: &'a Study, is_waiting: &'a [bool]) -> impl Iterator<Item =
 fn of_cell(
     cell: &Cell,
     blocks: &Blocks,
-    until_width: Option<f64>,
+    ci_width: Option<f64>,
     turn: Duration,
     cache: &Cache,
     observer: &dyn Observer,
@@ -90,10 +90,10 @@ fn of_cell(
             Ok(measured) => measured.into_iter().map(|m| m.map_err(|e| e.to_string())).collect(),
             Err(error) => cell.runs.iter().map(|_| Err(error.to_string())).collect(),
         };
-    let enough = Enough::of(cell, blocks, until_width);
-    let Course { n_step, n_pair, difference } = Course::of(cell, blocks, enough, &measured);
+    let rule = StoppingRule::of(cell, blocks, ci_width);
+    let Course { n_step, n_pair, difference } = Course::of(cell, blocks, rule, &measured);
     // Without steps beyond them, epochs have a different number of steps for each strategy.
-    let is_own_epochs = enough == Enough::Planned && cell.info.n_step == 0;
+    let is_own_epochs = rule == StoppingRule::Planned && cell.info.n_step == 0;
     let run = |measured: Result<Measured, String>| {
         measured.map(|Measured { step_s, evaluation_s, n_step: own, .. }| {
             let n_step = if is_own_epochs { own } else { n_step };
@@ -128,7 +128,7 @@ impl Course {
     fn of(
         cell: &Cell,
         blocks: &Blocks,
-        enough: Enough,
+        rule: StoppingRule,
         measured: &[Result<Measured, String>],
     ) -> Self {
         let measured: Vec<&Measured> = measured.iter().flatten().collect();
@@ -140,12 +140,12 @@ impl Course {
             0 => measured.iter().map(|run| run.n_step).max().unwrap_or(0),
             n_step => n_step,
         };
-        let (first, least) = (first_block(cell, blocks, enough), least_steps(blocks, step_s));
+        let (first, least) = (first_block(cell, blocks, rule), least_steps(blocks, step_s));
         let scatter = scatter(&measured);
-        let has_looks = matches!(enough, Enough::Width(_));
-        let n_pair = match (enough, scatter) {
-            (Enough::Width(width), Some(scatter)) => scatter.look_for(width),
-            _ => enough.least_pairs(),
+        let has_looks = matches!(rule, StoppingRule::Width(_));
+        let n_pair = match (rule, scatter) {
+            (StoppingRule::Width(width), Some(scatter)) => scatter.look_for(width),
+            _ => rule.least_pairs(),
         };
         let lengths = later_blocks(n_step.saturating_sub(first), n_pair, least);
         let n_pair = lengths.len() as u64 / 2;

@@ -21,7 +21,7 @@ pub fn next_look(n_pair: u64) -> Option<u64> {
 
 /// Result of an interim analysis.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Look {
+pub struct InterimAnalysis {
     pub n_pair: u64,
     /// Columns of the strategies that may still be the fastest.
     pub best: Vec<usize>,
@@ -32,12 +32,12 @@ pub struct Look {
 /// `rows` are mirrored pairs in chronological order, with the logarithm of the time per output of
 /// every strategy. Each interim analysis uses its share of the significance level, so that the
 /// overall level holds. `None`: no statement is possible from these pairs.
-pub(crate) fn look(rows: &[Vec<f64>]) -> Option<Look> {
+pub(crate) fn look(rows: &[Vec<f64>]) -> Option<InterimAnalysis> {
     let compared = compare_with_best(rows, level_of_a_look()).ok()?;
     let standings = compared.strategies.iter().enumerate();
     let best: Vec<_> = standings.filter(|(_, standing)| standing.may_be_best).collect();
     let half_widths = best.iter().map(|(_, s)| (s.log_high.exp() - s.log_low.exp()) / 2.0);
-    Some(Look {
+    Some(InterimAnalysis {
         n_pair: rows.len() as u64,
         half_width: half_widths.fold(0.0, f64::max),
         best: best.into_iter().map(|(column, _)| column).collect(),

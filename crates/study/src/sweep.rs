@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 use batchlab_core::hash::sha256;
 use batchlab_run::{Observer, RunHeader, RunOptions, Status, crowding};
 
-use super::blocks::Enough;
+use super::blocks::StoppingRule;
 use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
 use super::device_lock::DeviceLock;
-use super::look::Look;
+use super::look::InterimAnalysis;
 use super::turns::{CellEnd, CellObserver, Length, Outlook, Place, train_in_turns};
 use super::{Cell, CellInfo, Study};
 use crate::claims::{ClaimError, ClaimSettings};
@@ -30,10 +30,10 @@ pub struct SweepOptions<'a> {
     /// Continue cells until the intervals of all strategies that may be the fastest have this half
     /// width, relative to the time of the best. Cells that were trained with a wider target are
     /// trained again.
-    pub until_width: Option<f64>,
+    pub ci_width: Option<f64>,
     /// Time limit for starting cells and pairs of blocks for timing only; waiting cells get equal
     /// shares of it.
-    pub at_most: Option<Duration>,
+    pub time_limit: Option<Duration>,
     /// End the sweep after a cell of several runs with compared times, if others may be waiting:
     /// each such cell is then trained in its own process.
     pub is_one_cell: bool,
@@ -48,7 +48,7 @@ const DEVICE_PAUSE: Duration = Duration::from_millis(500);
 
 pub trait SweepObserver: CellObserver {
     /// A cell begins, the `n`-th of the study, from 1.
-    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellInfo, _enough: Enough) {}
+    fn cell_begins(&self, _n: usize, _n_cell: usize, _cell: &CellInfo, _enough: StoppingRule) {}
     fn cell_ended(&self, _cell: &CellInfo, _done: &DoneCell) {}
 }
 
@@ -89,7 +89,7 @@ impl SweepOptions<'_> {
     /// Whether a finished cell need not be trained again.
     fn is_enough(&self, done: &DoneCell) -> bool {
         let is_old = self.since.is_none_or(|since| done.finished_at.as_str() < since);
-        done.is_enough(self.retry && is_old, self.until_width)
+        done.is_enough(self.retry && is_old, self.ci_width)
     }
 }
 
@@ -142,7 +142,8 @@ pub fn sweep(
                     continue;
                 }
             };
-            let left = options.at_most.map(|at_most| at_most.saturating_sub(start.elapsed()));
+            let left =
+                options.time_limit.map(|time_limit| time_limit.saturating_sub(start.elapsed()));
             if left.is_some_and(|left| left.is_zero()) {
                 claim.release()?;
                 return Ok(Sweep { is_time_up: true, ..sweep });
@@ -155,11 +156,11 @@ pub fn sweep(
             };
             let length = Length {
                 blocks: &study.blocks,
-                enough: Enough::of(cell, &study.blocks, options.until_width),
+                rule: StoppingRule::of(cell, &study.blocks, options.ci_width),
                 deadline: left.map(share),
             };
             note_gone(claim.gone.as_deref(), cell, observer);
-            observer.cell_begins(n, study.cells.len(), &cell.info, length.enough);
+            observer.cell_begins(n, study.cells.len(), &cell.info, length.rule);
             let trained = train(cell, length, options, &claim, observer)?;
             let Trained::Done { done, is_device_lost } = trained else {
                 claim.release()?;
@@ -201,7 +202,7 @@ pub fn sweep(
             }
             wait(pause, options.run.interrupted);
             pause = (2 * pause).min(cells.pause());
-            if options.at_most.is_some_and(|at_most| start.elapsed() >= at_most) {
+            if options.time_limit.is_some_and(|time_limit| start.elapsed() >= time_limit) {
                 return Ok(Sweep { is_time_up: true, ..sweep });
             }
         }
@@ -336,8 +337,8 @@ fn train(
             (Vec::new(), Vec::new(), Some(error.to_string()))
         }
     };
-    let (finished_at, until_width) = (now(), options.until_width);
-    let done = DoneCell { cell: label, started_at, finished_at, blocks, runs, reason, until_width };
+    let (finished_at, ci_width) = (now(), options.ci_width);
+    let done = DoneCell { cell: label, started_at, finished_at, blocks, runs, reason, ci_width };
     Ok(Trained::Done { done, is_device_lost })
 }
 
@@ -407,7 +408,7 @@ impl CellObserver for RecordingProgress<'_> {
     fn scattered(&self, outlook: &Outlook) {
         self.to.scattered(outlook);
     }
-    fn looked(&self, look: &Look, batchers: &[&str]) {
+    fn looked(&self, look: &InterimAnalysis, batchers: &[&str]) {
         self.to.looked(look, batchers);
     }
 }

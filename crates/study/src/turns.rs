@@ -12,8 +12,8 @@ use batchlab_run::{
 use batchlab_stats::disturbed;
 
 use crate::Cell;
-use crate::blocks::{Enough, first_block, later_blocks, least_steps, order, with_repeated};
-use crate::look::{FEWEST, LOOKS, Look, Scatter, look, next_look};
+use crate::blocks::{StoppingRule, first_block, later_blocks, least_steps, order, with_repeated};
+use crate::look::{FEWEST, InterimAnalysis, LOOKS, Scatter, look, next_look};
 
 pub trait CellObserver: Observer {
     /// A run of the cell begins its turn.
@@ -22,7 +22,7 @@ pub trait CellObserver: Observer {
     fn scattered(&self, _outlook: &Outlook) {}
     /// The pairs so far have been analysed to decide whether the cell continues. `batchers` belong
     /// to the columns of `look`.
-    fn looked(&self, _look: &Look, _batchers: &[&str]) {}
+    fn looked(&self, _look: &InterimAnalysis, _batchers: &[&str]) {}
 }
 
 /// Progress of a cell.
@@ -43,7 +43,7 @@ pub struct Outlook {
     /// Final number of pairs; approximate under a width-based stopping rule.
     pub n_pair: u64,
     /// Whether the stopping rule is width-based.
-    pub is_until_width: bool,
+    pub is_ci_width: bool,
     /// Steps of a run per block.
     pub n_step: u64,
     /// The relative difference that they detect with 80 % power.
@@ -68,7 +68,7 @@ pub(crate) struct Outcome {
 #[derive(Clone, Copy)]
 pub(crate) struct Length<'a> {
     pub(crate) blocks: &'a Blocks,
-    pub(crate) enough: Enough,
+    pub(crate) rule: StoppingRule,
     /// No pair for timing only begins after this time.
     pub(crate) deadline: Option<Instant>,
 }
@@ -88,7 +88,7 @@ pub(crate) fn train_in_turns(
     observer: &dyn CellObserver,
 ) -> Result<CellEnd, RunError> {
     let data = Data::load(&cell.runs[0], options.cache, observer)?;
-    let has_looks = matches!(length.enough, Enough::Width(_));
+    let has_looks = matches!(length.rule, StoppingRule::Width(_));
     let membership = Membership {
         cell: label.to_owned(),
         repeat: cell.info.repeat,
@@ -120,7 +120,7 @@ pub(crate) fn train_in_turns(
         outcomes,
         done: Vec::new(),
         n_turn: 0,
-        is_timed_beyond: length.enough != Enough::Planned,
+        is_timed_beyond: length.rule != StoppingRule::Planned,
         options,
         observer,
     };
@@ -162,11 +162,11 @@ struct Turns<'a, 'b> {
 }
 
 impl Turns<'_, '_> {
-    fn train(&mut self, Length { blocks, enough, deadline }: Length<'_>) -> Result<(), RunError> {
-        self.block(&[first_block(self.cell, blocks, enough)], None)?;
+    fn train(&mut self, Length { blocks, rule, deadline }: Length<'_>) -> Result<(), RunError> {
+        self.block(&[first_block(self.cell, blocks, rule)], None)?;
         // The warm-up contains the very first steps; the first pair estimates step times better.
         let mut least = least_steps(blocks, self.fastest_step());
-        let mut n_pair = enough.least_pairs();
+        let mut n_pair = rule.least_pairs();
         while self.open.iter().any(Option::is_some) {
             let n_left = if self.open.iter().flatten().all(ActiveRun::is_complete) {
                 0
@@ -179,7 +179,7 @@ impl Turns<'_, '_> {
             };
             let lengths = later_blocks(n_left, n_pair.saturating_sub(self.n_pair()), least);
             if lengths.is_empty() {
-                let Some(more) = self.next_goal(enough) else { break };
+                let Some(more) = self.next_goal(rule) else { break };
                 n_pair = more;
                 continue;
             }
@@ -192,7 +192,7 @@ impl Turns<'_, '_> {
             }
             match self.n_pair() {
                 1 => least = least_steps(blocks, self.fastest_step()),
-                FEWEST => self.tell_outlook(enough, n_block / 2),
+                FEWEST => self.tell_outlook(rule, n_block / 2),
                 _ => {}
             }
         }
@@ -263,12 +263,12 @@ impl Turns<'_, '_> {
     }
 
     /// The new number of pairs, if the requested ones are not enough.
-    fn next_goal(&self, enough: Enough) -> Option<u64> {
+    fn next_goal(&self, rule: StoppingRule) -> Option<u64> {
         let n_pair = self.n_pair();
-        let width = match enough {
-            Enough::Width(width) => width,
-            Enough::Planned => return None,
-            Enough::Pairs(n_asked) => {
+        let width = match rule {
+            StoppingRule::Width(width) => width,
+            StoppingRule::Planned => return None,
+            StoppingRule::Pairs(n_asked) => {
                 let disturbed = self.disturbed();
                 let goal = with_repeated(n_asked, n_pair, disturbed.len() as u64)?;
                 for Disturbed { pair, reason } in &disturbed {
@@ -297,15 +297,15 @@ impl Turns<'_, '_> {
         next_look(n_pair)
     }
 
-    fn tell_outlook(&self, enough: Enough, n_pair: u64) {
+    fn tell_outlook(&self, rule: StoppingRule, n_pair: u64) {
         let Some(scatter) = Scatter::of(&self.rows()) else { return };
-        let (n_pair, is_until_width) = match enough {
-            Enough::Width(width) => (scatter.look_for(width).max(n_pair), true),
-            Enough::Planned | Enough::Pairs(_) => (n_pair, false),
+        let (n_pair, is_ci_width) = match rule {
+            StoppingRule::Width(width) => (scatter.look_for(width).max(n_pair), true),
+            StoppingRule::Planned | StoppingRule::Pairs(_) => (n_pair, false),
         };
-        if let Some(difference) = scatter.detectable(n_pair, is_until_width) {
+        if let Some(difference) = scatter.detectable(n_pair, is_ci_width) {
             let n_step = self.done.last().copied().unwrap_or_default();
-            self.observer.scattered(&Outlook { n_pair, is_until_width, n_step, difference });
+            self.observer.scattered(&Outlook { n_pair, is_ci_width, n_step, difference });
         }
     }
 

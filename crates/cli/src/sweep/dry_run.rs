@@ -19,8 +19,8 @@ use crate::trained::LoadingNotes;
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
     pub(super) retry: bool,
-    pub(super) until_width: Option<f64>,
-    pub(super) at_most: Option<Duration>,
+    pub(super) ci_width: Option<f64>,
+    pub(super) time_limit: Option<Duration>,
 }
 
 pub(super) fn run(
@@ -33,11 +33,11 @@ pub(super) fn run(
     let mut is_waiting = Vec::with_capacity(study.cells.len());
     for cell in &study.cells {
         let state = cells.state(&cell.info)?;
-        let Asked { retry, until_width, .. } = asked;
-        let is_enough = |done: &DoneCell| done.is_enough(retry, until_width);
+        let Asked { retry, ci_width, .. } = asked;
+        let is_enough = |done: &DoneCell| done.is_enough(retry, ci_width);
         is_waiting.push(!matches!(state, CellState::Done(done) if is_enough(&done)));
     }
-    let cells = estimate(study, &is_waiting, asked.until_width, cache, &LoadingNotes);
+    let cells = estimate(study, &is_waiting, asked.ci_width, cache, &LoadingNotes);
     let planned = Planned { study, cells: &cells, asked };
     if as_json {
         return json(&planned.json());
@@ -104,11 +104,11 @@ impl Planned<'_> {
             bytes(self.n_byte()),
         );
         text.push_str(self.meaning());
-        if let Some(at_most) = self.asked.at_most {
+        if let Some(time_limit) = self.asked.time_limit {
             let _ = writeln!(
                 text,
-                "--at-most {} ends this earlier where more is for timing alone",
-                humantime::format_duration(at_most)
+                "--time-limit {} ends this earlier where more is for timing alone",
+                humantime::format_duration(time_limit)
             );
         }
         for (reason, places) in problems(&titles, self.cells) {
@@ -119,7 +119,7 @@ impl Planned<'_> {
     }
 
     fn meaning(&self) -> &'static str {
-        match self.asked.until_width {
+        match self.asked.ci_width {
             _ if self.waiting().all(|cell| cell.difference.is_none()) => "",
             None => {
                 "pairs: mirrored pairs of blocks; shows: the difference between two strategies that they \

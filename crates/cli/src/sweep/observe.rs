@@ -9,9 +9,9 @@ use batchlab_core::Level;
 use batchlab_core::progress::Progress;
 use batchlab_report::fastest;
 use batchlab_run::{Observer, RunHeader, Warning};
-use batchlab_study::blocks::Enough;
+use batchlab_study::blocks::StoppingRule;
 use batchlab_study::cells::{DoneCell, DoneRun};
-use batchlab_study::look::Look;
+use batchlab_study::look::InterimAnalysis;
 use batchlab_study::{CellInfo, CellObserver, Outlook, Place, SweepObserver};
 use indicatif::ProgressBar;
 
@@ -86,13 +86,13 @@ impl CellObserver for Bar {
     fn scattered(&self, outlook: &Outlook) {
         self.tell(&outlook_of(outlook));
     }
-    fn looked(&self, look: &Look, batchers: &[&str]) {
+    fn looked(&self, look: &InterimAnalysis, batchers: &[&str]) {
         self.tell(&look_of(look, batchers));
     }
 }
 
 impl SweepObserver for Bar {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: StoppingRule) {
         say!("{}", begins(n, n_cell, cell, enough));
         let style = styled("{wide_bar} {pos}/{len} steps, {eta} left, {msg}");
         let n_step = cell.n_step * cell.batchers.len() as u64;
@@ -135,13 +135,13 @@ impl CellObserver for Lines {
     fn scattered(&self, outlook: &Outlook) {
         say!("{}", outlook_of(outlook));
     }
-    fn looked(&self, look: &Look, batchers: &[&str]) {
+    fn looked(&self, look: &InterimAnalysis, batchers: &[&str]) {
         say!("{}", look_of(look, batchers));
     }
 }
 
 impl SweepObserver for Lines {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: StoppingRule) {
         self.last.set(Instant::now());
         say!("{}", begins(n, n_cell, cell, enough));
     }
@@ -158,8 +158,8 @@ fn block_of(at: &Place) -> String {
 }
 
 fn outlook_of(outlook: &Outlook) -> String {
-    let Outlook { n_pair, is_until_width, n_step, difference } = *outlook;
-    let about = if is_until_width { "about " } else { "" };
+    let Outlook { n_pair, is_ci_width, n_step, difference } = *outlook;
+    let about = if is_ci_width { "about " } else { "" };
     format!(
         "  {about}{n_pair} pairs of blocks of {n_step} steps will show differences from about {} on \
          (80 % power)",
@@ -167,7 +167,7 @@ fn outlook_of(outlook: &Outlook) -> String {
     )
 }
 
-fn look_of(look: &Look, batchers: &[&str]) -> String {
+fn look_of(look: &InterimAnalysis, batchers: &[&str]) -> String {
     let best: Vec<&str> = look.best.iter().map(|&column| batchers[column]).collect();
     let n_pair = look.n_pair;
     let found = format!("  after {n_pair} pairs {}", fastest(&best));
@@ -180,13 +180,13 @@ pub(super) fn percent(share: f64) -> String {
     if percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
-fn begins(n: usize, n_cell: usize, cell: &CellInfo, enough: Enough) -> String {
+fn begins(n: usize, n_cell: usize, cell: &CellInfo, enough: StoppingRule) -> String {
     let runs = if cell.batchers.len() == 1 { "run" } else { "runs" };
     let until = match enough {
-        Enough::Planned => String::new(),
-        Enough::Pairs(1) => ", at least 1 pair of blocks".to_owned(),
-        Enough::Pairs(n_pair) => format!(", at least {n_pair} pairs of blocks"),
-        Enough::Width(width) => format!(", until intervals are within ±{}", percent(width)),
+        StoppingRule::Planned => String::new(),
+        StoppingRule::Pairs(1) => ", at least 1 pair of blocks".to_owned(),
+        StoppingRule::Pairs(n_pair) => format!(", at least {n_pair} pairs of blocks"),
+        StoppingRule::Width(width) => format!(", until intervals are within ±{}", percent(width)),
     };
     format!(
         "[{n}/{n_cell}] {}: {} {runs}{}{until}",

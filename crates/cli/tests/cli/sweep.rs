@@ -128,10 +128,10 @@ const ONE_CELL: [&str; 3] = ["batch_sizes=16", "repeats=1", "batchers=dynamic,st
 fn widths_that_mean_nothing_are_refused() {
     let place = Place::new(STUDY);
     for width in ["0", "100%", "-1%", "narrow"] {
-        let output = place.sweep(&["--until-width", width]).output().unwrap();
+        let output = place.sweep(&["--ci-width", width]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{width}: {}", text(&output));
     }
-    let output = place.sweep(&["--until-width", "2%", "blocks.exclusive=false"]).output().unwrap();
+    let output = place.sweep(&["--ci-width", "2%", "blocks.exclusive=false"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(!place.path().join("results").exists());
 }
@@ -334,7 +334,7 @@ fn a_dry_run_tells_what_it_will_take_and_writes_nothing() {
     assert_eq!(all["cells"][3]["n_pair"], 2);
     let difference = all["cells"][3]["difference"].as_f64().unwrap();
     assert!(difference > 0.0, "{all}");
-    let narrow = place.sweep(&["--dry-run", "--json", "--until-width", "0.001%"]).output().unwrap();
+    let narrow = place.sweep(&["--dry-run", "--json", "--ci-width", "0.001%"]).output().unwrap();
     let narrow: Value = serde_json::from_slice(&narrow.stdout).unwrap();
     assert_eq!(narrow["cells"][3]["n_pair"], 160);
     assert!(narrow["seconds"].as_f64() > all["seconds"].as_f64());

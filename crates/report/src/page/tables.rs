@@ -14,7 +14,7 @@ use crate::numbers::{COLUMNS, Row};
 use crate::setting::size_name;
 use crate::total_time::{cost, span_text};
 use crate::verdict::percent;
-use crate::{Reach, Reaching, Report, Results};
+use crate::{Report, Results, StrategyTime, TimeToAccuracy};
 
 pub(super) fn numbers(html: &mut String, report: &Report) {
     html.push_str("<div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>strategy</th>");
@@ -126,13 +126,13 @@ pub(super) fn reaches(html: &mut String, report: &Report) {
     }
 }
 
-fn rows_of_reach(report: &Report, reach: &Reach) -> Vec<[String; REACH.len()]> {
+fn rows_of_reach(report: &Report, reach: &TimeToAccuracy) -> Vec<[String; REACH.len()]> {
     let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), short);
     let percent = |value: Option<f64>| {
         value.map_or_else(|| "–".to_owned(), |share| format!("{:.2}", 100.0 * share))
     };
     let time = |value: Option<f64>| value.map_or_else(|| "not reached".to_owned(), short);
-    let row = |strategy: &Reaching| {
+    let row = |strategy: &StrategyTime| {
         let (interval, coverage) = match strategy.interval {
             None => ("–".to_owned(), "–".to_owned()),
             Some((low, high, p)) => {

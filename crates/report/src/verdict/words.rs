@@ -6,7 +6,7 @@ use super::{Disturbance, Outlook, Place, Strategy, Unfinished, Unit, Verdict};
 use crate::number::short;
 use crate::setting::size_name;
 
-/// Number of pairs at the last interim look of `sweep --until-width`.
+/// Number of pairs at the last interim look of `sweep --ci-width`.
 const MOST_LOOKED_AT: u64 = 160;
 
 impl Unit {
@@ -132,9 +132,9 @@ fn outlook(verdict: &Verdict) -> String {
             match verdict.pair_s {
                 // Further blocks of a cell have the same length.
                 Some(pair_s) => {
-                    // `--until-width` looks at the intervals up to this many pairs.
+                    // `--ci-width` looks at the intervals up to this many pairs.
                     let option = if n_safe <= MOST_LOOKED_AT {
-                        format!("--until-width {}", percent(verdict.margin).replace(' ', ""))
+                        format!("--ci-width {}", percent(verdict.margin).replace(' ', ""))
                     } else {
                         format!("blocks.pairs={n_safe}")
                     };

@@ -7,7 +7,7 @@ use std::path::Path;
 use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
-use batchlab_report::{Plot, Questions, Reach, Report, Results, html, reach_text};
+use batchlab_report::{Plot, Questions, Report, Results, TimeToAccuracy, html, reach_text};
 use batchlab_testkit::records;
 
 /// A run that reaches its accuracies after 10, 20, 30 seconds of training.
@@ -97,7 +97,7 @@ fn results(dir: &Path) -> Results {
     Results::read(&[dir.to_path_buf()]).unwrap()
 }
 
-fn reach(results: &Results, accuracy: Option<f64>) -> (Report, Reach) {
+fn reach(results: &Results, accuracy: Option<f64>) -> (Report, TimeToAccuracy) {
     let questions = Questions { accuracy, ..Questions::default() };
     let report = Report::answering(results, &questions);
     let [reach] = &report.reaches[..] else { panic!("one comparison") };

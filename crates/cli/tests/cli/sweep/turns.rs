@@ -184,7 +184,7 @@ fn a_cell_of_one_strategy_has_nothing_to_time() {
 fn a_sweep_goes_on_until_intervals_are_narrow() {
     let place = Place::new(STUDY);
     let until = |width: &str, more: &[&str]| {
-        place.done(&[&ONE_CELL[..], &["--until-width", width], more].concat())
+        place.done(&[&ONE_CELL[..], &["--ci-width", width], more].concat())
     };
     let n_pair = |run_id: &str| {
         let blocks = place.tables().blocks;
@@ -198,18 +198,18 @@ fn a_sweep_goes_on_until_intervals_are_narrow() {
     // It is done until more is requested.
     assert_eq!(place.done(&[&ONE_CELL[..], &["blocks.steps=20"]].concat())["n_done"], 0);
     assert_eq!(until("99%", &["blocks.steps=20"])["n_done"], 0);
-    let more = until("0.0001%", &["blocks.steps=20", "--at-most", "1s"]);
+    let more = until("0.0001%", &["blocks.steps=20", "--time-limit", "1s"]);
     assert_eq!((&more["n_done"], &more["is_time_up"]), (&1.into(), &false.into()));
     let runs = place.tables().runs;
     assert_eq!(runs.len(), 4);
     assert!(n_pair(&runs[3].run_id) < 160, "the time was up");
-    assert_eq!(until("0.0001%", &["blocks.steps=20", "--at-most", "1s"])["n_done"], 0);
+    assert_eq!(until("0.0001%", &["blocks.steps=20", "--time-limit", "1s"])["n_done"], 0);
 }
 
 #[test]
 fn cells_wait_when_the_time_is_up() {
     let place = Place::new(STUDY);
-    let arguments = ["training.steps=2000", "--at-most", "1s"];
+    let arguments = ["training.steps=2000", "--time-limit", "1s"];
     let done = place.done(&arguments);
     assert_eq!((&done["n_done"], &done["is_time_up"]), (&1.into(), &true.into()), "{done}");
     let again = place.done(&arguments);
