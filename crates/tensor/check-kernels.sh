@@ -6,12 +6,15 @@
 # name the folder of libnvrtc.
 #
 #   crates/tensor/check-kernels.sh [arguments for cargo, so that it builds nothing anew]
+#
+# `ARCHS=sm_90` runs nvcc for one architecture only.
 set -euo pipefail
 crate=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$crate/../.." && pwd)
 sources=$root/target/kernel-sources
 # Bytes that a thread may put aside to memory for want of registers.
 most_spilled=0
+archs=${ARCHS:-sm_80 sm_90}
 
 if ! command -v nvcc >/dev/null || [ -z "${NVRTC:-}" ]; then
   eval "$("$root/crates/bench/gpu/toolkit.sh" nvrtc)"
@@ -28,16 +31,16 @@ ls "$sources"/message-*.cu >/dev/null
 status=0
 LD_LIBRARY_PATH=$NVRTC:${LD_LIBRARY_PATH:-} "${PYTHON:-python3}" "$crate/nvrtc.py" "$sources"/*.cu || status=1
 printf '%-6s %-32s %-28s %9s %8s %13s\n' arch source kernel registers spilled 'shared bytes'
+compile() {
+  nvcc "-arch=$2" -cubin -Xptxas -v -diag-suppress 177 -o /dev/null "$1" > "$1.$2.log" 2>&1 || touch "$1.$2.failed"
+}
+export -f compile
+rm -f "$sources"/*.failed
+for source in "$sources"/*.cu; do printf "$source\t%s\n" $archs; done | xargs -P "$(nproc)" -L 1 bash -c 'compile "$0" "$1"'
 for source in "$sources"/*.cu; do
-  rm -f "$sources"/*.failed
-  for arch in sm_80 sm_90; do
-    (nvcc "-arch=$arch" -cubin -Xptxas -v -diag-suppress 177 -o /dev/null "$source" > "$sources/$arch.log" 2>&1 ||
-      touch "$sources/$arch.failed") &
-  done
-  wait
-  for arch in sm_80 sm_90; do
-    log=$(cat "$sources/$arch.log")
-    if [ -e "$sources/$arch.failed" ]; then
+  for arch in $archs; do
+    log=$(cat "$source.$arch.log")
+    if [ -e "$source.$arch.failed" ]; then
       printf '%s\n' "$log" >&2
       status=1
       continue

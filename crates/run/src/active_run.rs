@@ -1,35 +1,27 @@
 //! One run in progress, from the open model to the published tables.
 
-use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+mod open;
 
-use batchlab_config::{Config, Length, LoadedConfig};
-use batchlab_core::budget::Footprint;
-use batchlab_core::record::{EvalRecord, RunRecord, SCHEMA_VERSION, Timestamp};
-use batchlab_core::{BatchContext, BatchEvent, BatchStream, Purpose};
-use batchlab_results::publish::checkpoints;
-use batchlab_results::{Block, CRASHED, DISTURBED, Publisher, Recorder, RunSummary};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use batchlab_config::{Length, LoadedConfig};
+use batchlab_core::record::{EvalRecord, RunRecord};
+use batchlab_results::{Block, DISTURBED, Publisher, Recorder, RunSummary};
 use serde_json::json;
 
-use super::checkpoints::Checkpoints;
 use super::conditions::{Conditions, TurnSteps};
-use super::describe::{Circumstances, OfStudy};
+use super::describe::Circumstances;
 use super::evaluate::{At, Evaluated, Evaluator};
-use super::folders::{CONFIG, with_folders};
-use super::open_model::open_model;
-use super::pipeline::{Pipeline, Producer, open_timed};
 use super::replay::{Replay, name_members};
-use super::resume::{Start, seek};
+use super::resume::Start;
 use super::train::{StopContext, TrainingLoop, Turn, remedy};
-use super::{
-    Data, Ending, FinishedRun, RunHeader, RunOptions, Status, crowding, describe, warnings,
-};
-use crate::checkpoint::SAVED;
-use crate::provenance::{Provenance, peak_host_bytes};
+use super::{Data, Ending, FinishedRun, RunHeader, RunOptions, Status, describe};
+use crate::provenance::peak_host_bytes;
 use crate::{Observer, RunError, Warning, checkpoint};
+
+pub(crate) use self::open::{open_stream, weighting_constant};
 
 #[derive(Debug, Clone)]
 pub struct Membership {
@@ -62,136 +54,6 @@ pub struct ActiveRun<'a> {
 }
 
 impl<'a> ActiveRun<'a> {
-    /// Opens model, batcher and sinks, and creates the run's folders, or reopens those of a
-    /// continued run.
-    ///
-    /// # Errors
-    /// Any failure to start the run.
-    pub(crate) fn open(
-        loaded: &'a LoadedConfig,
-        data: &'a Data,
-        options: RunOptions<'_>,
-        observer: &dyn Observer,
-        membership: Option<&Membership>,
-        start: Start,
-    ) -> Result<Self, RunError> {
-        let config = &loaded.config;
-        start.check_dataset(&data.hash)?;
-        let evaluator = Evaluator::new(config, data)?;
-        let (mut stream, prepare_ns) = open_stream(config, data, observer)?;
-        let mut metrics = stream.metrics();
-        let events = stream.take_events();
-        let trained_on = data.trained_on()?;
-        let (trainer, size) = open_model(loaded, &trained_on)?;
-
-        let provenance = Provenance::collect();
-        let metadata = metadata(loaded, &provenance);
-        let constant = weighting_constant(config, data, &*stream);
-        if let Some(checkpoint) = start.checkpoint() {
-            seek(checkpoint, &mut *stream)?;
-        }
-        let mut warnings = warnings::find(config, &data.graphs, &data.subsets, &events);
-        warnings.extend(warnings::stages_not_timed(config, &*trainer));
-        let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?
-            .weighted(config.training.weighting)
-            .for_training(size, config.training.prefetch_depth());
-        let pipeline = Pipeline::new(producer, config.training.prefetch_depth())?;
-        let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
-        if let Some(checkpoint) = start.checkpoint() {
-            training.restore(checkpoint, start.resumed().map_or(&[], |point| &point.steps))?;
-        }
-
-        let is_new = start.resumed().is_none();
-        let (publisher, mut recorder) = if let Start::Resumed(point) = &start {
-            point.reopen(options.out, &config.sink, &metadata)?
-        } else {
-            let (publisher, mut recorder) = new_folder(loaded, options.out, &metadata)?;
-            metrics.push(("weighting_constant".into(), constant));
-            recorder.metrics(&metrics, &data.graphs.notes);
-            record_beginning(&mut recorder, &start, &warnings, events);
-            (publisher, recorder)
-        };
-        let header = describe::header(loaded, data, &*training.trainer, publisher.run_id());
-        observer.started(&header);
-        for warning in &warnings {
-            observer.warned(warning);
-        }
-
-        if is_new && let Some(message) = crowding(config, options.n_thread) {
-            // A sweep prints this once for all of its runs.
-            if membership.is_none() {
-                observer.progress().note(&format!("note: {message}"));
-            }
-            recorder.event(None, "threads", message, None);
-        }
-
-        let circumstances = circumstances(options, membership, &start, provenance, prepare_ns);
-        let provenance = &circumstances.provenance;
-        let of_data = (trained_on, data.hash.clone());
-        let arithmetic = training.trainer.arithmetic();
-        let saved = Checkpoints::new(loaded, &publisher, provenance, of_data, &arithmetic);
-        saved.forget_best_after(start.n_step());
-        training.checkpoints = Some(saved);
-        let mut evals = Vec::new();
-        if let Some(message) = start.other_arithmetic(&arithmetic) {
-            observer.progress().warn(&message);
-            recorder.event(Some(start.n_step()), "arithmetic", message, None);
-        }
-        let parent = match &start {
-            Start::Extends { parent, .. } => Some(checkpoints(options.out, parent)),
-            _ => None,
-        };
-        if let Start::Resumed(point) = start {
-            evals = point.evals;
-        }
-        let mut run = Self {
-            replay: Replay::new(loaded, options.out, publisher.run_id()),
-            out: options.out.to_owned(),
-            header,
-            training,
-            loaded,
-            data,
-            evaluator,
-            evals,
-            recorder,
-            publisher,
-            peak_device_bytes: None,
-            circumstances,
-            warnings,
-        };
-        let begun =
-            parent.map_or(Ok(()), |parent| run.inherit_best(&parent, observer)).and_then(|()| {
-                // The row to publish if the process is killed.
-                let crashed = run.record(CRASHED, Some(KILLED.into()));
-                Ok(run.recorder.begin(&crashed)?)
-            });
-        match begun {
-            Ok(()) => Ok(run),
-            Err(error) => {
-                if is_new {
-                    run.discard();
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn inherit_best(
-        &mut self,
-        checkpoints: &Path,
-        observer: &dyn Observer,
-    ) -> Result<(), RunError> {
-        if let Some(reason) = self.training.inherit_best(checkpoints)? {
-            let message = format!(
-                "the best state of the previous run cannot be used: {reason}; the next evaluation \
-                 counts as the best so far"
-            );
-            observer.progress().warn(&message);
-            self.recorder.event(Some(self.n_step()), SAVED, message, None);
-        }
-        Ok(())
-    }
-
     /// Removes all traces of a new run that has not started training.
     pub fn discard(self) {
         let Self { recorder, publisher, .. } = self;
@@ -516,49 +378,6 @@ fn stop_early(training: &mut TrainingLoop<'_>, is_new: bool, recorder: &mut Reco
     }
 }
 
-/// Creates the folder of a new run and opens its sinks; removes the folder if a sink cannot be
-/// opened.
-fn new_folder(
-    loaded: &LoadedConfig,
-    out: &Path,
-    metadata: &[(String, String)],
-) -> Result<(Publisher, Recorder), RunError> {
-    let publisher = Publisher::open(out, &run_id(&loaded.hash(), SystemTime::now()))?;
-    let opened = publisher
-        .text(CONFIG, &with_folders(&loaded.to_toml(), &loaded.path))
-        .and_then(|()| Recorder::open(&loaded.config.sink, &publisher, metadata));
-    match opened {
-        Ok(recorder) => Ok((publisher, recorder)),
-        Err(error) => {
-            publisher.discard();
-            Err(error.into())
-        }
-    }
-}
-
-/// Records the initial events of a run: warnings, reports of its batcher, and the run it extends.
-fn record_beginning(
-    recorder: &mut Recorder,
-    start: &Start,
-    warnings: &[Warning],
-    events: Vec<BatchEvent>,
-) {
-    for warning in warnings {
-        let (message, payload) = (warning.message.clone(), warning.payload.clone());
-        recorder.event(None, warning.kind, message, Some(payload));
-    }
-    for event in events {
-        let payload = event.graph.map(|graph| json!({ "graph": graph }));
-        recorder.event(Some(start.n_step()), event.kind, event.message, payload);
-    }
-    if let Start::Extends { parent, checkpoint } = start {
-        let message = format!("continued run {parent} after step {}", checkpoint.state.step);
-        recorder.event(Some(start.n_step()), "resumed", message, None);
-    }
-}
-
-const KILLED: &str = "the process was killed, or the machine stopped";
-
 /// The model has diverged although the loss of every step was finite.
 fn diverged(
     evaluated: &Evaluated,
@@ -585,93 +404,4 @@ fn diverged(
     let payload = stop.replay.of_evaluation(step, members, stop.graphs);
     recorder.event(Some(step), "nan", reason.clone(), Some(payload));
     Ending { status: Status::NotFinite, reason: Some(reason) }
-}
-
-fn circumstances(
-    options: RunOptions<'_>,
-    membership: Option<&Membership>,
-    start: &Start,
-    provenance: Provenance,
-    prepare_ns: i64,
-) -> Circumstances {
-    let resumed = start.resumed();
-    let of_study = membership.map(|member| OfStudy {
-        cell: Some(member.cell.clone()),
-        repeat: Some(member.repeat.into()),
-        n_repeat: Some(member.n_repeat.into()),
-        is_exclusive: Some(member.is_exclusive),
-        n_look: Some(member.n_look.into()),
-    });
-    Circumstances {
-        started_at: resumed
-            .and_then(|point| point.started_at)
-            .unwrap_or_else(|| Timestamp::of(SystemTime::now())),
-        prepare_ns,
-        n_thread: options.n_thread,
-        of_study: of_study
-            .or_else(|| resumed.map(|point| point.of_study.clone()))
-            .unwrap_or_default(),
-        n_attempt: resumed.map_or(1, |point| point.n_attempt + 1),
-        parent: start.parent(),
-        provenance,
-    }
-}
-
-pub(crate) fn open_stream(
-    config: &Config,
-    data: &Data,
-    observer: &dyn Observer,
-) -> Result<(Box<dyn BatchStream>, i64), RunError> {
-    let needs = config.model.needs();
-    let width = data.graphs.batch_feature_width(&needs);
-    let ctx = BatchContext {
-        progress: observer.progress(),
-        cache: Arc::clone(&data.prepared),
-        footprint: Footprint::of_batch(&needs, width).and(data.graphs.own_footprint(&needs)),
-        ..BatchContext::new(Purpose::Training, config.training.seeds.order)
-    };
-    Ok(open_timed(&*config.batcher, data.graphs.view(&data.subsets.train), ctx)?)
-}
-
-/// Divisor of output weights when batches do not count equally: the number of outputs of a full
-/// batch; without a batch size, the mean number if the stream knows its batches per epoch;
-/// otherwise 1.
-pub(crate) fn weighting_constant(config: &Config, data: &Data, stream: &dyn BatchStream) -> f64 {
-    let train = &data.subsets.train;
-    let n_output = match (config.batcher.batch_size(), stream.batches_per_epoch()) {
-        (Some(size), _) => f64::from(size - 1),
-        (None, Some(n_batch)) => train.len() as f64 / n_batch.get() as f64,
-        (None, None) => 1.0,
-    };
-    config.training.weighting.constant(&data.graphs, train, n_output)
-}
-
-fn metadata(loaded: &LoadedConfig, provenance: &Provenance) -> [(String, String); 3] {
-    [
-        ("schema_version".into(), SCHEMA_VERSION.to_string()),
-        ("batchlab_version".into(), provenance.version.clone()),
-        ("config_hash".into(), loaded.hash()),
-    ]
-}
-
-/// Start time followed by the hash of the configuration, so that identifiers sort by time.
-fn run_id(hash: &str, now: SystemTime) -> String {
-    // A clock before 1970 was never set.
-    let time = humantime::format_rfc3339_seconds(now.max(SystemTime::UNIX_EPOCH)).to_string();
-    let digits: String = time.chars().filter(char::is_ascii_digit).collect();
-    let (day, time) = digits.split_at(8.min(digits.len()));
-    format!("{day}-{time}-{}", &hash[..8])
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn a_clock_that_was_never_set_names_runs_too() {
-        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1000);
-        assert_eq!(run_id("0123456789", before), "19700101-000000-01234567");
-    }
 }
