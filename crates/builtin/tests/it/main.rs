@@ -1,5 +1,4 @@
 //! One binary for all integration tests of this crate.
 
 mod conformance;
-mod models;
 mod registry;

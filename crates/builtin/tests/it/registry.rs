@@ -32,6 +32,24 @@ fn every_plugin_folder_is_registered_under_its_name() {
     assert_eq!(n_folder, all().len(), "every component has a folder of its own");
 }
 
+/// The plugins' own tests run the kit, on the options that matter to them.
+#[test]
+fn every_model_runs_the_kit_in_its_tests() {
+    for entry in
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/models"))
+            .unwrap()
+    {
+        let folder = entry.unwrap().path();
+        // Its parameters are in another process: crates/cli/tests/readers/engines.rs tries it.
+        if folder.ends_with("python") {
+            continue;
+        }
+        let tests = std::fs::read_dir(folder.join("tests/it")).unwrap();
+        let mut texts = tests.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+        assert!(texts.any(|text| text.contains("model_conformance!")), "{}", folder.display());
+    }
+}
+
 #[test]
 fn names_are_unique() {
     assert_eq!(registry::conflicts(), Vec::<String>::new());

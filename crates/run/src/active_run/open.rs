@@ -30,7 +30,6 @@ use crate::{Data, Observer, RunError, RunOptions, Warning, crowding, warnings};
 
 const KILLED: &str = "the process was killed, or the machine stopped";
 
-
 /// What a run is opened from.
 struct Opening<'a, 'o> {
     loaded: &'a LoadedConfig,

@@ -14,7 +14,7 @@ fn algorithm() -> impl Strategy<Value = &'static str> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
     #[test]
     fn keeps_the_contract(
         sizes in batcher::sizes(),
