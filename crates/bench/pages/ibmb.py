@@ -67,8 +67,9 @@ class Study:
             with work as (
                 select run_id, count(*) / count(distinct epoch) as steps,
                     sum(n_node) / count(distinct epoch) as nodes, sum(n_edge) / count(distinct epoch) as edges,
-                    sum(n_output) / sum(coalesce(wait_ns, plan_ns + collate_ns) + coalesce(upload_ns, 0) + step_ns)
-                        * 1e9 as outputs_per_s
+                    sum(coalesce(wait_ns, plan_ns + collate_ns) + coalesce(upload_ns, 0) + step_ns)
+                        / count(distinct epoch) / 1e9 as recorded_s,
+                    sum(n_output) / count(distinct epoch) as outputs
                 from '{folder}/tables/steps/*.parquet' where not is_warmup group by run_id
             ), accuracies as (
                 select run_id, step, subset, accuracy from '{folder}/tables/evals/*.parquet' where not isnan(accuracy)
@@ -79,7 +80,7 @@ class Study:
                 select run_id, accuracy as test from accuracies join best using (run_id, step) where subset = 'test'
             )
             select config->'$.dataset' as dataset, model, batcher, repeat, run_id, prepare_ns / 1e9 as prepare_s,
-                n_train / outputs_per_s as epoch_s, steps, nodes, edges, test
+                n_train / outputs * recorded_s as epoch_s, recorded_s, outputs / n_train as trained, steps, nodes, edges, test
             from '{folder}/tables/runs/*.parquet' join work using (run_id) join test using (run_id)
         """)
         Run = collections.namedtuple("Run", ["graph", "kind", *runs.columns])
@@ -161,10 +162,14 @@ def accuracies(study):
     return by_graph(study, cell)
 
 
-def ratios(study, runs, name, model="gcn"):
-    """Epoch time of the whole graph divided by that of the run with the same seed."""
-    whole = {run.repeat: run.epoch_s for run in study.of(name, "full", model)}
-    return [whole[run.repeat] / run.epoch_s for run in runs]
+def ratios(study, runs, name, model="gcn", time="epoch_s"):
+    """Epoch time of the whole graph divided by that of the run with the same seed.
+
+    `epoch_s` is the time to train as many outputs as there are training nodes, `recorded_s` that of an epoch as the
+    batcher defines it.
+    """
+    whole = {run.repeat: getattr(run, time) for run in study.of(name, "full", model)}
+    return [whole[run.repeat] / getattr(run, time) for run in runs]
 
 
 def spread(values):
@@ -177,6 +182,16 @@ def epochs(study):
     others = [what for what in NAMES if what != "full"]
     whole = [digits(statistics.median(run.epoch_s for run in study.of(name, "full"))) for name in GRAPHS]
     return by_graph(study, cell, kinds=others) + "\n| whole graph, seconds per epoch | " + " | ".join(whole) + " |"
+
+
+def recorded_epochs(study):
+    def cell(runs, name):
+        if not runs:
+            return "–"
+        trained = 100 * statistics.median(run.trained for run in runs)
+        return f"{spread(ratios(study, runs, name, time='recorded_s'))}, {trained:.0f} %"
+    kinds = [what for what in NAMES if what != "full"]
+    return by_graph(study, cell, kinds=kinds)
 
 
 def preparation(study):
@@ -267,7 +282,7 @@ def main():
     if options.predict:
         predict(study, RESULTS / "ibmb-predictions", options.threads)
     tables = {"times": small_times(study), "planted times": planted_times(study), "accuracies": accuracies(study),
-              "epochs": epochs(study), "preparation": preparation(study)}
+              "epochs": epochs(study), "recorded epochs": recorded_epochs(study), "preparation": preparation(study)}
     if (RESULTS / "ibmb-models" / "tables").exists():
         tables["models"] = models(Study(RESULTS / "ibmb-models", options.binary))
     for name, *_ in PREDICTIONS:

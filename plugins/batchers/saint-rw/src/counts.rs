@@ -31,6 +31,7 @@ impl Counts {
     pub(crate) fn until(
         graph: &OneGraph,
         walks: Walks,
+        among: Option<&[u32]>,
         coverage: u32,
         seed: u64,
         progress: &dyn Progress,
@@ -41,7 +42,7 @@ impl Counts {
         let (mut n_drawn, mut first) = (0, 0);
         while n_drawn < wanted {
             let draw = |number| {
-                walks.start_anywhere(graph, &mut random::stream(seed, "saint-rw counts", number))
+                walks.start(graph, among, &mut random::stream(seed, "saint-rw counts", number))
             };
             let samples: Vec<Vec<u32>> =
                 (first..first + AT_ONCE).into_par_iter().map(draw).collect();

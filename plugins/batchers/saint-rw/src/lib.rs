@@ -9,6 +9,7 @@ use std::sync::Arc;
 use batchlab_core::batch_order::OrderOptions;
 use batchlab_core::graphs::{OneGraph, OneGraphView};
 use batchlab_core::grouping::Composition;
+use batchlab_core::hash::sha256;
 use batchlab_core::node_groups::{
     ChosenNodes, NodeBudget, NodeContext, NodePadding, OutputGroup, OutputGroups, open_node_groups,
 };
@@ -23,11 +24,11 @@ use serde::{Deserialize, Serialize};
 use counts::Counts;
 use walks::Walks;
 
-/// Sub-graphs around random walks from random nodes, with weights that correct for unequal sampling
+/// Sub-graphs around random walks from random nodes or outputs, with weights that correct for unequal sampling
 /// probabilities.
 ///
 /// This is the random-walk sampler of `GraphSAINT` (Zeng et al. 2020, arXiv 1907.04931). The nodes
-/// of a batch are those visited by `n_root` walks of `walk_length` steps from nodes drawn with
+/// of a batch are those visited by `n_root` walks of `walk_length` steps from roots drawn with
 /// replacement; its outputs are those among them that are outputs. An output may therefore occur
 /// several times in an epoch, or never: an epoch is `batches_per_epoch` batches. Walks follow edges
 /// in reverse.
@@ -45,6 +46,11 @@ pub struct SaintRw {
     pub n_root: NonZeroU32,
     /// Steps per walk; 0 for the roots alone.
     pub walk_length: u32,
+    /// Nodes that walks start from: `"all"` nodes of the graph, as in PyTorch Geometric's
+    /// `GraphSAINTRandomWalkSampler`, or the `"outputs"` alone. If few nodes are outputs, `"all"`
+    /// trains few of them per batch.
+    #[serde(default)]
+    pub roots: Roots,
     /// Batches per epoch.
     pub batches_per_epoch: NonZeroU32,
     /// Mean number of times each node is drawn when counting frequencies.
@@ -58,6 +64,22 @@ pub struct SaintRw {
     #[schemars(extend("x-only-with" = { "padding": ["constant"] }))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub constant: Option<NodeBudget>,
+}
+
+/// See [`SaintRw::roots`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Roots {
+    #[default]
+    All,
+    Outputs,
+}
+
+impl Roots {
+    /// The nodes to draw from; `None` for all nodes of the graph.
+    fn among(self, view: &OneGraphView) -> Option<Arc<[u32]>> {
+        (self == Self::Outputs).then(|| Arc::clone(&view.output))
+    }
 }
 
 const fn fifty() -> NonZeroU32 {
@@ -116,20 +138,24 @@ impl Batcher for SaintRw {
         }
         let counts = self.counts(&one, walks, &ctx);
         let groups = OutputGroups::Sampled { n_batch: self.batches_per_epoch, max_node };
-        open_node_groups(view, ctx, Sampler::new(one, walks, &counts), groups, padding)
+        let roots = self.roots.among(&one);
+        open_node_groups(view, ctx, Sampler::new(one, walks, roots, &counts), groups, padding)
     }
 }
 
 impl SaintRw {
     fn counts(&self, view: &OneGraphView, walks: Walks, ctx: &BatchContext) -> Counts {
+        let roots = self.roots.among(view);
+        let among = roots.as_deref();
+        let of_roots = among.map_or("all".into(), |nodes| {
+            sha256(&nodes.iter().flat_map(|node| node.to_le_bytes()).collect::<Vec<u8>>())
+        });
+        let (coverage, seed, graph) = (self.coverage, ctx.seed, view.graph.structure_hash());
         let key = format!(
-            "saint-rw {walks:?}, coverage {}, seed {}, graph {}",
-            self.coverage,
-            ctx.seed,
-            view.graph.structure_hash()
+            "saint-rw {walks:?}, roots {of_roots}, coverage {coverage}, seed {seed}, graph {graph}"
         );
         let count = || -> Result<Counts, std::convert::Infallible> {
-            Ok(Counts::until(&view.graph, walks, self.coverage.get(), ctx.seed, &*ctx.progress))
+            Ok(Counts::until(&view.graph, walks, among, coverage.get(), seed, &*ctx.progress))
         };
         match ctx.prepared(&key, count) {
             Ok(counts) => counts,
@@ -137,9 +163,10 @@ impl SaintRw {
     }
 }
 
-/// Walks from random nodes.
+/// Walks from random roots.
 struct Sampler {
     walks: Walks,
+    roots: Option<Arc<[u32]>>,
     output: Arc<[u32]>,
     is_output: Vec<bool>,
     node_weight: Vec<f32>,
@@ -147,13 +174,14 @@ struct Sampler {
 }
 
 impl Sampler {
-    fn new(view: OneGraphView, walks: Walks, counts: &Counts) -> Self {
+    fn new(view: OneGraphView, walks: Walks, roots: Option<Arc<[u32]>>, counts: &Counts) -> Self {
         let mut is_output = vec![false; view.graph.n_node()];
         for &node in &*view.output {
             is_output[node as usize] = true;
         }
         Self {
             walks,
+            roots,
             output: view.output,
             is_output,
             node_weight: counts.node_weights(),
@@ -176,13 +204,13 @@ impl NodeContext for Sampler {
 
     fn choose(&mut self, graph: &OneGraph, mut group: OutputGroup<'_>, chosen: &mut ChosenNodes) {
         let rng = &mut group.rng;
-        let mut nodes = self.walks.start_anywhere(graph, rng);
+        let mut nodes = self.walks.start(graph, self.roots.as_deref(), rng);
         // A sub-graph without outputs is useless for training.
         for _ in 0..N_ATTEMPT {
             if nodes.iter().any(|&node| self.is_output[node as usize]) {
                 break;
             }
-            nodes = self.walks.start_anywhere(graph, rng);
+            nodes = self.walks.start(graph, self.roots.as_deref(), rng);
         }
         if !nodes.iter().any(|&node| self.is_output[node as usize]) {
             let place = batchlab_core::random::below(rng, self.output.len() as u64) as usize;

@@ -12,10 +12,19 @@ pub(crate) struct Walks {
 }
 
 impl Walks {
-    /// The nodes visited by walks from random nodes, ascending and unique.
-    pub(crate) fn start_anywhere(self, graph: &OneGraph, rng: &mut impl Rng) -> Vec<u32> {
-        let n_node = graph.n_node() as u64;
-        let roots: Vec<u32> = (0..self.n_root).map(|_| below(rng, n_node) as u32).collect();
+    /// The nodes visited by walks from random nodes, of `among` or of the graph, ascending and
+    /// unique.
+    pub(crate) fn start(
+        self,
+        graph: &OneGraph,
+        among: Option<&[u32]>,
+        rng: &mut impl Rng,
+    ) -> Vec<u32> {
+        let n = among.map_or(graph.n_node(), <[u32]>::len) as u64;
+        let roots: Vec<u32> = (0..self.n_root)
+            .map(|_| below(rng, n) as u32)
+            .map(|drawn| among.map_or(drawn, |nodes| nodes[drawn as usize]))
+            .collect();
         self.from(graph, roots.into_iter(), rng)
     }
 

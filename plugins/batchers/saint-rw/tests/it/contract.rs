@@ -19,12 +19,13 @@ proptest! {
         n_root in 1_u32..5,
         walk_length in 0_u32..4,
         n_batch in 1_u32..4,
+        roots in prop::sample::select(vec!["all", "outputs"]),
         padding in batcher::padding(),
     ) {
         let n_root = n_root.min(case.graphs.n_node() as u32);
         let batcher = parse(&format!(
             "n_root = {n_root}\nwalk_length = {walk_length}\nbatches_per_epoch = {n_batch}\n\
-             coverage = 3\npadding = {padding}"
+             coverage = 3\nroots = \"{roots}\"\npadding = {padding}"
         ));
         nodes::check_sampled(&batcher, &case);
         let plans = nodes::train(&batcher, &case, 2);
@@ -67,6 +68,22 @@ fn weights_make_up_for_unequal_chances() {
     // Without weights it would be a third.
     let share = of_centre / of_all;
     assert!((share - 1.0 / 31.0).abs() < 0.004, "{share}, drawn {n_centre} times");
+}
+
+/// On a ring of 300 nodes with 6 outputs, walks from anywhere meet few of them.
+#[test]
+fn walks_from_outputs_train_more_of_them() {
+    let edges = (0..300).flat_map(|node| [(node, (node + 1) % 300), ((node + 1) % 300, node)]);
+    let case = Case::new(300, &edges.collect(), (0..6).map(|output| 50 * output).collect());
+    let n_output = |roots: &str| {
+        let options = "n_root = 6\nwalk_length = 1\nbatches_per_epoch = 50\ncoverage = 3\n";
+        let plans = nodes::train(&parse(&format!("{options}roots = \"{roots}\"")), &case, 1);
+        plans.iter().map(|plan| plan.output_weight.len()).sum::<usize>()
+    };
+    // Six draws of six outputs meet four different ones on average; from anywhere it is hardly more than
+    // the one that every batch has.
+    assert!(n_output("outputs") > 180, "{}", n_output("outputs"));
+    assert!(n_output("all") < 80, "{}", n_output("all"));
 }
 
 #[test]
