@@ -35,18 +35,18 @@ enum NewKind {
     /// Inside the source tree of batchlab this creates `plugins/batchers/NAME` and adds it to the
     /// lists of plugins. Elsewhere, or with --dir, it creates a separate crate with a binary that
     /// has everything that this one has, plus the new batcher.
-    Batcher(Place),
+    Batcher(Target),
     /// Create a working model that is registered, learns, and passes the conformance kit.
     ///
     /// Inside the source tree of batchlab this creates `plugins/models/NAME` and adds it to the
     /// lists of plugins. Elsewhere, or with --dir, it creates a separate crate with a binary that
     /// has everything that this one has, plus the new model.
-    Model(Place),
+    Model(Target),
 }
 
 /// Name and location of the component.
 #[derive(Debug, clap::Args)]
-struct Place {
+struct Target {
     /// Name in a configuration: words of lower-case letters and digits, joined by hyphens.
     name: String,
     /// Create a separate crate in this directory, even inside the source tree.

@@ -50,8 +50,8 @@ pub use total_time::{
     AtLength, Interval, PlanShapes, Span, StrategyTime, TotalTime, total_time_text, total_times,
 };
 pub use verdict::{
-    Apart, Disturbance, LeftOutPair, Measure, Outlook, Place, Strategy, Unfinished, Unit, Verdict,
-    caveats, fastest, sentence, text, verdicts,
+    Apart, Conclusion, Disturbance, LeftOutPair, Measure, Outlook, Strategy, Unfinished, Unit,
+    Verdict, caveats, fastest, sentence, text, verdicts,
 };
 
 use serde::Serialize;

@@ -110,7 +110,7 @@ impl Unit {
 /// What a comparison concludes about one strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Place {
+pub enum Conclusion {
     MayBeFastest,
     Slower,
     /// Too few replicates for a conclusion.
@@ -129,7 +129,7 @@ pub struct Strategy {
     /// Interval of the time relative to the fastest, whichever that is. It begins at 1 for every
     /// strategy that may be the fastest.
     pub interval: Option<(f64, f64)>,
-    pub place: Place,
+    pub place: Conclusion,
     /// Whether it is within the margin of the fastest.
     pub is_within_margin: bool,
     /// Error (or accuracy) after the last step, median over its runs.
@@ -195,7 +195,7 @@ pub struct Verdict {
 
 impl Verdict {
     pub fn may_be_fastest(&self) -> impl Iterator<Item = &Strategy> {
-        self.strategies.iter().filter(|strategy| strategy.place == Place::MayBeFastest)
+        self.strategies.iter().filter(|strategy| strategy.place == Conclusion::MayBeFastest)
     }
 
     /// The strategy that is faster than all others, if one is.
@@ -276,9 +276,9 @@ fn verdict(
             factor_of_totals: table.totals[i] / table.totals[fastest],
             interval: standing.map(|standing| (standing.low(), standing.high())),
             place: match standing {
-                None => Place::Unknown,
-                Some(standing) if standing.may_be_best => Place::MayBeFastest,
-                Some(_) => Place::Slower,
+                None => Conclusion::Unknown,
+                Some(standing) if standing.may_be_best => Conclusion::MayBeFastest,
+                Some(_) => Conclusion::Slower,
             },
             error: error.as_ref().and_then(|error| median(&group.sample(|run| error.of(run)))),
             is_within_margin: standing.is_some_and(|s| s.high() <= 1.0 + questions.margin),

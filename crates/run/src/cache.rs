@@ -159,7 +159,7 @@ impl Cache {
         Ok(Loaded { graphs, kept, from_cache: false })
     }
 
-    fn place(&self, dataset: &dyn Dataset, ctx: &LoadContext) -> Option<Place> {
+    fn place(&self, dataset: &dyn Dataset, ctx: &LoadContext) -> Option<Entry> {
         let folder = self.folder.clone()?;
         let name = dataset.typetag_name();
         let table = serde_json::to_string(dataset).ok()?;
@@ -173,7 +173,7 @@ impl Cache {
         let needs = if ctx.needs_target { "" } else { "\0without target" };
         let hash = sha256(format!("{table}\0{search:?}{needs}").as_bytes());
         let path = folder.join(format!("{name}-{}.safetensors", &hash[..16]));
-        Some(Place { folder, path, table })
+        Some(Entry { folder, path, table })
     }
 }
 
@@ -183,13 +183,13 @@ fn checked(dataset: &dyn Dataset, ctx: &LoadContext) -> Result<Graphs, DatasetEr
     Ok(graphs)
 }
 
-struct Place {
+struct Entry {
     folder: PathBuf,
     path: PathBuf,
     table: String,
 }
 
-impl Place {
+impl Entry {
     /// The cached graphs; `None` if missing or out of date.
     fn take(&self, ctx: &LoadContext) -> Result<Option<Graphs>, CacheError> {
         let Some((mut columns, description)) = file::open::<Description>(&self.path)? else {

@@ -41,7 +41,7 @@ pub use claims::{ClaimError, ClaimSettings, Owner};
 pub use device_lock::DeviceBusy;
 pub use error::StudyError;
 pub use sweep::{Sweep, SweepObserver, SweepOptions, sweep};
-pub use turns::{CellObserver, Outlook, Place};
+pub use turns::{CellObserver, CellProgress, Outlook};
 
 /// A study in which every run has passed all checks that do not need data.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use super::blocks::StoppingRule;
 use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
 use super::device_lock::DeviceLock;
 use super::look::InterimAnalysis;
-use super::turns::{CellEnd, CellObserver, Length, Outlook, Place, train_in_turns};
+use super::turns::{CellEnd, CellObserver, CellProgress, Length, Outlook, train_in_turns};
 use super::{Cell, CellInfo, Study};
 use crate::claims::{ClaimError, ClaimSettings};
 use crate::{StudyError, now};
@@ -389,7 +389,7 @@ impl Observer for RecordingProgress<'_> {
 }
 
 impl CellObserver for RecordingProgress<'_> {
-    fn turn(&self, run: &RunHeader, at: &Place) {
+    fn turn(&self, run: &RunHeader, at: &CellProgress) {
         // Written once per block, not in every turn.
         let is_new = {
             let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);

@@ -17,7 +17,7 @@ use crate::look::{FEWEST, InterimAnalysis, LOOKS, Scatter, look, next_look};
 
 pub trait CellObserver: Observer {
     /// A run of the cell begins its turn.
-    fn turn(&self, _run: &RunHeader, _at: &Place) {}
+    fn turn(&self, _run: &RunHeader, _at: &CellProgress) {}
     /// A few pairs have been measured, from which the variation of times is known.
     fn scattered(&self, _outlook: &Outlook) {}
     /// The pairs so far have been analysed to decide whether the cell continues. `batchers` belong
@@ -27,7 +27,7 @@ pub trait CellObserver: Observer {
 
 /// Progress of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct CellProgress {
     pub block: u64,
     /// Known from block 1 on; it can grow under a width-based stopping rule.
     pub n_block: Option<u64>,
@@ -209,7 +209,7 @@ impl Turns<'_, '_> {
             let n_step = self.open.iter().flatten().map(ActiveRun::n_step).sum();
             let Some(active) = &mut self.open[run] else { continue };
             let n_step_all = n_open * (before + lengths.iter().sum::<u64>());
-            let place = Place { block, n_block, n_step, n_step_all };
+            let place = CellProgress { block, n_block, n_step, n_step_all };
             self.observer.turn(active.header(), &place);
             let turn = Turn { block: block as i64, turn: self.n_turn };
             self.n_turn += 1;

@@ -12,7 +12,7 @@ use batchlab_run::{Observer, RunHeader, Warning};
 use batchlab_study::blocks::StoppingRule;
 use batchlab_study::cells::{DoneCell, DoneRun};
 use batchlab_study::look::InterimAnalysis;
-use batchlab_study::{CellInfo, CellObserver, Outlook, Place, SweepObserver};
+use batchlab_study::{CellInfo, CellObserver, CellProgress, Outlook, SweepObserver};
 use indicatif::ProgressBar;
 
 use crate::progress::{Bar as Loading, Notes, styled};
@@ -75,7 +75,7 @@ impl Observer for Bar {
 }
 
 impl CellObserver for Bar {
-    fn turn(&self, run: &RunHeader, at: &Place) {
+    fn turn(&self, run: &RunHeader, at: &CellProgress) {
         self.loading.bar().finish_and_clear();
         if let Some(bar) = &*self.shown.borrow() {
             bar.set_length(at.n_step_all);
@@ -126,7 +126,7 @@ impl Observer for Lines {
 }
 
 impl CellObserver for Lines {
-    fn turn(&self, _: &RunHeader, at: &Place) {
+    fn turn(&self, _: &RunHeader, at: &CellProgress) {
         if self.last.get().elapsed() >= PAUSE {
             self.last.set(Instant::now());
             say!("  {}, {} of {} steps", block_of(at), at.n_step, at.n_step_all);
@@ -150,7 +150,7 @@ impl SweepObserver for Lines {
     }
 }
 
-fn block_of(at: &Place) -> String {
+fn block_of(at: &CellProgress) -> String {
     match at.n_block {
         None => "warm-up block".to_owned(),
         Some(n_block) => format!("block {} of {}", at.block, n_block - 1),

@@ -44,11 +44,11 @@ seconds = 1e-6
 pairs = 2
 "#;
 
-struct Place {
+struct Study {
     folder: TempDir,
 }
 
-impl Place {
+impl Study {
     fn new(study: &str) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("study.toml"), study).unwrap();
@@ -126,7 +126,7 @@ const ONE_CELL: [&str; 3] = ["batch_sizes=16", "repeats=1", "batchers=dynamic,st
 
 #[test]
 fn widths_that_mean_nothing_are_refused() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     for width in ["0", "100%", "-1%", "narrow"] {
         let output = place.sweep(&["--ci-width", width]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{width}: {}", text(&output));
@@ -151,7 +151,7 @@ fn kill(mut child: Child) {
 
 #[test]
 fn a_timing_study_refuses_a_second_worker_on_the_device() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let long = ["training.steps=4000"];
     let first = place.sweep(&long).arg("--quiet").spawn().unwrap();
     wait_for("a run", || !names(&place.out().join("wip")).is_empty());
@@ -167,7 +167,7 @@ fn a_timing_study_refuses_a_second_worker_on_the_device() {
 
 #[test]
 fn a_sweep_can_wait_for_the_device() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let lock = fs::File::create(place.path().join("batchlab-device-cpu.lock")).unwrap();
     lock.lock().unwrap();
     let mut waiting = place.sweep(&ONE_CELL);
@@ -184,7 +184,7 @@ fn a_sweep_can_wait_for_the_device() {
 /// A cell is done only with the tables of its runs.
 #[test]
 fn results_that_are_gone_are_trained_again() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let arguments = ["batch_sizes=8,16", "repeats=1", "batchers=dynamic,static-64"];
     place.done(&arguments);
     let first = place.tables();
@@ -217,7 +217,7 @@ fn results_that_are_gone_are_trained_again() {
 /// If the open-file limit is too low for a cell, nothing starts and nothing is left behind.
 #[test]
 fn a_cell_with_too_many_files_leaves_nothing_behind() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let batchers: Vec<String> = (1..=20)
         .map(|n| format!("{{ name = \"static\", padding = {{ multiple = {n} }} }}"))
         .collect();
@@ -247,7 +247,7 @@ fn a_cell_with_too_many_files_leaves_nothing_behind() {
 #[cfg(target_os = "linux")]
 fn a_folder_needs_no_name_in_utf_8() {
     use std::os::unix::ffi::OsStrExt as _;
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let out = std::ffi::OsStr::from_bytes(b"r\xffsults");
     let mut sweep =
         place.sweep(&["batch_sizes=8", "repeats=1", "training.checkpoint={ steps = 10 }"]);
@@ -286,7 +286,7 @@ fn a_study_without_end_is_refused_at_once() {
         (STUDY.to_owned(), vec![&*steps, &*warmup], "39601 variants"),
     ];
     for (study, arguments, part) in refused {
-        let place = Place::new(&study);
+        let place = Study::new(&study);
         let start = Instant::now();
         let mut check = batchlab();
         check.args(["check", "study.toml"]).args(arguments).current_dir(place.path());
@@ -302,7 +302,7 @@ fn a_study_without_end_is_refused_at_once() {
 fn a_run_that_fails_does_not_take_the_others_with_it() {
     // At this batch size, the budget of one batcher is too small for any graph.
     let batchers = "batchers=dynamic,{ name = \"dynamic\", budget = { n_node = 12, n_edge = 12 }, oversize = \"error\" }";
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let arguments = [batchers, "batch_sizes=8", "repeats=1"];
     let output = place.sweep(&arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(7), "{}", text(&output));
@@ -324,7 +324,7 @@ fn a_run_that_fails_does_not_take_the_others_with_it() {
 
 #[test]
 fn a_dry_run_tells_what_it_will_take_and_writes_nothing() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let output = place.sweep(&["--dry-run", "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -349,7 +349,7 @@ fn a_dry_run_tells_what_it_will_take_and_writes_nothing() {
 
 #[test]
 fn what_is_done_is_not_counted_again() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     place.done(&["batch_sizes=8", "repeats=1"]);
     let output = place.sweep(&["--dry-run", "--json"]).output().unwrap();
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -415,7 +415,7 @@ fn namesakes_are_told_apart() {
 
 /// The message for a modified copy of a valid study.
 fn refusal(change: impl Fn(&str) -> String, arguments: &[&str]) -> String {
-    let place = Place::new(&change(STUDY));
+    let place = Study::new(&change(STUDY));
     let output = place.sweep(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     assert!(!place.path().join("results").exists(), "everything is checked before anything starts");

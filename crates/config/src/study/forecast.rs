@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::StudyFile;
 use super::lists::Lists;
-use super::runs::Place;
+use super::runs::Combination;
 use crate::component::{self, compatibility, explain::mistake, names::integer};
 use crate::evaluation::Split;
 use crate::schema::schema;
@@ -100,7 +100,7 @@ impl StudyFile {
 fn forecast<'t>(
     source: &Source,
     lists: &Lists<'t>,
-    place: Place<'_, 't>,
+    place: Combination<'_, 't>,
     labels: &[&str],
     sizes: &[&Value<'t>],
 ) -> Result<ToForecast, Diagnostic> {
@@ -127,7 +127,8 @@ fn forecast<'t>(
     let mut batchers: Distinct<Box<dyn Batcher>> = Distinct::default();
     for &size in sizes {
         for table in &tables {
-            let root = lists.assemble(Place { batch_size: Some(size), ..place }, table.as_ref())?;
+            let root =
+                lists.assemble(Combination { batch_size: Some(size), ..place }, table.as_ref())?;
             let root = root.get_ref();
             batchers.push(compatibility::batcher_for(source, root, &*dataset, &source.file)?);
         }

@@ -22,7 +22,7 @@ use crate::text::{Table, Value};
 
 /// One combination of everything but batchers and repeats.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'a, 't> {
+pub(super) struct Combination<'a, 't> {
     pub(super) dataset: &'a Choice<'t>,
     pub(super) model: &'a Choice<'t>,
     pub(super) batch_size: Option<&'a Value<'t>>,
@@ -31,12 +31,12 @@ pub(super) struct Place<'a, 't> {
 
 impl<'t> Lists<'t> {
     /// Every data set with every model, batch size and variant, in this order.
-    pub(super) fn places(&self) -> impl Iterator<Item = Place<'_, 't>> {
+    pub(super) fn combinations(&self) -> impl Iterator<Item = Combination<'_, 't>> {
         self.datasets.iter().flat_map(move |dataset| {
             self.models.iter().flat_map(move |model| {
                 self.batch_sizes.iter().flat_map(move |batch_size| {
                     let batch_size = batch_size.as_ref();
-                    let place = move |variant| Place { dataset, model, batch_size, variant };
+                    let place = move |variant| Combination { dataset, model, batch_size, variant };
                     self.variants.iter().map(place)
                 })
             })
@@ -44,20 +44,25 @@ impl<'t> Lists<'t> {
     }
 
     /// Every data set with every variant.
-    pub(super) fn places_of_data(&self) -> impl Iterator<Item = Place<'_, 't>> {
+    pub(super) fn places_of_data(&self) -> impl Iterator<Item = Combination<'_, 't>> {
         self.datasets.iter().flat_map(move |dataset| {
             let (model, batch_size) = (&self.models[0], self.batch_sizes[0].as_ref());
-            self.variants.iter().map(move |variant| Place { dataset, model, batch_size, variant })
+            self.variants.iter().map(move |variant| Combination {
+                dataset,
+                model,
+                batch_size,
+                variant,
+            })
         })
     }
 
-    pub(super) fn batchers<'a>(&'a self, place: Place<'a, 't>) -> &'a [Value<'t>] {
+    pub(super) fn batchers<'a>(&'a self, place: Combination<'a, 't>) -> &'a [Value<'t>] {
         place.dataset.batchers.as_ref().unwrap_or(&self.batchers)
     }
 
     pub(super) fn setting(
         &self,
-        place: Place<'_, 't>,
+        place: Combination<'_, 't>,
         repeat: u32,
         path: &Path,
     ) -> Result<Setting, Diagnostic> {
@@ -79,7 +84,7 @@ impl<'t> Lists<'t> {
 
     fn run(
         &self,
-        place: Place<'_, 't>,
+        place: Combination<'_, 't>,
         repeat: u32,
         batcher: Option<&Value<'t>>,
         path: &Path,
@@ -94,7 +99,7 @@ impl<'t> Lists<'t> {
 
     fn config(
         &self,
-        place: Place<'_, 't>,
+        place: Combination<'_, 't>,
         repeat: u32,
         batcher: Option<&Value<'t>>,
         root: &mut Spanned<Table<'t>>,
@@ -142,7 +147,7 @@ impl<'t> Lists<'t> {
     /// The tables of one run.
     pub(super) fn assemble(
         &self,
-        place: Place<'_, 't>,
+        place: Combination<'_, 't>,
         batcher: Option<&Value<'t>>,
     ) -> Result<Spanned<Table<'t>>, Diagnostic> {
         let mut root = self.rest.clone();
@@ -175,9 +180,9 @@ impl<'t> Lists<'t> {
     }
 
     /// The name of a run for messages.
-    fn name_of(&self, place: Place<'_, 't>, batcher: Option<&Value<'t>>) -> String {
+    fn name_of(&self, place: Combination<'_, 't>, batcher: Option<&Value<'t>>) -> String {
         let file = &self.source.file;
-        if self.places().map(|place| self.batchers(place).len()).sum::<usize>() <= 1 {
+        if self.combinations().map(|place| self.batchers(place).len()).sum::<usize>() <= 1 {
             return file.clone();
         }
         let size = place.batch_size.map(|size| format!(" B={}", self.source.text(&size.span())));

@@ -10,12 +10,12 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
     message: String,
-    place: Place,
+    location: Location,
     help: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
-enum Place {
+enum Location {
     Unknown,
     File(String),
     /// A byte range of a text: of a file, or of the command line.
@@ -30,18 +30,18 @@ enum Place {
 
 impl Diagnostic {
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), place: Place::Unknown, help: Vec::new() }
+        Self { message: message.into(), location: Location::Unknown, help: Vec::new() }
     }
 
     pub(crate) fn at(mut self, origin: &str, text: &str, span: Range<usize>) -> Self {
         let (origin, text) = (origin.to_owned(), text.to_owned());
-        self.place = Place::Span { origin, text, span, other: None };
+        self.location = Location::Span { origin, text, span, other: None };
         self
     }
 
     /// Adds a second position in the same text.
     pub(crate) fn beside(mut self, span: Range<usize>, what: &'static str) -> Self {
-        if let Place::Span { other, .. } = &mut self.place {
+        if let Location::Span { other, .. } = &mut self.location {
             *other = Some(Box::new((span, what)));
         }
         self
@@ -49,7 +49,7 @@ impl Diagnostic {
 
     #[must_use]
     pub fn within(mut self, file: &str) -> Self {
-        self.place = Place::File(file.to_owned());
+        self.location = Location::File(file.to_owned());
         self
     }
 
@@ -64,12 +64,12 @@ impl std::error::Error for Diagnostic {}
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let message = match &self.place {
-            Place::File(file) => format!("{file}: {}", self.message),
+        let message = match &self.location {
+            Location::File(file) => format!("{file}: {}", self.message),
             _ => self.message.clone(),
         };
-        let snippet = match &self.place {
-            Place::Span { origin, text, span, other } => Some(
+        let snippet = match &self.location {
+            Location::Span { origin, text, span, other } => Some(
                 Snippet::source(text.as_str())
                     .path(origin.as_str())
                     .annotation(AnnotationKind::Primary.span(span.clone()))

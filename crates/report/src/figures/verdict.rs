@@ -2,7 +2,7 @@
 
 use super::{Figure, Forest, ForestRow, Panel, Plot};
 use crate::setting::{Setting, size_name};
-use crate::verdict::{Place, Verdict};
+use crate::verdict::{Conclusion, Verdict};
 
 pub(super) fn figure(settings: &[Setting], verdicts: &[Verdict]) -> Figure {
     let panels = verdicts.iter().map(|verdict| Panel {
@@ -25,7 +25,7 @@ fn forest(verdict: &Verdict) -> Forest {
         batcher: strategy.batcher.clone(),
         value: strategy.factor,
         interval: strategy.interval,
-        may_be_fastest: strategy.place == Place::MayBeFastest,
+        may_be_fastest: strategy.place == Conclusion::MayBeFastest,
     };
     Forest {
         unit: format!("{}, times the fastest", verdict.measure.name()),

@@ -2,7 +2,7 @@
 
 use super::ENOUGH_TO_BE_ALIKE;
 use super::left_out;
-use super::{Disturbance, Outlook, Place, Strategy, Unfinished, Unit, Verdict};
+use super::{Conclusion, Disturbance, Outlook, Strategy, Unfinished, Unit, Verdict};
 use crate::number::short;
 use crate::setting::size_name;
 
@@ -63,7 +63,7 @@ pub fn sentence(verdict: &Verdict) -> String {
         };
         return format!("B = {size}: {}; {why}.", least_times(verdict));
     }
-    let slower = verdict.strategies.iter().filter(|strategy| strategy.place == Place::Slower);
+    let slower = verdict.strategies.iter().filter(|strategy| strategy.place == Conclusion::Slower);
     let slower: Vec<String> =
         slower.map(|strategy| format!("{} {}", strategy.batcher, times(strategy))).collect();
     let slower = match slower.as_slice() {
@@ -104,11 +104,11 @@ impl Verdict {
     #[must_use]
     pub fn place_of(&self, strategy: &Strategy) -> &'static str {
         match strategy.place {
-            Place::MayBeFastest if self.fastest().is_some() => "the fastest",
-            Place::MayBeFastest if self.is_tie() => "equally fast",
-            Place::MayBeFastest => "may be fastest",
-            Place::Slower => "slower",
-            Place::Unknown => "",
+            Conclusion::MayBeFastest if self.fastest().is_some() => "the fastest",
+            Conclusion::MayBeFastest if self.is_tie() => "equally fast",
+            Conclusion::MayBeFastest => "may be fastest",
+            Conclusion::Slower => "slower",
+            Conclusion::Unknown => "",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::study::{COPY, NEW_SHAPE, PLANNING, STRATEGIES, Strategy, Study, write};
 use batchlab_forecast::census::ShapeCurve;
 use batchlab_report::{
-    Attribution, Cause, Parts, Place, Questions, Report, Results, Share, Unit, caveats, html,
+    Attribution, Cause, Conclusion, Parts, Questions, Report, Results, Share, Unit, caveats, html,
     sentence, text, total_time_text,
 };
 use parquet::arrow::ArrowWriter;
@@ -57,7 +57,7 @@ fn the_unit_is_the_mirrored_pair_and_what_disturbs_a_block_cancels() {
     assert!(low < truth && truth < high, "{low} {truth} {high}");
     // The machine is up to 1.8 times slower in one block than in another.
     assert!(high / low < 1.08, "{low} {high}");
-    assert_eq!(slower.place, Place::Slower);
+    assert_eq!(slower.place, Conclusion::Slower);
     assert!((slower.factor_of_totals / truth - 1.0).abs() < 0.05, "{slower:?}");
     assert!(
         sentence(verdict).ends_with(" (10 mirrored pairs in 2 cells)."),
@@ -87,7 +87,9 @@ fn many_cells_are_the_unit_and_few_pairs_say_little() {
 
     let too_few = study(1, 5);
     let verdict = &too_few.verdicts[0];
-    assert!(verdict.strategies.iter().all(|s| (s.place, s.interval) == (Place::Unknown, None)));
+    assert!(
+        verdict.strategies.iter().all(|s| (s.place, s.interval) == (Conclusion::Unknown, None))
+    );
     assert_eq!(verdict.fastest(), None);
     let text = sentence(verdict);
     assert!(text.contains("2 mirrored pairs in 1 cell are too few to quantify"), "{text}");

@@ -123,7 +123,7 @@ impl WithSimd for Task<'_> {
                 macro_rules! panels {
                     ($($n:literal)*) => {$(
                         while column + $n * lanes <= width {
-                            let at = Place { head, column };
+                            let at = PanelPosition { head, column };
                             let out = &mut out[column..column + $n * lanes];
                             panel::<S, $n>(simd, out, places.clone(), at, edges, factors);
                             column += $n * lanes;
@@ -136,7 +136,13 @@ impl WithSimd for Task<'_> {
                     panels!(16);
                 }
                 panels!(8 4 2 1);
-                rest(&mut out[column..], places.clone(), Place { head, column }, edges, factors);
+                rest(
+                    &mut out[column..],
+                    places.clone(),
+                    PanelPosition { head, column },
+                    edges,
+                    factors,
+                );
             }
         }
     }
@@ -144,7 +150,7 @@ impl WithSimd for Task<'_> {
 
 /// The position of a panel.
 #[derive(Clone, Copy)]
-struct Place {
+struct PanelPosition {
     head: usize,
     /// Within the head.
     column: usize,
@@ -155,7 +161,7 @@ fn panel<S: Simd, const N: usize>(
     simd: S,
     out: &mut [f32],
     places: Range<usize>,
-    at: Place,
+    at: PanelPosition,
     edges: Edges<'_>,
     factors: Factors<'_>,
 ) {
@@ -183,7 +189,13 @@ fn panel<S: Simd, const N: usize>(
 
 /// The columns after the last whole vector.
 #[inline(always)]
-fn rest(out: &mut [f32], places: Range<usize>, at: Place, edges: Edges<'_>, factors: Factors<'_>) {
+fn rest(
+    out: &mut [f32],
+    places: Range<usize>,
+    at: PanelPosition,
+    edges: Edges<'_>,
+    factors: Factors<'_>,
+) {
     if out.is_empty() {
         return;
     }
@@ -197,7 +209,12 @@ fn rest(out: &mut [f32], places: Range<usize>, at: Place, edges: Edges<'_>, fact
 
 /// Weight of the edge at a position, and the panel's offset in the row at its other end.
 #[inline(always)]
-fn look_up(place: usize, at: Place, edges: Edges<'_>, factors: Factors<'_>) -> (f32, usize) {
+fn look_up(
+    place: usize,
+    at: PanelPosition,
+    edges: Edges<'_>,
+    factors: Factors<'_>,
+) -> (f32, usize) {
     let Factors { weight, n_head, width, .. } = factors;
     let edge = edges.order.map_or(place, |order| order[place] as usize);
     let weight = weight.map_or(1.0, |weight| weight[edge * n_head + at.head]);

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{ONE_CELL, Place, STUDY, assert_is_complete, kill, wait_for};
+use super::{ONE_CELL, STUDY, Study, assert_is_complete, kill, wait_for};
 use crate::small_run::{self, batchlab, names, text};
 
 #[test]
 fn a_killed_sweep_goes_on_where_it_was() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     // The last steps are for timing only.
     let long = ["training.steps=300", "blocks.pairs=40"];
     for n_done in 0..3 {
@@ -44,7 +44,7 @@ fn a_killed_sweep_goes_on_where_it_was() {
 
 #[test]
 fn ctrl_c_ends_the_cell_and_the_same_command_goes_on() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let long = ["training.steps=2000", "batch_sizes=8", "repeats=1"];
     let child = place.sweep(&long).stderr(Stdio::piped()).spawn().unwrap();
     wait_for("a run", || !names(&place.out().join("wip")).is_empty());
@@ -69,7 +69,7 @@ fn ctrl_c_ends_the_cell_and_the_same_command_goes_on() {
 /// Each cell has its own process, which knows the warnings of the earlier ones.
 #[test]
 fn warnings_are_given_once_and_again_at_the_end() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let few = ["batch_sizes=16", "batchers=dynamic,static-64", "training.steps=12"];
     let output = place.sweep(&few).arg("split.validation=0.001").output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
@@ -86,7 +86,7 @@ fn warnings_are_given_once_and_again_at_the_end() {
 
 #[test]
 fn ctrl_c_while_timing_leaves_errors_that_are_complete() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let timing = [&ONE_CELL[..], &["training.steps=12", "blocks.pairs=400"]].concat();
     let child = place.sweep(&timing).arg("--quiet").spawn().unwrap();
     wait_for("timing", || {
@@ -112,7 +112,7 @@ fn ctrl_c_while_timing_leaves_errors_that_are_complete() {
 }
 
 /// The training process, once it has a cell.
-fn process_of(place: &Place) -> String {
+fn process_of(place: &Study) -> String {
     let mut process = None;
     wait_for("a process that trains", || {
         if !names(&place.out().join("wip")).is_empty() {
@@ -131,7 +131,7 @@ fn signal(name: &str, process: &str) {
 
 #[test]
 fn a_process_that_dies_costs_its_cell_alone() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let long = ["--restart", "training.steps=300", "blocks.pairs=40"];
     let sweep = place.sweep(&long).stderr(Stdio::piped()).spawn().unwrap();
     signal("-ABRT", &process_of(&place));
@@ -148,7 +148,7 @@ fn a_process_that_dies_costs_its_cell_alone() {
 #[test]
 fn the_process_that_trains_ends_with_the_one_that_watches_it() {
     for (name, code) in [("-TERM", Some(6)), ("-KILL", None)] {
-        let place = Place::new(STUDY);
+        let place = Study::new(STUDY);
         let long = ["--restart", "training.steps=20000", "batch_sizes=8", "repeats=1", "--quiet"];
         let mut sweep = place.sweep(&long).spawn().unwrap();
         process_of(&place);
@@ -161,7 +161,7 @@ fn the_process_that_trains_ends_with_the_one_that_watches_it() {
 
 #[test]
 fn workers_share_the_cells_where_times_do_not_matter() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let shared = ["blocks.exclusive=false", "training.steps=100", "--quiet"];
     let workers: Vec<Child> = (0..3).map(|_| place.sweep(&shared).spawn().unwrap()).collect();
     for mut worker in workers {
@@ -176,7 +176,7 @@ fn workers_share_the_cells_where_times_do_not_matter() {
 /// A damaged file affects only its own cell, and the message says what to do.
 #[test]
 fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     place.done(&["repeats=1"]);
     let of_cell = |n: usize, name: &str| {
         let id = place.status()["cells"][n]["cell"]["id"].as_str().unwrap().to_owned();
@@ -256,7 +256,7 @@ fn a_damaged_file_of_a_cell_affects_that_cell_alone() {
 /// stopped for longer than the heartbeat timeout of the others.
 #[test]
 fn every_cell_counts_once_however_its_processes_end() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let shared = ["blocks.exclusive=false", "training.steps=150", "repeats=3", "--quiet"];
     let worker = |n: usize| {
         let mut worker = place.sweep(&shared);

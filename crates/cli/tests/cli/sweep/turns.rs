@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tempfile::TempDir;
 
-use super::{ONE_CELL, Place, STUDY, assert_is_complete, cells};
+use super::{ONE_CELL, STUDY, Study, assert_is_complete, cells};
 use crate::small_run::{Tables, batchlab, names, start, text};
 
 #[test]
 fn a_study_is_trained_in_turns_and_once() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let done = place.done(&[]);
     assert_eq!((&done["n_cell"], &done["n_done"]), (&4.into(), &4.into()));
     let tables = place.tables();
@@ -77,7 +77,7 @@ fn a_study_is_trained_in_turns_and_once() {
 /// Interleaving only concerns times: what is trained does not change.
 #[test]
 fn a_run_in_turns_is_the_run_alone() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     place.done(&["batch_sizes=16", "repeats=1", "batchers=dynamic,static-64", "training.steps=40"]);
     let turns = place.tables();
     let alone = TempDir::new().unwrap();
@@ -133,7 +133,7 @@ fn timing_goes_on_after_the_last_step_and_errors_do_not() {
         "evaluation.every=10",
     ];
     let of_pairs = |pairs: &str| {
-        let place = Place::new(STUDY);
+        let place = Study::new(STUDY);
         place.done(&[&ONE_CELL[..], &settings, &[pairs]].concat());
         place
     };
@@ -170,7 +170,7 @@ fn timing_goes_on_after_the_last_step_and_errors_do_not() {
 
 #[test]
 fn a_cell_of_one_strategy_has_nothing_to_time() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     place.done(&["batch_sizes=16", "repeats=1", "batchers=dynamic", "training.steps=12"]);
     let errors_alone =
         ["blocks.exclusive=false", "training.steps=12", "batch_sizes=8", "repeats=1"];
@@ -182,7 +182,7 @@ fn a_cell_of_one_strategy_has_nothing_to_time() {
 
 #[test]
 fn a_sweep_goes_on_until_intervals_are_narrow() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let until = |width: &str, more: &[&str]| {
         place.done(&[&ONE_CELL[..], &["--ci-width", width], more].concat())
     };
@@ -208,7 +208,7 @@ fn a_sweep_goes_on_until_intervals_are_narrow() {
 
 #[test]
 fn cells_wait_when_the_time_is_up() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let arguments = ["training.steps=2000", "--time-limit", "1s"];
     let done = place.done(&arguments);
     assert_eq!((&done["n_done"], &done["is_time_up"]), (&1.into(), &true.into()), "{done}");
@@ -220,7 +220,7 @@ fn cells_wait_when_the_time_is_up() {
 /// Oversubscription is reported once, and recorded with every run.
 #[test]
 fn a_thread_too_many_is_said() {
-    let place = Place::new(STUDY);
+    let place = Study::new(STUDY);
     let n_processor = std::thread::available_parallelism().unwrap().to_string();
     for (prefetch, is_said) in [("training.prefetch=1", true), ("training.prefetch=0", false)] {
         let mut sweep = batchlab();

@@ -17,7 +17,7 @@ pub(super) const WIDE: usize = 8;
 const WIDE_ROW: usize = 4;
 
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct GraphStart {
     /// First node of the graph.
     pub(super) node: usize,
     pub(super) n_node: usize,
@@ -28,7 +28,7 @@ pub(super) struct Place {
 /// Writes the edges of one graph into the requested fields. If distances or displacements are
 /// requested, the positions of the batch's nodes must be in `columns.scratch`; graphs must be
 /// connected in ascending order.
-pub(super) fn connect(columns: &mut Columns<'_>, at: Place) {
+pub(super) fn connect(columns: &mut Columns<'_>, at: GraphStart) {
     let end = at.edge + at.n_node * (at.n_node - 1);
     // The last graph of a batch without padding has no room after its end.
     if end + WIDE <= columns.sender.len() {
@@ -38,7 +38,7 @@ pub(super) fn connect(columns: &mut Columns<'_>, at: Place) {
     }
 }
 
-fn connect_in_chunks<const W: usize, const R: usize>(columns: &mut Columns<'_>, at: Place) {
+fn connect_in_chunks<const W: usize, const R: usize>(columns: &mut Columns<'_>, at: GraphStart) {
     let degree = at.n_node - 1;
     receivers::<W>(&mut columns.receiver[at.edge..], at);
     senders::<W>(&mut columns.sender[at.edge..], at);
@@ -57,7 +57,7 @@ fn connect_in_chunks<const W: usize, const R: usize>(columns: &mut Columns<'_>, 
     }
 }
 
-impl Place {
+impl GraphStart {
     fn nodes(self) -> Range<usize> {
         self.node..self.node + self.n_node
     }
@@ -70,7 +70,7 @@ fn starts(offset: &mut [u32], first_edge: usize, degree: usize) {
     }
 }
 
-fn receivers<const W: usize>(receiver: &mut [u32], at: Place) {
+fn receivers<const W: usize>(receiver: &mut [u32], at: GraphStart) {
     let degree = at.n_node - 1;
     for i in 0..at.n_node {
         let node = (at.node + i) as u32;
@@ -78,7 +78,7 @@ fn receivers<const W: usize>(receiver: &mut [u32], at: Place) {
     }
 }
 
-fn senders<const W: usize>(sender: &mut [u32], at: Place) {
+fn senders<const W: usize>(sender: &mut [u32], at: GraphStart) {
     for i in 0..at.n_node {
         put_others(sender, at.n_node, i, |first, to| {
             for (to, j) in to.iter_mut().zip((at.node + first..).step_by(W)) {
@@ -88,7 +88,7 @@ fn senders<const W: usize>(sender: &mut [u32], at: Place) {
     }
 }
 
-fn sender_order<const W: usize>(order: &mut [u32], at: Place) {
+fn sender_order<const W: usize>(order: &mut [u32], at: GraphStart) {
     let degree = at.n_node - 1;
     let (first_edge, step) = (at.edge as u32, degree as u32);
     for j in 0..at.n_node {
@@ -102,7 +102,7 @@ fn sender_order<const W: usize>(order: &mut [u32], at: Place) {
     }
 }
 
-fn distances<const W: usize>(distance: &mut [f32], positions: &Scratch, at: Place) {
+fn distances<const W: usize>(distance: &mut [f32], positions: &Scratch, at: GraphStart) {
     let axes = [0, 1, 2].map(|axis| &positions.axis[axis][at.node..]);
     for i in 0..at.n_node {
         let own = axes.map(|axis| axis[i]);

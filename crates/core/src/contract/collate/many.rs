@@ -36,9 +36,9 @@ pub(super) fn collate(
         Edges::FullyConnected => {
             look_up_positions(&mut columns, graphs, many, plan);
             for at in places(many, &plan.members) {
-                let Place { node, n_node, edge, .. } = at;
+                let PlacedGraph { node, n_node, edge, .. } = at;
                 let [node, n_node, edge] = [node, n_node, edge].map(|n| n as usize);
-                complete::connect(&mut columns, complete::Place { node, n_node, edge });
+                complete::connect(&mut columns, complete::GraphStart { node, n_node, edge });
             }
         }
         Edges::Stored(stored) => {
@@ -66,18 +66,18 @@ pub(super) fn collate(
 }
 
 /// The place of each member; members are contiguous.
-fn places<'a>(many: &'a ManyGraphs, members: &'a [u32]) -> impl Iterator<Item = Place> + 'a {
+fn places<'a>(many: &'a ManyGraphs, members: &'a [u32]) -> impl Iterator<Item = PlacedGraph> + 'a {
     let (mut node, mut edge) = (0, 0);
     (0..).zip(members).map(move |(slot, &id)| {
         let GraphSize { n_node, n_edge, .. } = many.size(id as usize);
-        let place = Place { graph: id as usize, slot, node, edge, n_node, n_edge };
+        let place = PlacedGraph { graph: id as usize, slot, node, edge, n_node, n_edge };
         node += n_node;
         edge += n_edge;
         place
     })
 }
 
-struct Place {
+struct PlacedGraph {
     graph: usize,
     slot: u32,
     node: u32,
@@ -86,7 +86,7 @@ struct Place {
     n_edge: u32,
 }
 
-impl Place {
+impl PlacedGraph {
     fn nodes(&self) -> std::ops::Range<usize> {
         self.node as usize..(self.node + self.n_node) as usize
     }
@@ -117,7 +117,7 @@ fn real_size(many: &ManyGraphs, plan: &BatchPlan) -> Result<Shape, CollateError>
     Ok(real)
 }
 
-fn copy_graph(columns: &mut Columns<'_>, graphs: &Graphs, at: &Place) {
+fn copy_graph(columns: &mut Columns<'_>, graphs: &Graphs, at: &PlacedGraph) {
     let slot = at.slot as usize;
     columns.n_node_of[slot] = at.n_node;
     columns.n_edge_of[slot] = at.n_edge;
@@ -131,7 +131,7 @@ fn copy_nodes(
     columns: &mut Columns<'_>,
     graphs: &Graphs,
     many: &ManyGraphs,
-    at: &Place,
+    at: &PlacedGraph,
     width: usize,
 ) {
     let first = many.first_node(at.graph);
@@ -179,7 +179,12 @@ fn look_up_positions(
     }
 }
 
-fn copy_edges(columns: &mut Columns<'_>, many: &ManyGraphs, stored: &StoredEdges, at: &Place) {
+fn copy_edges(
+    columns: &mut Columns<'_>,
+    many: &ManyGraphs,
+    stored: &StoredEdges,
+    at: &PlacedGraph,
+) {
     let source = stored.offset[at.graph]..stored.offset[at.graph + 1];
     let shift = |to: &mut [u32], from: &[u32], by: u32| {
         for (to, from) in to.iter_mut().zip(from) {
