@@ -35,6 +35,8 @@ class Engine:
         self.optimizer = torch.optim.Adam(self.model.parameters(), weight_decay=context.weight_decay)
         self.loss = torch.compile(self.eager_loss, dynamic=options["dynamic"]) if options["compile"] else self.eager_loss
         self.compiles, self.shapes, self.compiling = options["compile"], set(), None
+        if self.compiles:
+            self.version += ", compiled"
 
     def tensor(self, array, dtype=None):
         # A copy, because the memory will be overwritten, and PyTorch requires writable arrays.
