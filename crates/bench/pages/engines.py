@@ -31,7 +31,9 @@ def engine(title):
 def said(strategy, only):
     low, high = strategy["interval"]
     if strategy["place"] == "slower":
-        return f"{digits(low, 3)} to {digits(high, 3)}"
+        # As many digits as it takes to differ from 1.
+        n = next(n for n in range(3, 12) if float(digits(low, n)) > 1)
+        return f"{digits(low, n)} to {digits(high, 3)}"
     return "the fastest" if only else f"may be fastest, up to {digits(high, 3)}"
 
 
@@ -60,7 +62,7 @@ def lengths(folder, binary):
     """Predicted total times beside those of real runs, for JAX at B = 16."""
     runs = duckdb.sql(f"""
         select batcher, n_step_planned as n_step, list(train_ns / 1e9 order by started_at) as seconds
-        from '{RESULTS}/engines-runs/tables/runs/*.parquet' where status = 'completed' group by all
+        from '{RESULTS}/engines-runs/tables/runs/*.parquet' where status = 'completed' and engine like 'jax%' group by all
     """).fetchall()
     rows = []
     for n_step in sorted({run[1] for run in runs}):
