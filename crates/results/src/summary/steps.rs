@@ -114,10 +114,11 @@ impl Block {
     }
 
     /// The same without the first steps of a shape (for which some engines compile), provided that
-    /// the others have at least half of the outputs. Used to detect disturbances.
+    /// the others have at least a quarter of the outputs: compiling is no disturbance. Used to
+    /// detect disturbances.
     #[must_use]
     pub fn usual_ns_per_output(&self) -> f64 {
-        let is_known = 2.0 * self.known.1 >= self.n_output;
+        let is_known = 4.0 * self.known.1 >= self.n_output;
         if is_known { self.known_ns_per_output() } else { self.ns_per_output() }
     }
 
