@@ -416,7 +416,7 @@ fn ctrl_c_ends_the_reading_of_data() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(6), "{}", text(&output));
     assert!(text(&output).contains("while data were read"), "{}", text(&output));
-    assert!(asked.elapsed() < Duration::from_secs(5) && !out.exists());
+    assert!(asked.elapsed() < Duration::from_secs(60) && !out.exists());
 }
 
 #[test]

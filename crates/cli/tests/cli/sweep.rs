@@ -294,7 +294,7 @@ fn a_study_without_end_is_refused_at_once() {
         assert_eq!(output.status.code(), Some(2), "{part}: {}", text(&output));
         let message = text(&output);
         assert!(message.contains(part) && message.contains("20000 are the maximum"), "{message}");
-        assert!(start.elapsed() < Duration::from_secs(10), "{part}");
+        assert!(start.elapsed() < Duration::from_secs(60), "{part}");
     }
 }
 
