@@ -204,7 +204,7 @@ fn a_flipped_bit_in_the_cache_is_told() {
     let answer = ask(&["data", "stats"]);
     assert!(answer.status.success(), "{}", text(&answer));
     let mut fates = BTreeMap::new();
-    try_file(kept, &mut fates, &|| {
+    try_file(kept, &mut fates, (0, 1), &|| {
         let output = ask(&["data", "stats"]);
         (graphs(&output) == graphs(&answer) && output.status.success(), output)
     });
