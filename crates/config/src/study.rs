@@ -126,7 +126,7 @@ impl StudyFile {
     pub fn settings(&self) -> Result<Vec<Setting>, Diagnostic> {
         let lists = Lists::new(self)?;
         let settings =
-            |repeat| lists.places().map(move |place| (place, repeat)).collect::<Vec<_>>();
+            |repeat| lists.combinations().map(move |place| (place, repeat)).collect::<Vec<_>>();
         // Repeats of a setting are far apart, and a sweep that ends early has some of every
         // setting.
         let all = (0..self.repeats.get()).flat_map(settings);

@@ -91,6 +91,11 @@ impl SweepOptions<'_> {
         let is_old = self.since.is_none_or(|since| done.finished_at.as_str() < since);
         done.is_enough(self.retry && is_old, self.ci_width)
     }
+
+    /// What is left of the time limit, if there is one.
+    fn time_left(&self, start: Instant) -> Option<Duration> {
+        self.time_limit.map(|limit| limit.saturating_sub(start.elapsed()))
+    }
 }
 
 /// Trains every cell of a study that is neither done nor taken by another process. Several
@@ -142,8 +147,7 @@ pub fn sweep(
                     continue;
                 }
             };
-            let left =
-                options.time_limit.map(|time_limit| time_limit.saturating_sub(start.elapsed()));
+            let left = options.time_left(start);
             if left.is_some_and(|left| left.is_zero()) {
                 claim.release()?;
                 return Ok(Sweep { is_time_up: true, ..sweep });
@@ -202,7 +206,7 @@ pub fn sweep(
             }
             wait(pause, options.run.interrupted);
             pause = (2 * pause).min(cells.pause());
-            if options.time_limit.is_some_and(|time_limit| start.elapsed() >= time_limit) {
+            if options.time_left(start).is_some_and(|left| left.is_zero()) {
                 return Ok(Sweep { is_time_up: true, ..sweep });
             }
         }
