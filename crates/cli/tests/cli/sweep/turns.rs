@@ -159,7 +159,7 @@ fn timing_goes_on_after_the_last_step_and_errors_do_not() {
         assert_eq!(run.n_look, Some(0));
         let blocks = tables[1].blocks.iter().filter(|block| block.run_id == run.run_id);
         let marks: Vec<bool> = blocks.map(|block| block.is_timing_only).collect();
-        let n_beyond = (last - 40) as usize / 5;
+        let n_beyond = usize::try_from((last - 40) / 5).unwrap();
         assert_eq!(marks, [[false; 8].to_vec(), vec![true; n_beyond]].concat());
         let folder = long.out().join("runs").join(&run.run_id).join("checkpoints");
         let newest = names(&folder).pop().unwrap();
