@@ -64,7 +64,7 @@ fn every_study_is_right() {
     let models = read("ibmb-models.toml", &[]);
     assert_eq!((models.cells.len(), models.n_run()), (5 * 2 * 2, 5 * 2 * 2 * 4));
     let engines = read("engines.toml", &[]);
-    assert_eq!((engines.cells.len(), engines.n_run()), (2 * 2, 2 * 2 * 4));
+    assert_eq!((engines.cells.len(), engines.n_run()), (4 * 2, 4 * 2 * 4));
     let painn = paper.cells.iter().find(|cell| cell.info.model == "painn").unwrap();
     let decays = painn.runs.iter().map(|run| f64::from(run.config.training.learning_rate_decay));
     assert!(decays.eq([0.98; 6]), "changes for one model reach its runs");

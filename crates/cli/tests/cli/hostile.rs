@@ -274,7 +274,7 @@ fn arrays_that_unpack_to_far_more_than_they_hold_are_refused() {
     let message = refused(folder.path(), &["data", "stats", "graph.toml"]);
     for part in [
         "a.npz, array \"indptr\": its values would take 838860800 bytes",
-        "file of its length",
+        "file of this length",
         "savez",
     ] {
         assert!(message.contains(part), "{part}: {message}");

@@ -141,7 +141,7 @@ fn another_version_is_told_apart_from_damage() {
     future.state.format = 9;
     let path = future.write(folder.path(), KEEP).unwrap();
     let error = Checkpoint::read(&path).unwrap_err().to_string();
-    assert!(error.contains("version 9") && error.contains("reads 2"), "{error}");
+    assert!(error.contains("version 9") && error.contains("reads version 2"), "{error}");
 }
 
 #[test]
