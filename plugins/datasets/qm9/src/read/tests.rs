@@ -349,7 +349,7 @@ fn a_folder_is_read_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path();
     let error = molecules(path, None).expect_err("an empty folder").to_string();
-    assert!(error.contains("holds no file named `dsgdb9nsd_*.xyz`, 0 others"), "{error}");
+    assert!(error.contains("holds no file named `dsgdb9nsd_*.xyz`, 0 other files"), "{error}");
     let error = molecules(&path.join("none"), None).expect_err("no file").to_string();
     assert!(error.contains("none cannot be read: No such file"), "{error}");
     for index in [12, 3, 100] {
