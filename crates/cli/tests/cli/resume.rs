@@ -168,7 +168,7 @@ fn an_extended_run_is_the_same_as_a_longer_one_to_the_last_bit() {
             assert_eq!(output.status.code(), Some(2), "{}", text(&output));
             assert!(text(&output).contains(part), "{}", text(&output));
         };
-        refused("training.steps=100", "has done 130 steps: give more");
+        refused("training.steps=100", "has already done 130 steps: request more");
         refused("model.latent_size=16", "model.latent_size: 8 in the checkpoint, 16 now");
         refused("training.seeds.order=7", "training.seeds.order: 42 in the checkpoint, 7 now");
     }

@@ -380,7 +380,7 @@ fn a_resume_with_other_vectors_says_so() {
     let mut words = String::new();
     std::io::Read::read_to_string(child.stderr.as_mut().unwrap(), &mut words).unwrap();
     child.wait().unwrap();
-    assert!(words.contains("goes on with plain") && words.contains("last bits"), "{words}");
+    assert!(words.contains("continues with plain") && words.contains("last bits"), "{words}");
     let events = Tables::read(dir).events;
     assert!(events.iter().any(|event| event.kind == "arithmetic"), "{events:?}");
 }
