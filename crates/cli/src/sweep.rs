@@ -153,8 +153,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     };
     let mut n_done = earlier.n_done;
     let mut done = loop {
-        let time_limit =
-            arguments.time_limit.map(|time_limit| time_limit.saturating_sub(earlier.elapsed()));
+        let time_limit = arguments.time_limit.map(|limit| limit.saturating_sub(earlier.elapsed()));
         let done = sweep(&study, &SweepOptions { time_limit, ..options.clone() }, &*observer)?;
         n_done += done.n_done;
         if !done.is_for_next_process {

@@ -125,12 +125,13 @@ impl StudyFile {
     /// The first error.
     pub fn settings(&self) -> Result<Vec<Setting>, Diagnostic> {
         let lists = Lists::new(self)?;
-        let settings =
-            |repeat| lists.combinations().map(move |place| (place, repeat)).collect::<Vec<_>>();
+        let settings = |repeat| {
+            lists.combinations().map(move |combination| (combination, repeat)).collect::<Vec<_>>()
+        };
         // Repeats of a setting are far apart, and a sweep that ends early has some of every
         // setting.
         let all = (0..self.repeats.get()).flat_map(settings);
-        all.map(|(place, repeat)| lists.setting(place, repeat, &self.path)).collect()
+        all.map(|(combination, repeat)| lists.setting(combination, repeat, &self.path)).collect()
     }
 
     /// The run, if there is only one.

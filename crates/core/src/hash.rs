@@ -13,6 +13,21 @@ pub fn sha256(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }
 
+/// SHA-256 of numbers in little-endian order, such as the nodes that a cached result depends on.
+///
+/// ```
+/// use batchlab_core::hash::{sha256, sha256_of};
+/// assert_eq!(sha256_of(&[1, 2]), sha256(&[1, 0, 0, 0, 2, 0, 0, 0]));
+/// ```
+#[must_use]
+pub fn sha256_of(numbers: &[u32]) -> String {
+    let mut hash = Sha256::new();
+    for number in numbers {
+        hash.update(number.to_le_bytes());
+    }
+    hexadecimal(&hash.finalize())
+}
+
 /// Two lower-case digits per byte.
 #[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {

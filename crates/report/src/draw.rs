@@ -140,8 +140,11 @@ pub fn picture(figure: &Figure) -> Option<String> {
         }
     } else {
         for setting in figure.by_setting() {
-            y += 22.0;
-            page.text(GAP, y, Anchor::Start, "ink bold", &setting[0].setting);
+            y += 8.0;
+            for line in wrapped(&setting[0].setting, n_column * LINE) {
+                y += 14.0;
+                page.text(GAP, y, Anchor::Start, "ink bold", &line);
+            }
             y += 8.0;
             for row in setting.chunks(n_column) {
                 y = row_of(&mut page, row, y);

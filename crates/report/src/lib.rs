@@ -42,7 +42,7 @@ pub use numbers::{Numbers, Row};
 pub use options::Options;
 pub use page::{PAGE_BEGIN, html};
 pub use query::{Tool, queries};
-pub use reach::{StrategyToAccuracy, TimeToAccuracy, reach_text, reaches};
+pub use reach::{AccuracyTime, TimeToAccuracy, reach_text, reaches};
 pub use read::{Results, Run};
 pub use recorded::{RecordedError, RecordedTime, Replicate, verdict_of_times};
 pub use setting::{Group, Setting, batchers, settings};

@@ -34,12 +34,12 @@ pub struct TimeToAccuracy {
     /// If there are too few runs to tell any two strategies apart, however different they are: the
     /// number of runs per strategy that could.
     pub n_run_needed: Option<usize>,
-    pub strategies: Vec<StrategyToAccuracy>,
+    pub strategies: Vec<AccuracyTime>,
 }
 
 /// One strategy. Times are in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct StrategyToAccuracy {
+pub struct AccuracyTime {
     pub batcher: String,
     pub n_run: usize,
     pub n_reached: usize,
@@ -131,7 +131,7 @@ fn reach(
         let finite = |time: f64| time.is_finite().then_some(time);
         let interval = median_interval(times, CONFIDENCE);
         let of = |of: fn(&Run) -> Option<f64>| median(&group.sample(of));
-        StrategyToAccuracy {
+        AccuracyTime {
             batcher: group.batcher.clone(),
             n_run: times.len(),
             n_reached: times.iter().filter(|time| time.is_finite()).count(),
@@ -145,8 +145,8 @@ fn reach(
             peak_bytes: of(|run| run.peak_bytes().map(|bytes| bytes as f64)),
         }
     };
-    let mut strategies: Vec<StrategyToAccuracy> = groups.iter().enumerate().map(strategy).collect();
-    let key = |reaching: &StrategyToAccuracy| reaching.median.unwrap_or(f64::INFINITY);
+    let mut strategies: Vec<AccuracyTime> = groups.iter().enumerate().map(strategy).collect();
+    let key = |reaching: &AccuracyTime| reaching.median.unwrap_or(f64::INFINITY);
     strategies.sort_by(|a, b| key(a).total_cmp(&key(b)));
     let is_stated = questions.accuracy.is_some();
     (!strategies.is_empty()).then_some(TimeToAccuracy {
@@ -245,7 +245,7 @@ pub fn reach_text(reach: &TimeToAccuracy) -> String {
     );
     let width = reach.strategies.iter().map(|s| s.batcher.chars().count()).max().unwrap_or(0);
     for strategy in &reach.strategies {
-        let StrategyToAccuracy { batcher, n_run, n_reached, .. } = strategy;
+        let AccuracyTime { batcher, n_run, n_reached, .. } = strategy;
         let seconds = |time: Option<f64>| {
             time.map_or("never".to_owned(), |time| format!("{} s", crate::number::short(time)))
         };
@@ -268,7 +268,7 @@ pub fn reach_text(reach: &TimeToAccuracy) -> String {
 impl TimeToAccuracy {
     /// The label of a strategy for a row of a table.
     #[must_use]
-    pub fn place_of(&self, strategy: &StrategyToAccuracy) -> &'static str {
+    pub fn place_of(&self, strategy: &AccuracyTime) -> &'static str {
         let is_alone = self.strategies.iter().filter(|s| s.may_be_soonest).count() == 1;
         if !strategy.may_be_soonest {
             "later"

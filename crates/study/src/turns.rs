@@ -43,7 +43,7 @@ pub struct Outlook {
     /// Final number of pairs; approximate under a width-based stopping rule.
     pub n_pair: u64,
     /// Whether the stopping rule is width-based.
-    pub is_ci_width: bool,
+    pub stops_at_ci_width: bool,
     /// Steps of a run per block.
     pub n_step: u64,
     /// The relative difference that they detect with 80 % power.
@@ -299,13 +299,13 @@ impl Turns<'_, '_> {
 
     fn tell_outlook(&self, rule: StoppingRule, n_pair: u64) {
         let Some(scatter) = Scatter::of(&self.rows()) else { return };
-        let (n_pair, is_ci_width) = match rule {
+        let (n_pair, stops_at_ci_width) = match rule {
             StoppingRule::Width(width) => (scatter.look_for(width).max(n_pair), true),
             StoppingRule::Planned | StoppingRule::Pairs(_) => (n_pair, false),
         };
-        if let Some(difference) = scatter.detectable(n_pair, is_ci_width) {
+        if let Some(difference) = scatter.detectable(n_pair, stops_at_ci_width) {
             let n_step = self.done.last().copied().unwrap_or_default();
-            self.observer.scattered(&Outlook { n_pair, is_ci_width, n_step, difference });
+            self.observer.scattered(&Outlook { n_pair, stops_at_ci_width, n_step, difference });
         }
     }
 

@@ -92,8 +92,8 @@ impl CellObserver for Bar {
 }
 
 impl SweepObserver for Bar {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: StoppingRule) {
-        say!("{}", begins(n, n_cell, cell, enough));
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, rule: StoppingRule) {
+        say!("{}", begins(n, n_cell, cell, rule));
         let style = styled("{wide_bar} {pos}/{len} steps, {eta} left, {msg}");
         let n_step = cell.n_step * cell.batchers.len() as u64;
         *self.shown.borrow_mut() = Some(ProgressBar::new(n_step).with_style(style));
@@ -141,9 +141,9 @@ impl CellObserver for Lines {
 }
 
 impl SweepObserver for Lines {
-    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, enough: StoppingRule) {
+    fn cell_begins(&self, n: usize, n_cell: usize, cell: &CellInfo, rule: StoppingRule) {
         self.last.set(Instant::now());
-        say!("{}", begins(n, n_cell, cell, enough));
+        say!("{}", begins(n, n_cell, cell, rule));
     }
     fn cell_ended(&self, _: &CellInfo, done: &DoneCell) {
         say!("{}", ended(done));
@@ -158,8 +158,8 @@ fn block_of(at: &CellProgress) -> String {
 }
 
 fn outlook_of(outlook: &Outlook) -> String {
-    let Outlook { n_pair, is_ci_width, n_step, difference } = *outlook;
-    let about = if is_ci_width { "about " } else { "" };
+    let Outlook { n_pair, stops_at_ci_width, n_step, difference } = *outlook;
+    let about = if stops_at_ci_width { "about " } else { "" };
     format!(
         "  {about}{n_pair} pairs of blocks of {n_step} steps will show differences from about {} on \
          (80 % power)",
@@ -180,9 +180,9 @@ pub(super) fn percent(share: f64) -> String {
     if percent < 10.0 { format!("{percent:.1} %") } else { format!("{percent:.0} %") }
 }
 
-fn begins(n: usize, n_cell: usize, cell: &CellInfo, enough: StoppingRule) -> String {
+fn begins(n: usize, n_cell: usize, cell: &CellInfo, rule: StoppingRule) -> String {
     let runs = if cell.batchers.len() == 1 { "run" } else { "runs" };
-    let until = match enough {
+    let until = match rule {
         StoppingRule::Planned => String::new(),
         StoppingRule::Pairs(1) => ", at least 1 pair of blocks".to_owned(),
         StoppingRule::Pairs(n_pair) => format!(", at least {n_pair} pairs of blocks"),

@@ -126,14 +126,14 @@ const ONE_CELL: [&str; 3] = ["batch_sizes=16", "repeats=1", "batchers=dynamic,st
 
 #[test]
 fn widths_that_mean_nothing_are_refused() {
-    let place = Study::new(STUDY);
+    let study = Study::new(STUDY);
     for width in ["0", "100%", "-1%", "narrow"] {
-        let output = place.sweep(&["--ci-width", width]).output().unwrap();
+        let output = study.sweep(&["--ci-width", width]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{width}: {}", text(&output));
     }
-    let output = place.sweep(&["--ci-width", "2%", "blocks.exclusive=false"]).output().unwrap();
+    let output = study.sweep(&["--ci-width", "2%", "blocks.exclusive=false"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
-    assert!(!place.path().join("results").exists());
+    assert!(!study.path().join("results").exists());
 }
 
 fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
@@ -151,95 +151,95 @@ fn kill(mut child: Child) {
 
 #[test]
 fn a_timing_study_refuses_a_second_worker_on_the_device() {
-    let place = Study::new(STUDY);
+    let study = Study::new(STUDY);
     let long = ["training.steps=4000"];
-    let first = place.sweep(&long).arg("--quiet").spawn().unwrap();
-    wait_for("a run", || !names(&place.out().join("wip")).is_empty());
-    let second = place.sweep(&long).output().unwrap();
+    let first = study.sweep(&long).arg("--quiet").spawn().unwrap();
+    wait_for("a run", || !names(&study.out().join("wip")).is_empty());
+    let second = study.sweep(&long).output().unwrap();
     let pid = first.id();
     kill(first);
     assert_eq!(second.status.code(), Some(1), "{}", text(&second));
     let message = String::from_utf8(second.stderr).unwrap();
     insta::assert_snapshot!("device_busy", message.replace(&pid.to_string(), "[pid]"));
     // The system releases the device, however its owner exited.
-    place.done(&["training.steps=10", "repeats=1", "batch_sizes=8"]);
+    study.done(&["training.steps=10", "repeats=1", "batch_sizes=8"]);
 }
 
 #[test]
 fn a_sweep_can_wait_for_the_device() {
-    let place = Study::new(STUDY);
-    let lock = fs::File::create(place.path().join("batchlab-device-cpu.lock")).unwrap();
+    let study = Study::new(STUDY);
+    let lock = fs::File::create(study.path().join("batchlab-device-cpu.lock")).unwrap();
     lock.lock().unwrap();
-    let mut waiting = place.sweep(&ONE_CELL);
+    let mut waiting = study.sweep(&ONE_CELL);
     let waiting = waiting.arg("--wait").stderr(std::process::Stdio::piped()).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(700));
-    assert!(!place.out().join("runs").exists());
+    assert!(!study.out().join("runs").exists());
     lock.unlock().unwrap();
     let output = waiting.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(text(&output).matches("note: waiting: device cpu is in use").count(), 1);
-    assert_eq!(place.tables().runs.len(), 2);
+    assert_eq!(study.tables().runs.len(), 2);
 }
 
 /// A cell is done only with the tables of its runs.
 #[test]
 fn results_that_are_gone_are_trained_again() {
-    let place = Study::new(STUDY);
+    let study = Study::new(STUDY);
     let arguments = ["batch_sizes=8,16", "repeats=1", "batchers=dynamic,static-64"];
-    place.done(&arguments);
-    let first = place.tables();
+    study.done(&arguments);
+    let first = study.tables();
     let gone = |batch_size: i64| {
         let run = first.runs.iter().find(|run| run.batch_size == Some(batch_size)).unwrap();
         run.run_id.clone()
     };
     // One table of one run, and everything of another, as `doctor` advises for an unwanted run.
-    fs::remove_file(place.out().join(format!("tables/steps/{}.parquet", gone(8)))).unwrap();
-    for table in names(&place.out().join("tables")) {
-        let _ = fs::remove_file(place.out().join(format!("tables/{table}/{}.parquet", gone(16))));
+    fs::remove_file(study.out().join(format!("tables/steps/{}.parquet", gone(8)))).unwrap();
+    for table in names(&study.out().join("tables")) {
+        let _ = fs::remove_file(study.out().join(format!("tables/{table}/{}.parquet", gone(16))));
     }
-    fs::remove_dir_all(place.out().join("runs").join(gone(16))).unwrap();
-    assert_eq!(place.states(), BTreeMap::from([("waiting".to_owned(), 2)]));
-    let report = batchlab().arg("report").arg(place.out()).output().unwrap();
+    fs::remove_dir_all(study.out().join("runs").join(gone(16))).unwrap();
+    assert_eq!(study.states(), BTreeMap::from([("waiting".to_owned(), 2)]));
+    let report = batchlab().arg("report").arg(study.out()).output().unwrap();
     let reason = format!("with run {}, whose results are gone", gone(16));
     assert!(text(&report).contains(&reason), "{}", text(&report));
-    let output = place.sweep(&arguments).args(["--dry-run", "--json"]).output().unwrap();
+    let output = study.sweep(&arguments).args(["--dry-run", "--json"]).output().unwrap();
     let planned: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(planned["n_cell_done"], 0);
-    let output = place.sweep(&arguments).output().unwrap();
+    let output = study.sweep(&arguments).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(text(&output).matches("its results are gone or changed").count(), 2);
-    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 2)]));
-    assert_eq!(place.done(&arguments)["n_done"], 0);
-    let report = batchlab().arg("report").arg(place.out()).output().unwrap();
+    assert_eq!(study.states(), BTreeMap::from([("done".to_owned(), 2)]));
+    assert_eq!(study.done(&arguments)["n_done"], 0);
+    let report = batchlab().arg("report").arg(study.out()).output().unwrap();
     assert!(!text(&report).contains("results are gone"), "{}", text(&report));
 }
 
 /// If the open-file limit is too low for a cell, nothing starts and nothing is left behind.
 #[test]
 fn a_cell_with_too_many_files_leaves_nothing_behind() {
-    let place = Study::new(STUDY);
+    let study = Study::new(STUDY);
     let batchers: Vec<String> = (1..=20)
         .map(|n| format!("{{ name = \"static\", padding = {{ multiple = {n} }} }}"))
         .collect();
     let batchers = format!("batchers=[{}]", batchers.join(", "));
     let arguments = [batchers.as_str(), "batch_sizes=8", "repeats=1", "training.steps=2"];
     let limited = |limit: &str| {
-        let sweep = place.sweep(&arguments);
+        let sweep = study.sweep(&arguments);
         let mut shell = Command::new("sh");
         shell.args(["-c", &format!("{limit} && exec \"$0\" \"$@\"")]).arg(sweep.get_program());
-        shell.args(sweep.get_args()).current_dir(place.path());
-        shell.env("BATCHLAB_LOCKS", place.path()).output().unwrap()
+        shell.args(sweep.get_args()).current_dir(study.path());
+        shell.env("BATCHLAB_LOCKS", study.path()).output().unwrap()
     };
     let output = limited("ulimit -n 100");
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("as with `ulimit -n 1024`"), "{}", text(&output));
     assert_eq!(text(&output).matches("Too many open files").count(), 1, "{}", text(&output));
-    assert_eq!(names(&place.out().join("runs")), Vec::<String>::new());
-    assert_eq!(names(&place.out().join("wip")), Vec::<String>::new());
+    assert_eq!(names(&study.out().join("runs")), Vec::<String>::new());
+    assert_eq!(names(&study.out().join("wip")), Vec::<String>::new());
     // The soft limit is raised.
     let output = limited("ulimit -S -n 100");
     assert!(output.status.success(), "{}", text(&output));
-    assert_eq!(place.tables().runs.len(), 20);
+    assert_eq!(study.tables().runs.len(), 20);
 }
 
 /// A path that is not valid text is no reason to lose the summary.
@@ -247,10 +247,10 @@ fn a_cell_with_too_many_files_leaves_nothing_behind() {
 #[cfg(target_os = "linux")]
 fn a_folder_needs_no_name_in_utf_8() {
     use std::os::unix::ffi::OsStrExt as _;
-    let place = Study::new(STUDY);
+    let study = Study::new(STUDY);
     let out = std::ffi::OsStr::from_bytes(b"r\xffsults");
     let mut sweep =
-        place.sweep(&["batch_sizes=8", "repeats=1", "training.checkpoint={ steps = 10 }"]);
+        study.sweep(&["batch_sizes=8", "repeats=1", "training.checkpoint={ steps = 10 }"]);
     let output = sweep.arg("--json").arg("--out").arg(out).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -266,7 +266,7 @@ fn a_folder_needs_no_name_in_utf_8() {
             "--out",
         ])
         .arg(out)
-        .current_dir(place.path())
+        .current_dir(study.path())
         .output()
         .unwrap();
     assert!(run.status.success(), "{}", text(&run));
@@ -286,10 +286,10 @@ fn a_study_without_end_is_refused_at_once() {
         (STUDY.to_owned(), vec![&*steps, &*warmup], "39601 variants"),
     ];
     for (study, arguments, part) in refused {
-        let place = Study::new(&study);
+        let study = Study::new(&study);
         let start = Instant::now();
         let mut check = batchlab();
-        check.args(["check", "study.toml"]).args(arguments).current_dir(place.path());
+        check.args(["check", "study.toml"]).args(arguments).current_dir(study.path());
         let output = check.output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{part}: {}", text(&output));
         let message = text(&output);
@@ -302,30 +302,30 @@ fn a_study_without_end_is_refused_at_once() {
 fn a_run_that_fails_does_not_take_the_others_with_it() {
     // At this batch size, the budget of one batcher is too small for any graph.
     let batchers = "batchers=dynamic,{ name = \"dynamic\", budget = { n_node = 12, n_edge = 12 }, oversize = \"error\" }";
-    let place = Study::new(STUDY);
+    let study = Study::new(STUDY);
     let arguments = [batchers, "batch_sizes=8", "repeats=1"];
-    let output = place.sweep(&arguments).output().unwrap();
+    let output = study.sweep(&arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(7), "{}", text(&output));
-    let tables = place.tables();
+    let tables = study.tables();
     let completed = tables.runs.iter().filter(|run| run.status == "completed").count();
     assert_eq!(completed, 1, "{}", text(&output));
-    let state = &place.status()["cells"][0]["progress"];
+    let state = &study.status()["cells"][0]["progress"];
     let failed: Vec<&Value> =
         state["runs"].as_array().unwrap().iter().filter(|run| run["status"] == "failed").collect();
     assert_eq!(failed.len(), 1, "{state}");
     assert!(failed[0]["reason"].as_str().unwrap().contains("oversize"), "{state}");
     // It is not retried automatically.
-    let again = place.sweep(&arguments).output().unwrap();
-    assert_eq!((again.status.code(), place.tables().runs.len()), (Some(7), tables.runs.len()));
-    let retried = place.sweep(&arguments).arg("--retry").output().unwrap();
+    let again = study.sweep(&arguments).output().unwrap();
+    assert_eq!((again.status.code(), study.tables().runs.len()), (Some(7), tables.runs.len()));
+    let retried = study.sweep(&arguments).arg("--retry").output().unwrap();
     assert_eq!(retried.status.code(), Some(7));
-    assert!(place.tables().runs.len() > tables.runs.len());
+    assert!(study.tables().runs.len() > tables.runs.len());
 }
 
 #[test]
 fn a_dry_run_tells_what_it_will_take_and_writes_nothing() {
-    let place = Study::new(STUDY);
-    let output = place.sweep(&["--dry-run", "--json"]).output().unwrap();
+    let study = Study::new(STUDY);
+    let output = study.sweep(&["--dry-run", "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&all["n_cell"], &all["n_run"]), (&4.into(), &12.into()));
@@ -334,24 +334,24 @@ fn a_dry_run_tells_what_it_will_take_and_writes_nothing() {
     assert_eq!(all["cells"][3]["n_pair"], 2);
     let difference = all["cells"][3]["difference"].as_f64().unwrap();
     assert!(difference > 0.0, "{all}");
-    let narrow = place.sweep(&["--dry-run", "--json", "--ci-width", "0.001%"]).output().unwrap();
+    let narrow = study.sweep(&["--dry-run", "--json", "--ci-width", "0.001%"]).output().unwrap();
     let narrow: Value = serde_json::from_slice(&narrow.stdout).unwrap();
     assert_eq!(narrow["cells"][3]["n_pair"], 160);
     assert!(narrow["seconds"].as_f64() > all["seconds"].as_f64());
-    assert!(!place.path().join("results").exists());
+    assert!(!study.path().join("results").exists());
 
     let missing = "datasets={ name = \"qm9\", path = \"nowhere.npz\" }";
     let missing = missing.replace("datasets={", "datasets=[{") + "]";
-    let output = place.sweep(&["--dry-run", &missing]).output().unwrap();
+    let output = study.sweep(&["--dry-run", &missing]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     assert!(text(&output).contains("not counted, because it cannot run"), "{}", text(&output));
 }
 
 #[test]
 fn what_is_done_is_not_counted_again() {
-    let place = Study::new(STUDY);
-    place.done(&["batch_sizes=8", "repeats=1"]);
-    let output = place.sweep(&["--dry-run", "--json"]).output().unwrap();
+    let study = Study::new(STUDY);
+    study.done(&["batch_sizes=8", "repeats=1"]);
+    let output = study.sweep(&["--dry-run", "--json"]).output().unwrap();
     let all: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&all["n_cell"], &all["n_cell_done"]), (&4.into(), &1.into()), "{all}");
     let cells = all["cells"].as_array().unwrap();
@@ -360,18 +360,18 @@ fn what_is_done_is_not_counted_again() {
     assert_eq!(all["n_byte"], waiting.map(|cell| bytes(&cell)).sum::<u64>());
     // Completed cells are not tried again.
     assert!(cells[0]["seconds"].is_null() && cells[0]["runs"] == Value::Array(Vec::new()));
-    let output = place.sweep(&["--dry-run"]).output().unwrap();
+    let output = study.sweep(&["--dry-run"]).output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     assert!(lines.contains("1 of 4 cells are done; 3 with 9 runs: about "), "{lines}");
 
-    let output = place.sweep(&["--dry-run", "batch_sizes=8", "repeats=1"]).output().unwrap();
+    let output = study.sweep(&["--dry-run", "batch_sizes=8", "repeats=1"]).output().unwrap();
     let lines = String::from_utf8(output.stdout).unwrap();
     assert!(lines.contains("all 1 cells are done; there is nothing to train"), "{lines}");
     assert!(!lines.contains("hours"), "{lines}");
 
     // A sweep with other choices lists other cells; the first one is not forgotten.
-    place.done(&["batch_sizes=16", "repeats=1"]);
-    let status = place.status();
+    study.done(&["batch_sizes=16", "repeats=1"]);
+    let status = study.status();
     assert_eq!(
         (status["cells"].as_array().unwrap().len(), &status["n_done_beside"]),
         (1, &1.into())
@@ -415,10 +415,10 @@ fn namesakes_are_told_apart() {
 
 /// The message for a modified copy of a valid study.
 fn refusal(change: impl Fn(&str) -> String, arguments: &[&str]) -> String {
-    let place = Study::new(&change(STUDY));
-    let output = place.sweep(arguments).output().unwrap();
+    let study = Study::new(&change(STUDY));
+    let output = study.sweep(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
-    assert!(!place.path().join("results").exists(), "everything is checked before anything starts");
+    assert!(!study.path().join("results").exists(), "everything is checked before anything starts");
     String::from_utf8(output.stderr).unwrap()
 }
 

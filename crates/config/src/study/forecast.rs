@@ -65,8 +65,8 @@ impl StudyFile {
         let other = placed(other.into_inner(), &|_| 0..0);
         let lists = Lists::new(self)?;
         let mut all = Distinct::default();
-        for place in lists.places_of_data() {
-            let mut root = lists.assemble(place, None)?;
+        for combination in lists.combinations_of_data() {
+            let mut root = lists.assemble(combination, None)?;
             inherit(root.get_mut(), &other);
             all.push(component::required(&self.source, root.get_ref(), "dataset")?);
         }
@@ -92,24 +92,24 @@ impl StudyFile {
         let lists = Lists::new(self)?;
         let own: Vec<&Value<'_>> = lists.batch_sizes.iter().flatten().collect();
         let sizes = if own.is_empty() { sizes.iter().collect() } else { own };
-        let all = lists.places_of_data();
-        all.map(|place| forecast(source, &lists, place, labels, &sizes)).collect()
+        let all = lists.combinations_of_data();
+        all.map(|combination| forecast(source, &lists, combination, labels, &sizes)).collect()
     }
 }
 
 fn forecast<'t>(
     source: &Source,
     lists: &Lists<'t>,
-    place: Combination<'_, 't>,
+    combination: Combination<'_, 't>,
     labels: &[&str],
     sizes: &[&Value<'t>],
 ) -> Result<ToForecast, Diagnostic> {
-    let root = lists.assemble(place, None)?;
+    let root = lists.assemble(combination, None)?;
     let dataset: Box<dyn Dataset> = component::required(source, root.get_ref(), "dataset")?;
     let model = component::optional(source, root.get_ref())?;
     let OfForecast { split, training } = OfForecast::deserialize(root.clone().into_deserializer())
         .map_err(|error| mistake(source, &error, "", root.get_ref(), schema()))?;
-    let mut tables: Vec<_> = lists.batchers(place).iter().cloned().map(Some).collect();
+    let mut tables: Vec<_> = lists.batchers(combination).iter().cloned().map(Some).collect();
     if !lists.is_compared && dataset.provides().level == Level::Graphs {
         let label = |&label: &&str| Spanned::new(0..0, DeValue::String(label.to_owned().into()));
         tables.extend(labels.iter().map(label).map(Some));
@@ -127,8 +127,8 @@ fn forecast<'t>(
     let mut batchers: Distinct<Box<dyn Batcher>> = Distinct::default();
     for &size in sizes {
         for table in &tables {
-            let root =
-                lists.assemble(Combination { batch_size: Some(size), ..place }, table.as_ref())?;
+            let root = lists
+                .assemble(Combination { batch_size: Some(size), ..combination }, table.as_ref())?;
             let root = root.get_ref();
             batchers.push(compatibility::batcher_for(source, root, &*dataset, &source.file)?);
         }

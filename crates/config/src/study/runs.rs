@@ -36,15 +36,16 @@ impl<'t> Lists<'t> {
             self.models.iter().flat_map(move |model| {
                 self.batch_sizes.iter().flat_map(move |batch_size| {
                     let batch_size = batch_size.as_ref();
-                    let place = move |variant| Combination { dataset, model, batch_size, variant };
-                    self.variants.iter().map(place)
+                    let combination =
+                        move |variant| Combination { dataset, model, batch_size, variant };
+                    self.variants.iter().map(combination)
                 })
             })
         })
     }
 
     /// Every data set with every variant.
-    pub(super) fn places_of_data(&self) -> impl Iterator<Item = Combination<'_, 't>> {
+    pub(super) fn combinations_of_data(&self) -> impl Iterator<Item = Combination<'_, 't>> {
         self.datasets.iter().flat_map(move |dataset| {
             let (model, batch_size) = (&self.models[0], self.batch_sizes[0].as_ref());
             self.variants.iter().map(move |variant| Combination {
@@ -56,27 +57,27 @@ impl<'t> Lists<'t> {
         })
     }
 
-    pub(super) fn batchers<'a>(&'a self, place: Combination<'a, 't>) -> &'a [Value<'t>] {
-        place.dataset.batchers.as_ref().unwrap_or(&self.batchers)
+    pub(super) fn batchers<'a>(&'a self, combination: Combination<'a, 't>) -> &'a [Value<'t>] {
+        combination.dataset.batchers.as_ref().unwrap_or(&self.batchers)
     }
 
     pub(super) fn setting(
         &self,
-        place: Combination<'_, 't>,
+        combination: Combination<'_, 't>,
         repeat: u32,
         path: &Path,
     ) -> Result<Setting, Diagnostic> {
-        let run = |batcher| self.run(place, repeat, batcher, path);
-        let runs = match self.batchers(place) {
+        let run = |batcher| self.run(combination, repeat, batcher, path);
+        let runs = match self.batchers(combination) {
             [] => vec![run(None)?],
             batchers => batchers.iter().map(Some).map(run).collect::<Result<_, _>>()?,
         };
-        let size = place.batch_size.cloned();
+        let size = combination.batch_size.cloned();
         Ok(Setting {
-            dataset: place.dataset.label.clone(),
-            model: place.model.label.clone(),
+            dataset: combination.dataset.label.clone(),
+            model: combination.model.label.clone(),
             batch_size: size.and_then(|size| BatchSize::deserialize(size.into_deserializer()).ok()),
-            variant: place.variant.label.clone(),
+            variant: combination.variant.label.clone(),
             repeat,
             runs,
         })
@@ -84,14 +85,14 @@ impl<'t> Lists<'t> {
 
     fn run(
         &self,
-        place: Combination<'_, 't>,
+        combination: Combination<'_, 't>,
         repeat: u32,
         batcher: Option<&Value<'t>>,
         path: &Path,
     ) -> Result<LoadedConfig, Diagnostic> {
-        let mut root = self.assemble(place, batcher)?;
-        let config = self.config(place, repeat, batcher, &mut root).map_err(|error| {
-            let file = self.name_of(place, batcher);
+        let mut root = self.assemble(combination, batcher)?;
+        let config = self.config(combination, repeat, batcher, &mut root).map_err(|error| {
+            let file = self.name_of(combination, batcher);
             check_names(self.source, root.get_ref(), &file).err().unwrap_or(error)
         })?;
         Ok(LoadedConfig { config, path: path.to_owned() })
@@ -99,7 +100,7 @@ impl<'t> Lists<'t> {
 
     fn config(
         &self,
-        place: Combination<'_, 't>,
+        combination: Combination<'_, 't>,
         repeat: u32,
         batcher: Option<&Value<'t>>,
         root: &mut Spanned<Table<'t>>,
@@ -110,7 +111,7 @@ impl<'t> Lists<'t> {
             return Err(source.whole("there is no batch size: add batch_sizes = [16, 32]"));
         }
         if self.batch_sizes.len() > 1 {
-            if !self.batchers(place).iter().any(takes_size) {
+            if !self.batchers(combination).iter().any(takes_size) {
                 return Err(source.whole("batch_sizes differ, but no batcher has a batch size"));
             }
             // Otherwise the same run would appear in the cells of every size.
@@ -123,8 +124,9 @@ impl<'t> Lists<'t> {
             }
         }
         let mut config = load::config(source, root, self.defaults)?;
-        check(&config)
-            .map_err(|misfit| misfit.at(source, root.get_ref(), &self.name_of(place, batcher)))?;
+        check(&config).map_err(|misfit| {
+            misfit.at(source, root.get_ref(), &self.name_of(combination, batcher))
+        })?;
         let seeds = &mut config.training.seeds;
         for name in &self.grid.vary_seeds {
             let seed = match name {
@@ -147,13 +149,13 @@ impl<'t> Lists<'t> {
     /// The tables of one run.
     pub(super) fn assemble(
         &self,
-        place: Combination<'_, 't>,
+        combination: Combination<'_, 't>,
         batcher: Option<&Value<'t>>,
     ) -> Result<Spanned<Table<'t>>, Diagnostic> {
         let mut root = self.rest.clone();
         let components = [
-            ("dataset", place.dataset.table.as_ref()),
-            ("model", place.model.table.as_ref()),
+            ("dataset", combination.dataset.table.as_ref()),
+            ("model", combination.model.table.as_ref()),
             ("batcher", batcher),
         ];
         for (key, value) in components {
@@ -161,17 +163,18 @@ impl<'t> Lists<'t> {
                 root.insert(Spanned::new(value.span(), key.into()), value.clone());
             }
         }
-        for with in [&place.dataset.with, &place.model.with, &place.variant.table] {
+        for with in [&combination.dataset.with, &combination.model.with, &combination.variant.table]
+        {
             self.source.merge(&mut root, with.clone(), schema())?;
         }
         for (key, value) in &self.default_tables {
             root.entry(key.clone()).or_insert_with(|| value.clone());
         }
         expand(self.source, self.defaults.labels, &mut root)?;
-        if let (Some(batcher), Some(size)) = (root.get_mut("batcher"), place.batch_size) {
+        if let (Some(batcher), Some(size)) = (root.get_mut("batcher"), combination.batch_size) {
             with_batch_size(batcher, size);
         }
-        let of_variant = place.variant.values.iter().zip(&self.varied);
+        let of_variant = combination.variant.values.iter().zip(&self.varied);
         let of_variant = of_variant.map(|(&value, all)| &all[value].1);
         for change in self.changes.iter().chain(of_variant) {
             self.source.merge(&mut root, change.clone(), schema())?;
@@ -180,16 +183,19 @@ impl<'t> Lists<'t> {
     }
 
     /// The name of a run for messages.
-    fn name_of(&self, place: Combination<'_, 't>, batcher: Option<&Value<'t>>) -> String {
+    fn name_of(&self, combination: Combination<'_, 't>, batcher: Option<&Value<'t>>) -> String {
         let file = &self.source.file;
-        if self.combinations().map(|place| self.batchers(place).len()).sum::<usize>() <= 1 {
+        if self.combinations().map(|combination| self.batchers(combination).len()).sum::<usize>()
+            <= 1
+        {
             return file.clone();
         }
-        let size = place.batch_size.map(|size| format!(" B={}", self.source.text(&size.span())));
+        let size =
+            combination.batch_size.map(|size| format!(" B={}", self.source.text(&size.span())));
         format!(
             "{file}, the run of {} with {} in batches of {}{}",
-            place.dataset.label,
-            place.model.label,
+            combination.dataset.label,
+            combination.model.label,
             batcher.map_or("", name),
             size.unwrap_or_default(),
         )

@@ -14,7 +14,7 @@ use crate::numbers::{COLUMNS, Row};
 use crate::setting::size_name;
 use crate::total_time::{cost, span_text};
 use crate::verdict::percent;
-use crate::{Report, Results, StrategyToAccuracy, TimeToAccuracy};
+use crate::{AccuracyTime, Report, Results, TimeToAccuracy};
 
 pub(super) fn numbers(html: &mut String, report: &Report) {
     html.push_str("<div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>strategy</th>");
@@ -132,7 +132,7 @@ fn rows_of_reach(report: &Report, reach: &TimeToAccuracy) -> Vec<[String; REACH.
         value.map_or_else(|| "–".to_owned(), |share| format!("{:.2}", 100.0 * share))
     };
     let time = |value: Option<f64>| value.map_or_else(|| "not reached".to_owned(), short);
-    let row = |strategy: &StrategyToAccuracy| {
+    let row = |strategy: &AccuracyTime| {
         let (interval, coverage) = match strategy.interval {
             None => ("–".to_owned(), "–".to_owned()),
             Some((low, high, p)) => {

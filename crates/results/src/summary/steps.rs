@@ -372,6 +372,21 @@ mod tests {
         assert!((block.ns_per_output() - 70.0 / 62.0).abs() < 1e-12);
     }
 
+    #[test]
+    fn compiling_is_no_disturbance_as_long_as_a_quarter_of_a_block_is_known() {
+        let usual = |n_new: i64| {
+            let mut sums = StepSums::planned(8, true);
+            for number in 1..=8 {
+                let is_new_shape = number <= n_new;
+                let step = step(number, if is_new_shape { 1000 } else { 10 }, Some(1));
+                sums.add(&StepRecord { is_new_shape, ..step });
+            }
+            sums.block(1).unwrap().usual_ns_per_output() * 31.0
+        };
+        assert!((usual(0) - 10.0).abs() < 1e-9 && (usual(6) - 10.0).abs() < 1e-9);
+        assert!((usual(7) - 876.25).abs() < 1e-9, "{}", usual(7));
+    }
+
     /// Recorded by an earlier version: one strategy's warm-up lasted while its shapes were new.
     #[test]
     fn steps_of_later_blocks_count_for_every_strategy() {

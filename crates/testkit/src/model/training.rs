@@ -5,7 +5,9 @@ use batchlab_core::{Model, PaddedBatch, Trainer};
 
 use super::Trial;
 use super::fixture::{MUCH, NONE};
-use super::trial::{PARAMETER, differentiate, largest, predict, same_tensors, step, text};
+use super::trial::{
+    PARAMETER, differentiate, largest, near_tensors_above, predict, same_tensors, step, text,
+};
 use crate::check::Outcome;
 use crate::device;
 
@@ -33,7 +35,8 @@ pub(super) fn gradient(model: &dyn Model) -> Outcome {
     if device::under_test() != "cpu" {
         // Differences need hundreds of passes, and the processor's gradients have met them.
         let (_, on_cpu) = differentiate(&mut *trial.ready_on("cpu")?, &buffer.batch())?;
-        return near_gradients(&on_cpu, &gradients, overall);
+        let floor = 1e-3 * overall;
+        return near_tensors_above(floor, &on_cpu, &gradients, DEVICES, "on the GPU");
     }
     for (place, gradient) in gradients.iter().enumerate() {
         let mut element =
@@ -48,23 +51,6 @@ pub(super) fn gradient(model: &dyn Model) -> Outcome {
         let stride = gradient.data.len().div_ceil(N_TRIED);
         let spread: Vec<usize> = (0..gradient.data.len()).step_by(stride).collect();
         check_either(&mut element, gradient, &spread, |_| scale)?;
-    }
-    Ok(())
-}
-
-/// Compares gradients of a GPU with those of the processor.
-fn near_gradients(on_cpu: &[NamedTensor], found: &[NamedTensor], overall: f32) -> Outcome {
-    for (a, b) in on_cpu.iter().zip(found) {
-        let scale = largest(&a.data).max(1e-3 * overall);
-        for (element, (x, y)) in a.data.iter().zip(&b.data).enumerate() {
-            let difference = (x - y).abs();
-            if difference.is_nan() || difference > DEVICES * scale {
-                let name = &a.name;
-                return Err(format!(
-                    "{name}[{element}]: the gradient is {y:e}, and {x:e} on the processor"
-                ));
-            }
-        }
     }
     Ok(())
 }

@@ -166,8 +166,25 @@ pub(super) fn near_tensors(
     tolerance: f32,
     when: &str,
 ) -> Outcome {
+    near_tensors_above(1e-6, reference, found, tolerance, when)
+}
+
+/// The same, with `floor` instead for tensors whose numbers are all smaller.
+pub(super) fn near_tensors_above(
+    floor: f32,
+    reference: &[NamedTensor],
+    found: &[NamedTensor],
+    tolerance: f32,
+    when: &str,
+) -> Outcome {
+    if reference.len() != found.len() {
+        return Err(format!("{} tensors, and {} {when}", reference.len(), found.len()));
+    }
     for (a, b) in reference.iter().zip(found) {
-        let scale = largest(&a.data).max(1e-6);
+        if a.shape != b.shape {
+            return Err(format!("{} has shape {:?}, and {:?} {when}", a.name, a.shape, b.shape));
+        }
+        let scale = largest(&a.data).max(floor);
         for (element, (x, y)) in a.data.iter().zip(&b.data).enumerate() {
             let difference = (x - y).abs();
             if difference.is_nan() || difference > tolerance * scale {

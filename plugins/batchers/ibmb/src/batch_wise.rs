@@ -2,7 +2,7 @@
 //! them.
 
 use batchlab_core::graphs::OneGraphView;
-use batchlab_core::hash::sha256;
+use batchlab_core::hash::sha256_of;
 use batchlab_core::{BatchContext, BatcherError};
 use batchlab_partition::partition;
 use batchlab_ppr::{Power, keep_top};
@@ -35,9 +35,7 @@ impl BatchWise {
         view: &OneGraphView,
         ctx: &BatchContext,
     ) -> Result<Batches, BatcherError> {
-        let outputs: Vec<u8> =
-            sorted(&view.output).iter().flat_map(|node| node.to_le_bytes()).collect();
-        let (graph, outputs) = (view.graph.structure_hash(), sha256(&outputs));
+        let (graph, outputs) = (view.graph.structure_hash(), sha256_of(&sorted(&view.output)));
         let Self { n_part, expand_ratio, power, output_weight, seed } = self;
         let key = format!(
             "ibmb batch-wise, {n_part} parts, ratio {expand_ratio}, {power:?}, outputs weigh \

@@ -4,7 +4,7 @@
 use std::num::NonZeroU32;
 
 use batchlab_core::graphs::OneGraphView;
-use batchlab_core::hash::sha256;
+use batchlab_core::hash::sha256_of;
 use batchlab_core::{BatchContext, BatcherError};
 use batchlab_ppr::{Push, keep_top};
 use rayon::prelude::*;
@@ -61,9 +61,7 @@ impl Near {
 
     /// Everything that the scores of a view's outputs depend on.
     fn key(&self, what: &str, view: &OneGraphView) -> String {
-        let outputs: Vec<u8> =
-            sorted(&view.output).iter().flat_map(|node| node.to_le_bytes()).collect();
-        let (graph, outputs) = (view.graph.structure_hash(), sha256(&outputs));
+        let (graph, outputs) = (view.graph.structure_hash(), sha256_of(&sorted(&view.output)));
         let Self { push, k } = self;
         format!("ibmb {what}, k {k}, {push:?}, graph {graph}, outputs {outputs}")
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use batchlab_core::batch_order::OrderOptions;
 use batchlab_core::graphs::{OneGraph, OneGraphView};
 use batchlab_core::grouping::Composition;
-use batchlab_core::hash::sha256;
+use batchlab_core::hash::sha256_of;
 use batchlab_core::node_groups::{
     ChosenNodes, NodeBudget, NodeContext, NodePadding, OutputGroup, OutputGroups, open_node_groups,
 };
@@ -147,9 +147,7 @@ impl SaintRw {
     fn counts(&self, view: &OneGraphView, walks: Walks, ctx: &BatchContext) -> Counts {
         let roots = self.roots.among(view);
         let among = roots.as_deref();
-        let of_roots = among.map_or("all".into(), |nodes| {
-            sha256(&nodes.iter().flat_map(|node| node.to_le_bytes()).collect::<Vec<u8>>())
-        });
+        let of_roots = among.map_or("all".into(), sha256_of);
         let (coverage, seed, graph) = (self.coverage, ctx.seed, view.graph.structure_hash());
         let key = format!(
             "saint-rw {walks:?}, roots {of_roots}, coverage {coverage}, seed {seed}, graph {graph}"

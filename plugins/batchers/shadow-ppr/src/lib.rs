@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use batchlab_core::graphs::OneGraph;
-use batchlab_core::hash::sha256;
+use batchlab_core::hash::sha256_of;
 use batchlab_core::node_groups::{ChosenNodes, NodeContext, OutputGroup, open_node_groups};
 use batchlab_core::registry::from_toml;
 use batchlab_core::{BatchContext, BatchStream, Batcher, BatcherError, Level, Padding, View};
@@ -89,8 +89,7 @@ impl Batcher for ShadowPpr {
         };
         let Self { teleport, epsilon, .. } = *self;
         let push = Push { teleport, epsilon, walk, queue: Queue::Lifo };
-        let outputs: Vec<u8> = one.output.iter().flat_map(|node| node.to_le_bytes()).collect();
-        let (graph, outputs) = (one.graph.structure_hash(), sha256(&outputs));
+        let (graph, outputs) = (one.graph.structure_hash(), sha256_of(&one.output));
         let key = format!("shadow-ppr, k {k}, {push:?}, graph {graph}, outputs {outputs}");
         let compute = || push.nearest(&one.graph, &one.output, k, &*ctx.progress);
         let near = ctx.prepared(&key, compute).map_err(BatcherError::other)?;

@@ -9,10 +9,10 @@ use crate::small_run::{Tables, batchlab, names, start, text};
 
 #[test]
 fn a_study_is_trained_in_turns_and_once() {
-    let place = Study::new(STUDY);
-    let done = place.done(&[]);
+    let study = Study::new(STUDY);
+    let done = study.done(&[]);
     assert_eq!((&done["n_cell"], &done["n_done"]), (&4.into(), &4.into()));
-    let tables = place.tables();
+    let tables = study.tables();
     assert_is_complete(&tables);
     assert!(
         tables.runs.iter().all(|run| run.is_exclusive == Some(true) && run.n_attempt == Some(1))
@@ -67,19 +67,19 @@ fn a_study_is_trained_in_turns_and_once() {
         }
     }
 
-    let again = place.done(&[]);
+    let again = study.done(&[]);
     assert_eq!((&again["n_done"], &again["n_done_before"]), (&0.into(), &4.into()));
-    assert_eq!(place.tables().runs.len(), 12, "nothing is trained twice");
-    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 4)]));
-    assert!(!place.out().join("wip").exists());
+    assert_eq!(study.tables().runs.len(), 12, "nothing is trained twice");
+    assert_eq!(study.states(), BTreeMap::from([("done".to_owned(), 4)]));
+    assert!(!study.out().join("wip").exists());
 }
 
 /// Interleaving only concerns times: what is trained does not change.
 #[test]
 fn a_run_in_turns_is_the_run_alone() {
-    let place = Study::new(STUDY);
-    place.done(&["batch_sizes=16", "repeats=1", "batchers=dynamic,static-64", "training.steps=40"]);
-    let turns = place.tables();
+    let study = Study::new(STUDY);
+    study.done(&["batch_sizes=16", "repeats=1", "batchers=dynamic,static-64", "training.steps=40"]);
+    let turns = study.tables();
     let alone = TempDir::new().unwrap();
     let output = start(
         alone.path(),
@@ -133,9 +133,9 @@ fn timing_goes_on_after_the_last_step_and_errors_do_not() {
         "evaluation.every=10",
     ];
     let of_pairs = |pairs: &str| {
-        let place = Study::new(STUDY);
-        place.done(&[&ONE_CELL[..], &settings, &[pairs]].concat());
-        place
+        let study = Study::new(STUDY);
+        study.done(&[&ONE_CELL[..], &settings, &[pairs]].concat());
+        study
     };
     let (short, long) = (of_pairs("blocks.pairs=0"), of_pairs("blocks.pairs=8"));
     let tables = [short.tables(), long.tables()];
@@ -170,37 +170,37 @@ fn timing_goes_on_after_the_last_step_and_errors_do_not() {
 
 #[test]
 fn a_cell_of_one_strategy_has_nothing_to_time() {
-    let place = Study::new(STUDY);
-    place.done(&["batch_sizes=16", "repeats=1", "batchers=dynamic", "training.steps=12"]);
+    let study = Study::new(STUDY);
+    study.done(&["batch_sizes=16", "repeats=1", "batchers=dynamic", "training.steps=12"]);
     let errors_alone =
         ["blocks.exclusive=false", "training.steps=12", "batch_sizes=8", "repeats=1"];
-    place.done(&errors_alone);
-    let tables = place.tables();
+    study.done(&errors_alone);
+    let tables = study.tables();
     assert_eq!(tables.runs.len(), 1 + 3);
     assert_eq!(tables.steps.len(), 4 * 12);
 }
 
 #[test]
 fn a_sweep_goes_on_until_intervals_are_narrow() {
-    let place = Study::new(STUDY);
+    let study = Study::new(STUDY);
     let until = |width: &str, more: &[&str]| {
-        place.done(&[&ONE_CELL[..], &["--ci-width", width], more].concat())
+        study.done(&[&ONE_CELL[..], &["--ci-width", width], more].concat())
     };
     let n_pair = |run_id: &str| {
-        let blocks = place.tables().blocks;
+        let blocks = study.tables().blocks;
         let last = blocks.iter().filter(|block| block.run_id == run_id).map(|block| block.block);
         last.max().unwrap() / 2
     };
     assert_eq!(until("99%", &["blocks.steps=20"])["n_done"], 1);
-    let first = place.tables().runs[0].clone();
+    let first = study.tables().runs[0].clone();
     assert_eq!(first.n_look, Some(6));
     assert!([5, 10, 20, 40, 80, 160].contains(&n_pair(&first.run_id)));
     // It is done until more is requested.
-    assert_eq!(place.done(&[&ONE_CELL[..], &["blocks.steps=20"]].concat())["n_done"], 0);
+    assert_eq!(study.done(&[&ONE_CELL[..], &["blocks.steps=20"]].concat())["n_done"], 0);
     assert_eq!(until("99%", &["blocks.steps=20"])["n_done"], 0);
     let more = until("0.0001%", &["blocks.steps=20", "--time-limit", "1s"]);
     assert_eq!((&more["n_done"], &more["is_time_up"]), (&1.into(), &false.into()));
-    let runs = place.tables().runs;
+    let runs = study.tables().runs;
     assert_eq!(runs.len(), 4);
     assert!(n_pair(&runs[3].run_id) < 160, "the time was up");
     assert_eq!(until("0.0001%", &["blocks.steps=20", "--time-limit", "1s"])["n_done"], 0);
@@ -208,32 +208,32 @@ fn a_sweep_goes_on_until_intervals_are_narrow() {
 
 #[test]
 fn cells_wait_when_the_time_is_up() {
-    let place = Study::new(STUDY);
+    let study = Study::new(STUDY);
     let arguments = ["training.steps=2000", "--time-limit", "1s"];
-    let done = place.done(&arguments);
+    let done = study.done(&arguments);
     assert_eq!((&done["n_done"], &done["is_time_up"]), (&1.into(), &true.into()), "{done}");
-    let again = place.done(&arguments);
+    let again = study.done(&arguments);
     assert_eq!((&again["n_done"], &again["n_done_before"]), (&1.into(), &1.into()), "{again}");
-    assert_eq!(place.states(), BTreeMap::from([("done".to_owned(), 2), ("waiting".to_owned(), 2)]));
+    assert_eq!(study.states(), BTreeMap::from([("done".to_owned(), 2), ("waiting".to_owned(), 2)]));
 }
 
 /// Oversubscription is reported once, and recorded with every run.
 #[test]
 fn a_thread_too_many_is_said() {
-    let place = Study::new(STUDY);
+    let study = Study::new(STUDY);
     let n_processor = std::thread::available_parallelism().unwrap().to_string();
     for (prefetch, is_said) in [("training.prefetch=1", true), ("training.prefetch=0", false)] {
         let mut sweep = batchlab();
         sweep.args(["sweep", "study.toml", "--threads", &n_processor, prefetch]).args(ONE_CELL);
         sweep
             .args(["--out", prefetch])
-            .current_dir(place.path())
-            .env("BATCHLAB_LOCKS", place.path());
+            .current_dir(study.path())
+            .env("BATCHLAB_LOCKS", study.path());
         let output = sweep.output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
         let said = String::from_utf8_lossy(&output.stderr).matches("note: ").count();
         assert_eq!(said, usize::from(is_said), "{}", text(&output));
-        let events = Tables::read(&place.path().join(prefetch)).events;
+        let events = Tables::read(&study.path().join(prefetch)).events;
         let n_event = events.iter().filter(|event| event.kind == "threads").count();
         assert_eq!(n_event, if is_said { 2 } else { 0 });
     }
