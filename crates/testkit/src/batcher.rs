@@ -66,7 +66,7 @@ pub fn evaluate(batcher: &dyn Batcher, view: &View) -> Vec<BatchPlan> {
     let mut stream = batcher.open(view.clone(), ctx).expect("the batcher opens");
     let mut plans = Vec::new();
     let mut plan = BatchPlan::default();
-    while stream.next(&mut plan).expect("the stream goes on") {
+    while stream.next(&mut plan).expect("next succeeds") {
         plans.push(plan.clone());
     }
     plans
@@ -78,7 +78,7 @@ pub fn train(batcher: &dyn Batcher, view: &View, seed: u64, n_plan: usize) -> Ve
     let mut stream = batcher.open(view.clone(), ctx).expect("the batcher opens");
     let mut plan = BatchPlan::default();
     let mut next = || {
-        assert!(stream.next(&mut plan).expect("the stream goes on"), "training never ends");
+        assert!(stream.next(&mut plan).expect("next succeeds"), "training never ends");
         plan.clone()
     };
     (0..n_plan).map(|_| next()).collect()

@@ -19,7 +19,7 @@ impl fmt::Display for Failure {
         write!(
             f,
             "conformance check `{0}` failed\n  promise: {1}\n  found:   {2}\n  \
-             docs/conformance.md says under \"{0}\" what this means",
+             see \"{0}\" in docs/conformance.md",
             self.check,
             self.promise,
             self.found.trim().replace('\n', "\n           ")

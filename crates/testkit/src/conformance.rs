@@ -39,51 +39,51 @@ checks! {
     goes_on: epochs::goes_on,
         "a batcher opens on ordinary graphs, and training never ends";
     exactly_once: epochs::exactly_once,
-        "every epoch of training names every graph exactly once";
+        "every training epoch contains every graph exactly once";
     evaluation: epochs::evaluation,
-        "an evaluation names every graph exactly once and then ends";
+        "an evaluation contains every graph exactly once and then ends";
     evaluation_order: epochs::evaluation_order,
-        "an evaluation does not depend on the seed, and goes in the order of the view as training in its own";
+        "an evaluation does not depend on the seed, and is in view order unless the batcher reorders";
     batch_size: room::batch_size,
-        "no batch is empty, and none holds more than batch_size - 1 real graphs";
+        "no batch is empty or has more than batch_size - 1 real graphs";
     shape: room::shape,
-        "the padded shape has room for the members, a padding node and a padding graph";
+        "the padded shape has room for all members, and for the node and graph that padding needs";
     collated: collated::collated,
-        "the collated batch is what the plan says, masks and weights included";
+        "the collated batch matches its plan, including masks and weights";
     determinism: order::determinism,
-        "the same options and the same seed give the same plans";
+        "the same options and seed give the same plans";
     seed: order::seed,
-        "another seed gives another order";
+        "a different seed gives a different order";
     threads: order::threads,
-        "plans depend neither on the thread, nor on the number of threads, nor on other streams";
+        "plans do not depend on the thread, the number of threads or other streams";
     identifiers: order::identifiers,
-        "plans name graphs by their identifiers and not by their positions";
+        "plans refer to graphs by identifier, not by position";
     plan_reuse: order::plan_reuse,
-        "a plan keeps nothing of what the caller's plan held before";
+        "a reused plan keeps nothing from the batch before";
     composition: composition::composition,
-        "batches are composed anew in every epoch, or are fixed and have cache keys";
+        "batches are recomposed every epoch, or are fixed and have cache keys";
     cache_keys: composition::cache_keys,
-        "plans with the same cache key are the same plan";
+        "plans with the same cache key are equal";
     resume: resume::resume,
-        "a stream resumes at every cursor as if it had never stopped, and again after that, with every padding";
+        "a stream resumes exactly at every cursor, more than once, with every padding rule";
     carried: resume::carried,
-        "a stream also resumes in an epoch that began with carried graphs";
+        "a stream resumes exactly in an epoch that began with carried graphs";
     prefetched: prefetch::prefetched,
-        "training that stops and resumes does not depend on how many batches are prepared ahead";
+        "resumed training does not depend on the prefetch depth";
     empty_view: corners::empty_view,
-        "no graphs give an error, or an evaluation that ends at once";
+        "on an empty view, training is an error and an evaluation has no batches";
     wrong_level: corners::wrong_level,
-        "one large graph is refused when the batcher opens";
+        "opening on one large graph is an error";
     one_graph: corners::one_graph,
-        "one graph is trained on and evaluated";
+        "a single graph can be trained on and evaluated";
     edgeless: corners::edgeless,
-        "graphs without edges are graphs";
+        "graphs without edges are batched like any others";
     oversize: corners::oversize,
-        "a graph larger than all others is batched, or refused when the batcher opens";
+        "a graph larger than all others is batched, or rejected on opening";
     metrics: description::metrics,
-        "label and metrics are finite, named once, and do not change";
+        "label and metrics are well-formed and do not change";
     round_trip: description::round_trip,
-        "the options survive their way through TOML";
+        "the options survive a TOML round trip";
 }
 
 /// The promises that can be checked for any batcher and any graphs.

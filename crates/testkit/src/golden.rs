@@ -65,7 +65,7 @@ impl BatcherGolden {
     #[must_use]
     pub fn open(data: &str) -> Self {
         let text = open(&format!("batchers_{data}.json"));
-        serde_json::from_slice(&text).expect("a golden file has the stated form")
+        serde_json::from_slice(&text).expect("a valid golden file")
     }
 
     /// Algorithm, B and result, for every key that starts with `prefix`.

@@ -115,12 +115,12 @@ fn check_files(model: &GoldenModel, files: impl Iterator<Item = String>, setting
     let precision = setting.precision.name();
     eprintln!("{} in {precision}: largest relative error per group of tensors", model.name);
     for (Deviation { group, error, limit }, file) in worst.values() {
-        eprintln!("  {group:<28} {error:.1e} of at most {limit:.0e}  {file}");
+        eprintln!("  {group:<28} {error:.1e} (tolerance {limit:.0e})  {file}");
     }
     for (Deviation { group, error, limit }, file) in worst.values() {
         assert!(
             error <= limit,
-            "{file}: {group} is off by {error:.1e}, at most {limit:.0e} is fine"
+            "{file}: {group} has a relative error of {error:.1e}, more than {limit:.0e}"
         );
     }
 }
@@ -144,7 +144,7 @@ fn check_gaps(model: &GoldenModel, parameter: &str, inputs: [&str; 2], data: &st
         return;
     }
     let bytes = golden::open(&format!("{}_{data}.safetensors", model.name));
-    let file = GoldenFile::new(&bytes).expect("a golden file has the stated form");
+    let file = GoldenFile::new(&bytes).expect("a valid golden file");
     let ours = our_name(model, parameter);
     for missing in [
         &format!("param.{parameter}"),
@@ -234,7 +234,7 @@ fn open(
     let trainer = model.open(&ctx).map_err(text)?;
     match file.metadata("params") {
         Some(n) if n != trainer.n_parameter().to_string() => {
-            Err(format!("{} parameters, the file says {n}", trainer.n_parameter()))
+            Err(format!("{} parameters, but {n} in the file", trainer.n_parameter()))
         }
         _ => Ok(trainer),
     }
@@ -306,7 +306,7 @@ fn of_gradients(
         let ours = our_name(model, &name);
         let gradient = gradients
             .remove(&ours)
-            .ok_or_else(|| format!("the model has no gradient {ours} (file: grad.{name})"))?;
+            .ok_or_else(|| format!("the model has no gradient {ours} (grad.{name} in the file)"))?;
         let expected = file.numbers(&format!("grad.{name}"))?;
         let norm = |values: &[f64]| values.iter().map(|v| v * v).sum::<f64>().sqrt();
         let error = norm(&differences(&gradient.data, &expected)?) / norm(&expected);

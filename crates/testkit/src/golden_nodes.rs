@@ -224,7 +224,7 @@ impl NodeGolden {
     #[must_use]
     pub fn open() -> Self {
         let text = crate::golden::open("ibmb_cora.json");
-        serde_json::from_slice(&text).expect("a golden file has the stated form")
+        serde_json::from_slice(&text).expect("a valid golden file")
     }
 }
 

@@ -25,7 +25,7 @@ pub fn check(batcher: &Registration) {
         prop_assert_eq!(
             one.label() == other.label(),
             identity(&*one) == identity(&*other),
-            "{} and {} are called {} and {}",
+            "{} and {} have the labels {} and {}",
             identity(&*one),
             identity(&*other),
             one.label(),
@@ -113,7 +113,7 @@ fn values(schema: &Value, root: &Value) -> BoxedStrategy<Value> {
             .boxed(),
         "object" => tables(schema, root),
         "null" => Just(Value::Null).boxed(),
-        other => panic!("options of type {other:?} cannot be varied; add it here"),
+        other => panic!("options of type {other:?} cannot be varied yet; add the type here"),
     }
 }
 

@@ -36,53 +36,53 @@ use trial::Trial;
 checks! {
     "model", &dyn Model;
     opens: parameters::opens,
-        "a model opens, has parameters with names of their own, and takes a step";
+        "a model opens, has uniquely named parameters, and computes their gradients";
     seeds: parameters::seeds,
-        "equal seeds give equal parameters, other seeds others";
+        "equal seeds give equal parameters, different seeds different ones";
     inputs: symmetry::inputs,
-        "predictions depend on everything that the model asks for";
+        "predictions depend on every field that the model needs";
     node_order: symmetry::node_order,
-        "predictions depend neither on the order of nodes nor on that of edges";
+        "predictions do not depend on the order of nodes or edges";
     rotation: symmetry::rotation,
-        "predictions do not change when a graph is turned or moved in space";
+        "predictions do not change when a graph is rotated or translated";
     companions: companions::companions,
-        "the prediction of a graph depends neither on its companions, nor on its place, nor on padding";
+        "the prediction of a graph does not depend on other graphs, its position in the batch, or padding";
     single_nodes: companions::single_nodes,
-        "a graph without edges has a prediction and gradients, also in a batch without any edge";
+        "a graph without edges has a finite prediction and gradients, even if the batch has no edges";
     padding_forward: padding::forward,
-        "NaN in the padding is computed with and changes no bit of real predictions and of the loss";
+        "padding is computed, and NaN in it changes no bit of real predictions or the loss";
     padding_gradients: padding::gradients,
-        "garbage in the padding changes neither gradients nor four steps of training";
+        "garbage in the padding changes neither gradients nor four training steps";
     padding_bits: padding::bits,
-        "more padding changes no bit of real predictions, losses, gradients and updates";
+        "more padding changes no bit of real predictions, losses, gradients or updates";
     threads: training::threads,
-        "losses, gradients and parameters are equal to the last bit for any number of threads";
+        "losses, gradients and parameters are bit-identical for any number of threads";
     loss: losses::loss,
-        "the loss is the weighted sum over outputs that the predictions give, and adds up";
+        "the loss is the weighted sum computed from the predictions, and is additive over outputs";
     classification: losses::classification,
-        "with cross-entropy, if the model takes it, the loss is the negative log-likelihood";
+        "cross-entropy, if the model supports it, is the negative log-likelihood";
     zero_weight: losses::zero_weight,
-        "an output of weight 0 counts nothing, whatever its target";
+        "an output of weight 0 has no effect, whatever its target";
     gradient: training::gradient,
-        "gradients are those of the loss";
+        "gradients match finite differences of the loss";
     learns: training::learns,
-        "ten steps of the optimiser on one batch lower its loss";
+        "ten optimiser steps on one batch lower its loss";
     slots: sequence::slots,
-        "the two slots hold two batches that do not disturb each other";
+        "the two slots hold two independent batches";
     evaluation: sequence::evaluation,
-        "an evaluation leaves what training has recorded untouched";
+        "an evaluation between forward and backward does not disturb training";
     steps: sequence::steps,
-        "steps in the wrong order are refused";
+        "calls in the wrong order are errors";
     resume: state::resume,
-        "training goes on from a saved state, to the last bit, as if it had not stopped";
+        "training resumes from a saved state bit for bit";
     unfit_state: state::unfit,
-        "a state that does not fit is refused and changes nothing";
+        "a state that does not fit is rejected and changes nothing";
     bad_batches: refusals::batches,
-        "a batch with an unknown class, or without what the model needs, is refused";
+        "a batch with an unknown class, or without a field that the model needs, is rejected";
     bad_data: refusals::data,
-        "data, outputs and devices that the model cannot work with are refused when it opens";
+        "unsupported data, outputs and devices are rejected on opening";
     options: description::options,
-        "the options survive their way through TOML";
+        "the options survive a TOML round trip";
 }
 
 /// Runs one check by name and panics on failure; called by the tests of
@@ -100,7 +100,7 @@ pub fn check_all(name: &str, model: &dyn Model) {
 /// in training losses and gradients, with the same dropout.
 pub fn check_equal(one: &dyn Model, other: &dyn Model) {
     if let Err(found) = settings::equal(one, other) {
-        panic!("two settings do not compute the same: {found}");
+        panic!("two settings differ: {found}");
     }
 }
 

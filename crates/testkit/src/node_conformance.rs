@@ -33,24 +33,24 @@ pub struct Subject<'a> {
 checks! {
     "batcher", Subject<'_>;
     node_batches: node_batches,
-        "members, edges, outputs and sizes are those of the graph, and the batch can be collated";
+        "members, edges, outputs and sizes match the graph, and the batch can be collated";
     output_permutation: output_permutation,
-        "every epoch of training names every output exactly once, unless the batcher samples; no batch names one twice; \
-         an epoch has as many batches as the stream says";
+        "every output occurs once per training epoch (unless sampled) and at most once per batch, \
+         and batches_per_epoch() is correct";
     output_evaluation: output_evaluation,
-        "an evaluation names every output exactly once and then ends";
+        "an evaluation contains every output exactly once and then ends";
     foreign_outputs: foreign_outputs,
-        "no output is a node of another subset, whose label would be learnt or judged";
+        "no output is a node of another subset";
     foreign_labels: foreign_labels,
-        "plans do not depend on the classes of nodes that are no outputs, which may be those of another subset";
+        "plans do not depend on the classes of nodes that are not outputs";
     node_resume: node_resume,
-        "the same seed gives the same plans, and a stream resumes at every cursor as if it had never stopped";
+        "the same seed gives the same plans, and a stream resumes exactly at every cursor";
     isolated_nodes: isolated_nodes,
-        "outputs without any edge are outputs";
+        "outputs without edges are not dropped";
     directed_graph: directed_graph,
-        "a directed graph is batched as it is, or refused when the batcher opens";
+        "a directed graph is batched correctly, or rejected on opening";
     hub_node: hub_node,
-        "a node with very many edges keeps all that belong into the batch";
+        "a node of very high degree is batched correctly";
 }
 
 fn node_batches(subject: Subject<'_>) -> Outcome {
@@ -65,7 +65,7 @@ fn output_permutation(subject: Subject<'_>) -> Outcome {
     for_all(subject, graphs::ordinary(), |batcher, case| {
         let plans = train(batcher, case)?;
         for plan in &plans {
-            once(case, std::slice::from_ref(plan), "one batch", true)?;
+            once(case, std::slice::from_ref(plan), "a batch", true)?;
         }
         let epochs = plans.last().map_or(0, |plan| plan.cursor.epoch + 1);
         for epoch in (0..epochs).filter(|_| !subject.sampled) {
@@ -81,7 +81,7 @@ fn output_permutation(subject: Subject<'_>) -> Outcome {
         let other =
             (0..epochs).map(|epoch| (epoch, n_batch(epoch))).find(|&(_, n)| n != stated.get());
         other.map_or(Ok(()), |(epoch, n)| {
-            Err(format!("epoch {epoch} has {n} batches where batches_per_epoch() says {stated}"))
+            Err(format!("epoch {epoch} has {n} batches, but batches_per_epoch() is {stated}"))
         })
     })
 }
@@ -98,7 +98,7 @@ fn once(case: &Case, plans: &[BatchPlan], what: &str, at_most: bool) -> Outcome 
     for output in &case.output {
         let n = named.get(output).copied().unwrap_or(0);
         if n > 1 || n == 0 && !at_most {
-            return Err(format!("{what} names output {output} {n} times"));
+            return Err(format!("{what} contains output {output} {n} times"));
         }
     }
     Ok(())
@@ -109,7 +109,7 @@ fn foreign_outputs(subject: Subject<'_>) -> Outcome {
         let mut plans = train(batcher, case)?;
         plans.extend(evaluate(batcher, case)?);
         foreign(case, &plans).map_or(Ok(()), |node| {
-            Err(format!("node {node} is named as an output, but is none of {:?}", case.output))
+            Err(format!("node {node} is an output of a batch, but not one of {:?}", case.output))
         })
     })
 }
@@ -122,7 +122,7 @@ fn foreign_labels(subject: Subject<'_>) -> Outcome {
                 if case.output.contains(&node) { class } else { 2 - class }
             },
         );
-        let what = "other classes of nodes that are no outputs";
+        let what = "with other classes for nodes that are not outputs";
         let plans = train(batcher, case)?;
         // Plans that are not reproducible are reported by `node_resume`.
         if plans == train(batcher, case)? {
@@ -167,7 +167,7 @@ fn directed_graph(subject: Subject<'_>) -> Outcome {
         for purpose in [Purpose::Training, Purpose::Evaluation] {
             match plans::open(batcher, case, purpose) {
                 Err(error) if error.to_string().trim().is_empty() => {
-                    return Err("it is refused without a reason".into());
+                    return Err("it is rejected without a reason".into());
                 }
                 Err(_) => return Ok(()),
                 Ok(_) => {}

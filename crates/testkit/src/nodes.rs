@@ -104,10 +104,10 @@ pub fn undirected_cases(n_node: u32) -> impl Strategy<Value = Case> {
 pub fn evaluate(batcher: &dyn Batcher, case: &Case) -> Vec<BatchPlan> {
     let mut stream = open(batcher, case, Purpose::Evaluation);
     let (mut plans, mut plan) = (Vec::new(), BatchPlan::default());
-    while stream.next(&mut plan).expect("the stream goes on") {
+    while stream.next(&mut plan).expect("next succeeds") {
         plans.push(plan.clone());
     }
-    assert!(!stream.next(&mut plan).expect("the stream stays at its end"));
+    assert!(!stream.next(&mut plan).expect("an ended stream stays ended"));
     plans
 }
 
@@ -117,7 +117,7 @@ pub fn train(batcher: &dyn Batcher, case: &Case, n_epoch: u64) -> Vec<BatchPlan>
     let mut plans: Vec<BatchPlan> = Vec::new();
     loop {
         let mut plan = BatchPlan::default();
-        assert!(stream.next(&mut plan).expect("the stream goes on"), "training never ends");
+        assert!(stream.next(&mut plan).expect("next succeeds"), "training never ends");
         if plan.cursor.epoch == n_epoch {
             return plans;
         }
@@ -157,27 +157,27 @@ fn check_all(batcher: &dyn Batcher, case: &Case, in_order: bool, sampled: bool) 
     let plans = evaluate(batcher, case);
     let mut named: Vec<u32> = plans.iter().flat_map(outputs).collect();
     if in_order {
-        assert_eq!(named, case.output, "an evaluation keeps the order of the view");
+        assert_eq!(named, case.output, "an evaluation is in view order");
     }
     named.sort_unstable();
-    assert_eq!(named, sorted(&case.output), "an evaluation names every output once");
+    assert_eq!(named, sorted(&case.output), "an evaluation contains every output once");
 
     let n_epoch = 3;
     let training = train(batcher, case, n_epoch);
     let view: BTreeSet<u32> = case.output.iter().copied().collect();
     for plan in &training {
         let named = outputs(plan);
-        assert!(named.iter().all(|node| view.contains(node)), "outputs are those of the view");
+        assert!(named.iter().all(|node| view.contains(node)), "outputs are in the view");
         assert_eq!(
             named.iter().collect::<BTreeSet<_>>().len(),
             named.len(),
-            "each once in a batch"
+            "no batch repeats an output"
         );
     }
     for epoch in (0..n_epoch).filter(|_| !sampled) {
         let of_epoch = training.iter().filter(|plan| plan.cursor.epoch == epoch);
         let named: Vec<u32> = of_epoch.flat_map(outputs).collect();
-        assert_eq!(sorted(&named), sorted(&case.output), "epoch {epoch} names every output once");
+        assert_eq!(sorted(&named), sorted(&case.output), "epoch {epoch} has every output once");
     }
     assert_eq!(training, train(batcher, case, n_epoch), "the same seed gives the same plans");
     let mut buffer = BatchBuffer::new();
@@ -197,9 +197,9 @@ fn sorted(nodes: &[u32]) -> Vec<u32> {
 fn check_plan(case: &Case, plan: &BatchPlan, buffer: &mut BatchBuffer) {
     assert_eq!(plan.level, Level::Nodes);
     if plan.edges == EdgeSelection::Induced {
-        assert!(plan.members.is_sorted_by(|a, b| a < b), "members ascend, each once");
+        assert!(plan.members.is_sorted_by(|a, b| a < b), "members are strictly ascending");
     }
-    assert!(!plan.output_row.is_empty(), "no batch is without outputs");
+    assert!(!plan.output_row.is_empty(), "every batch has outputs");
     let edges = edges(case, plan);
     let real = plan.real;
     let sizes = [plan.members.len(), edges.len(), 1, plan.output_row.len()];
@@ -222,7 +222,7 @@ fn edges(case: &Case, plan: &BatchPlan) -> Vec<(u32, u32, f32)> {
             rows.push((receiver, sender, listed.weight.get(edge).copied().unwrap_or(1.0)));
         }
         let ends: Vec<(u32, u32)> = rows.iter().map(|edge| (edge.0, edge.1)).collect();
-        assert!(ends.is_sorted_by(|a, b| a < b), "listed edges ascend, each once");
+        assert!(ends.is_sorted_by(|a, b| a < b), "listed edges are strictly ascending");
         return rows;
     }
     assert_eq!(plan.edges, EdgeSelection::Induced);
@@ -297,23 +297,23 @@ fn check_recipes(plans: &[BatchPlan]) {
         let Some(cache_key) = plan.cache_key else { continue };
         let plan = BatchPlan { cursor: Cursor::default(), ..plan.clone() };
         let first = by_recipe.entry(cache_key).or_insert_with(|| plan.clone());
-        assert_eq!(first, &plan, "plans of cache key {cache_key} are equal");
+        assert_eq!(first, &plan, "plans with cache key {cache_key} are equal");
     }
 }
 
 fn check_resume(batcher: &dyn Batcher, case: &Case, plans: &[BatchPlan]) {
     for (done, plan) in plans.iter().enumerate() {
         let mut stream = open(batcher, case, Purpose::Training);
-        stream.seek(&plan.cursor).expect("a stream finds its own cursor");
+        stream.seek(&plan.cursor).expect("a stream can seek to its own cursor");
         for expected in &plans[done + 1..] {
             let mut next = BatchPlan::default();
-            assert!(stream.next(&mut next).expect("the stream goes on"), "training never ends");
+            assert!(stream.next(&mut next).expect("next succeeds"), "training never ends");
             assert_eq!(&next, expected, "resumed after {done} batches at {:?}", plan.cursor);
         }
     }
     let mut stream = open(batcher, case, Purpose::Training);
     let foreign = Cursor { batch: plans.len() as u64 + 1, ..Cursor::default() };
-    assert!(stream.seek(&foreign).is_err(), "a cursor beyond the epoch is refused");
+    assert!(stream.seek(&foreign).is_err(), "a cursor beyond the epoch is rejected");
 }
 
 /// Checks that a batch contains exactly the nodes from which an output can be reached along at most
@@ -326,7 +326,7 @@ pub fn check_hops(case: &Case, plan: &BatchPlan, n_hop: u32) {
         let senders: Vec<u32> = senders.collect();
         within.extend(senders);
     }
-    assert_eq!(plan.members, within.into_iter().collect::<Vec<_>>(), "everything in {n_hop} hops");
+    assert_eq!(plan.members, within.into_iter().collect::<Vec<_>>(), "nodes within {n_hop} hops");
 }
 
 /// Checks a batch of sampled neighbours: in each hop, each node reached for the first time has as
@@ -357,6 +357,6 @@ pub fn check_fan_out(case: &Case, plan: &BatchPlan, fan_out: &[u32], importance:
         }
         frontier = next;
     }
-    assert!(drawn.is_empty(), "edges that no hop has drawn: {drawn:?}");
+    assert!(drawn.is_empty(), "edges not drawn by any hop: {drawn:?}");
     assert_eq!(plan.members, reached.into_iter().collect::<Vec<_>>(), "the nodes that were drawn");
 }

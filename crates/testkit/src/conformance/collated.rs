@@ -28,7 +28,7 @@ pub(super) fn collated(make: Make<'_>) -> Outcome {
         let mut buffer = BatchBuffer::new();
         for plan in plans(trial) {
             compare(trial, &store, &plan, &mut buffer)
-                .map_err(|difference| format!("{difference}\nof the plan {}", brief(&plan)))?;
+                .map_err(|difference| format!("{difference}\nplan: {}", brief(&plan)))?;
         }
         Ok(())
     })
@@ -49,19 +49,19 @@ pub(crate) fn compare(
     let size = real(&graphs, plan);
     if plan.real != size {
         return Err(format!(
-            "the plan gives the real size {:?}, its members have {size:?}",
+            "the plan's real size is {:?}, but its members add up to {size:?}",
             plan.real
         ));
     }
     if plan.level != Level::Graphs {
-        return Err("the plan's level is not that of many graphs".into());
+        return Err("the plan's level is not Level::Graphs".into());
     }
     let weight = weights(plan)?;
     collate(store, plan, &needs(), buffer)
-        .map_err(|error| format!("collation refuses it: {error}"))?;
+        .map_err(|error| format!("it cannot be collated: {error}"))?;
     let batch = buffer.batch();
     if batch.shape != plan.shape || batch.real != plan.real {
-        return Err("the batch has another size than the plan".into());
+        return Err("the batch and its plan differ in size".into());
     }
     Expected::new(trial.sizes, plan, &weight).compare(&batch)
 }
@@ -76,7 +76,7 @@ fn weights(plan: &BatchPlan) -> Result<Vec<f32>, String> {
         return Err(format!("{} weights for {n} graphs", plan.output_weight.len()));
     }
     if let Some(weight) = plan.output_weight.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
-        return Err(format!("a graph has weight {weight}"));
+        return Err(format!("a graph has weight {weight}; use finite weights >= 0"));
     }
     Ok(plan.output_weight.clone())
 }

@@ -24,15 +24,17 @@ pub(super) fn composition(make: Make<'_>) -> Outcome {
             return fixed(&epochs);
         }
         if plans.iter().any(|plan| plan.cache_key.is_some()) {
-            return Err("some batches have a cache key, which promises that they come back, and some have none".into());
+            return Err(
+                "some batches have a cache key, as fixed batches do, and some have none".into()
+            );
         }
         let (first, second) = (batches(first), batches(second));
         let common = first.intersection(&second).count();
         // By chance, a batch of three or more graphs out of 24 is repeated far more rarely.
         if 2 * common > first.len() {
             return Err(format!(
-                "{common} of {} batches of the first epoch come back in the second, but without a cache key; \
-                 form them anew, or give fixed batches cache keys",
+                "{common} of the first epoch's {} batches recur in the second without a cache key; \
+                 recompose batches, or give fixed ones cache keys",
                 first.len()
             ));
         }
@@ -57,7 +59,7 @@ fn fixed(epochs: &[&[BatchPlan]]) -> Outcome {
         return Err("batches have cache keys, but their members change from epoch to epoch".into());
     }
     if epochs[1..].iter().all(|epoch| cache_keys(epoch) == cache_keys(epochs[0])) {
-        return Err("fixed batches come in the same order in every epoch".into());
+        return Err("fixed batches have the same order in every epoch".into());
     }
     Ok(())
 }
@@ -71,7 +73,7 @@ pub(super) fn cache_keys(make: Make<'_>) -> Outcome {
             let first = known.entry(cache_key).or_insert_with(|| plan.clone());
             if *first != plan {
                 return Err(format!(
-                    "two batches have cache key {cache_key}, so the second would be trained on as the first\n\
+                    "different batches have cache key {cache_key}, so the first would replace the second\n\
                      first  {}\nsecond {}",
                     brief(first),
                     brief(&plan)

@@ -24,11 +24,11 @@ pub(super) fn empty_view(make: Make<'_>) -> Outcome {
     for (purpose, what) in [(Purpose::Training, "training"), (Purpose::Evaluation, "an evaluation")]
     {
         if let Ok(true) = batch(purpose) {
-            return Err(format!("{what} without graphs gives a batch"));
+            return Err(format!("{what} on an empty view gives a batch"));
         }
     }
     if let Ok(false) = batch(Purpose::Training) {
-        return Err("training without graphs ends without a word; give an error".into());
+        return Err("training on an empty view ends silently; return an error".into());
     }
     Ok(())
 }
@@ -44,7 +44,7 @@ pub(super) fn wrong_level(make: Make<'_>) -> Outcome {
     for purpose in [Purpose::Training, Purpose::Evaluation] {
         if batcher.open(view.clone(), BatchContext::new(purpose, 7)).is_ok() {
             return Err(format!(
-                "it opens on one large graph for {purpose:?}, though its level is {}; give BatcherError::WrongLevel",
+                "it opens on one large graph for {purpose:?}, but its level is {}; return BatcherError::WrongLevel",
                 batcher.level()
             ));
         }

@@ -33,9 +33,7 @@ pub(super) fn evaluation_order(make: Make<'_>) -> Outcome {
         if named.is_sorted() || looks_ahead(trial.batcher) {
             return Ok(());
         }
-        Err(format!(
-            "training delivers graphs in the order in which they come, but an evaluation goes {named:?}"
-        ))
+        Err(format!("training keeps the order of the graphs, but an evaluation has {named:?}"))
     })
 }
 
@@ -70,7 +68,7 @@ pub(crate) fn whole_epochs(trial: &Trial<'_>, plans: &[BatchPlan]) -> Outcome {
     while let Some(length) = epoch_length(&plans[start..]) {
         let (now, next) = (&plans[start].cursor, &plans[start + length].cursor);
         if next.epoch < now.epoch {
-            return Err(format!("epoch {} comes after epoch {}", next.epoch, now.epoch));
+            return Err(format!("epoch {} follows epoch {}", next.epoch, now.epoch));
         }
         let mut balance: BTreeMap<u32, i64> = BTreeMap::new();
         let mut add = |id: u32, times: i64| *balance.entry(id).or_default() += times;
@@ -87,11 +85,12 @@ pub(crate) fn whole_epochs(trial: &Trial<'_>, plans: &[BatchPlan]) -> Outcome {
             add(graph.id, -((next.epoch - now.epoch) as i64));
         }
         if let Some((id, times)) = balance.into_iter().find(|&(_, times)| times != 0) {
-            let much = if times > 0 { "too often" } else { "too rarely" };
+            let much = if times > 0 { "too many" } else { "too few" };
             return Err(format!(
-                "epoch {} names graph {id} {} time(s) {much}\ncarried in {:?}, carried out {:?}, batches {:?}",
-                now.epoch,
+                "graph {id} occurs {} time(s) {much} in epoch {}\n\
+                 carried in {:?}, carried out {:?}, batches {:?}",
                 times.abs(),
+                now.epoch,
                 now.carried,
                 next.carried,
                 plans[start..start + length].iter().map(|plan| &plan.members).collect::<Vec<_>>()
@@ -116,5 +115,5 @@ pub(crate) fn whole_evaluation(trial: &Trial<'_>, plans: &[BatchPlan]) -> Outcom
     if named == expected {
         return Ok(());
     }
-    Err(format!("an evaluation of the graphs {expected:?} names {named:?} (both sorted)"))
+    Err(format!("an evaluation of graphs {expected:?} contains {named:?} (both sorted)"))
 }

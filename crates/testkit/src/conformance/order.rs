@@ -33,7 +33,7 @@ pub(super) fn seed(make: Make<'_>) -> Outcome {
             return Ok(());
         };
         if one == two && two == three {
-            return Err(format!("the seeds 1, 2 and 3 give the same first epoch {one:?}"));
+            return Err(format!("seeds 1, 2 and 3 give the same first epoch {one:?}"));
         }
         Ok(())
     })
@@ -47,14 +47,14 @@ pub(super) fn threads(make: Make<'_>) -> Outcome {
 
         let mut moved = open(7)?;
         let found = on_a_thread(move || take(&mut *moved, n_plan))?;
-        same(&plans, &found, "a stream that moved to another thread")?;
+        same(&plans, &found, "a stream moved to another thread")?;
 
         let mut half_way = open(7)?;
         let mut found = take(&mut *half_way, n_plan / 2)?;
         found.extend(on_a_thread(move || take(&mut *half_way, n_plan - n_plan / 2))?);
-        same(&plans, &found, "a stream that moved to another thread half-way")?;
+        same(&plans, &found, "a stream moved to another thread half-way")?;
 
-        same(&plans, &beside_others(trial, n_plan)?, "a stream beside two others")?;
+        same(&plans, &beside_others(trial, n_plan)?, "a stream interleaved with two others")?;
 
         for n_thread in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(n_thread).build();
@@ -108,7 +108,7 @@ pub(super) fn identifiers(make: Make<'_>) -> Outcome {
         let far = |position: usize| 1000 + 3 * (n - 1 - position) as u32;
         let other = |position: usize| (n - 1 - position) as u32;
         let names: [(&dyn Fn(usize) -> u32, &str); 2] =
-            [(&far, "that are not positions"), (&other, "that run the other way")];
+            [(&far, "that are not positions"), (&other, "in reverse order")];
         for (identifier, what) in names {
             measured(&Trial { identifier, ..*trial })
                 .map_err(|found| format!("with identifiers {what}: {found}"))?;
@@ -125,7 +125,7 @@ fn measured(trial: &Trial<'_>) -> Outcome {
         let size = real(&graphs, &plan);
         if plan.real != size {
             return Err(format!(
-                "the plan counts {:?}, but the graphs that it names have {size:?}: {}",
+                "the plan's real size is {:?}, but its graphs add up to {size:?}: {}",
                 plan.real,
                 brief(&plan)
             ));
@@ -141,7 +141,7 @@ pub(super) fn plan_reuse(make: Make<'_>) -> Outcome {
         for (batch, expected) in plans.iter().enumerate() {
             let mut plan = dirty();
             if !stream.next(&mut plan).map_err(|error| error.to_string())? {
-                return Err("training ended when it was given a used plan".into());
+                return Err("training ended when given a used plan".into());
             }
             if plan != *expected {
                 return Err(format!(

@@ -24,7 +24,7 @@ pub(super) fn prefetched(make: Make<'_>) -> Outcome {
             };
             for depth in DEPTHS {
                 let when = format!(
-                    "{depth} batches ahead, stopped after {n_first} and after {n_second} more"
+                    "{depth} batches prefetched, stopped after {n_first} and after {n_second} more"
                 );
                 let found = interrupted(trial, depth, plans.len(), n_first, n_second)
                     .map_err(|error| format!("{when}: {error}"))?;

@@ -85,7 +85,7 @@ pub(crate) fn resumes_where(
         let cursor = stored(&plans[first - 1]);
         used.seek(&cursor).map_err(|error| format!("seeking {cursor:?} failed: {error}"))?;
         let found = take(&mut *used, plans.len() - first)?;
-        let when = format!("a stream that was used, and goes on after batch {first}");
+        let when = format!("a used stream that seeks to the end of batch {first}");
         same(&plans[first..], &found, &when)?;
     }
     Ok(stops.len())

@@ -28,14 +28,14 @@ pub(super) fn plans(trial: &Trial<'_>) -> Vec<BatchPlan> {
 pub(crate) fn graphs_fit(trial: &Trial<'_>, plan: &BatchPlan) -> Outcome {
     let n_graph = plan.members.len();
     if n_graph == 0 {
-        return Err(format!("a batch holds no graph: {}", brief(plan)));
+        return Err(format!("a batch has no graphs: {}", brief(plan)));
     }
     let Some(batch_size) = trial.batcher.batch_size() else { return Ok(()) };
     if n_graph < batch_size as usize {
         return Ok(());
     }
     Err(format!(
-        "batch_size is {batch_size}, so at most {} graphs and one slot for padding: {}",
+        "batch_size {batch_size} allows {} graphs and one slot for padding: {}",
         batch_size - 1,
         brief(plan)
     ))
@@ -49,14 +49,14 @@ pub(crate) fn shape_fits(graphs: &[GraphSize], plan: &BatchPlan) -> Outcome {
     let padding_nodes = u32::from(shape.n_node > real.n_node);
     let rules = [
         ("edges", shape.n_edge, real.n_edge, "all edges"),
-        ("nodes", shape.n_node, real.n_node + padding_edges, "all nodes and an end for padding"),
+        ("nodes", shape.n_node, real.n_node + padding_edges, "all nodes and one for padding edges"),
         ("graphs", shape.n_graph, real.n_graph + padding_nodes, "all graphs and one for padding"),
         ("outputs", shape.n_output, real.n_output, "one output per graph"),
     ];
     for (what, padded, needed, of) in rules {
         if padded < needed {
             return Err(format!(
-                "{padded} {what} are too few for {of}, which take {needed}: {}",
+                "{padded} {what} are too few; {of} need {needed}: {}",
                 brief(plan)
             ));
         }

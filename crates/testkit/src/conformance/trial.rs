@@ -85,14 +85,14 @@ impl<'a> Trial<'a> {
     pub(crate) fn evaluate(&self, seed: u64) -> Result<Vec<BatchPlan>, String> {
         let mut stream = self
             .open(Purpose::Evaluation, seed)
-            .map_err(|error| format!("it does not open for an evaluation: {error}"))?;
+            .map_err(|error| format!("it does not open for evaluation: {error}"))?;
         let mut plans = Vec::new();
         while plans.len() <= self.sizes.len() {
             let mut plan = BatchPlan::default();
             match stream.next(&mut plan) {
                 Ok(true) => plans.push(plan),
                 Ok(false) => return Ok(plans),
-                Err(error) => return Err(format!("the evaluation stops: {error}")),
+                Err(error) => return Err(format!("the evaluation failed: {error}")),
             }
         }
         Err(format!("an evaluation of {} graphs does not end", self.sizes.len()))
@@ -105,8 +105,8 @@ pub(crate) fn take(stream: &mut dyn BatchStream, n_plan: usize) -> Result<Vec<Ba
         let mut plan = BatchPlan::default();
         match stream.next(&mut plan) {
             Ok(true) => Ok(plan),
-            Ok(false) => Err("training ended, though it never should".into()),
-            Err(error) => Err(format!("training stops: {error}")),
+            Ok(false) => Err("training ended, but must not".into()),
+            Err(error) => Err(format!("training failed: {error}")),
         }
     };
     (0..n_plan).map(one).collect()
@@ -115,7 +115,7 @@ pub(crate) fn take(stream: &mut dyn BatchStream, n_plan: usize) -> Result<Vec<Ba
 /// Describes the first difference between two lists of plans.
 pub(crate) fn same(expected: &[BatchPlan], found: &[BatchPlan], when: &str) -> Result<(), String> {
     if expected.len() != found.len() {
-        return Err(format!("{when}: {} batches became {}", expected.len(), found.len()));
+        return Err(format!("{when}: {} batches, expected {}", found.len(), expected.len()));
     }
     let differing = expected.iter().zip(found).position(|(expected, found)| expected != found);
     differing.map_or(Ok(()), |batch| {

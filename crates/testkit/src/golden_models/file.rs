@@ -47,7 +47,7 @@ impl<'a> GoldenFile<'a> {
             Dtype::F64 => Ok(words(bytes).map(f64::from_le_bytes).collect()),
             Dtype::F32 => Ok(words(bytes).map(|b| f64::from(f32::from_le_bytes(b))).collect()),
             Dtype::I32 => Ok(words(bytes).map(|b| f64::from(i32::from_le_bytes(b))).collect()),
-            other => Err(format!("{name} has the type {other:?}")),
+            other => Err(format!("{name} has type {other:?}")),
         }
     }
 
@@ -68,7 +68,7 @@ impl<'a> GoldenFile<'a> {
 
     /// A width or number of layers in the file's metadata.
     pub fn size(&self, key: &str) -> Result<NonZeroU32, String> {
-        let text = self.metadata(key).ok_or_else(|| format!("the file says nothing of {key}"))?;
+        let text = self.metadata(key).ok_or_else(|| format!("the file's metadata has no {key}"))?;
         text.parse().map_err(|_| format!("{key} is {text}"))
     }
 

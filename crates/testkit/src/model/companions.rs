@@ -33,8 +33,8 @@ pub(super) fn companions(model: &dyn Model) -> Outcome {
         let reference: Vec<f32> = members.iter().map(|&graph| alone[graph as usize]).collect();
         let (n_node, n_edge) = (padding.n_node, padding.n_edge);
         let when = format!(
-            "in a batch of the graphs {members:?} with {n_node} padding nodes and {n_edge} padding \
-             edges; alone it is the first number"
+            "in a batch of graphs {members:?} with {n_node} padding nodes and {n_edge} padding \
+             edges (the first value is for the graph alone)"
         );
         near(&reference, &found[..members.len()], PREDICTION, &when)?;
     }
@@ -58,9 +58,9 @@ pub(super) fn single_nodes(model: &dyn Model) -> Outcome {
         alone.extend(predict(&mut *trainer, &buffer.batch())?);
     }
     let batches: [(&[u32], Shape, &str); 4] = [
-        (&[0, 1, 2], NONE, "with others like it, without any edge in the batch"),
+        (&[0, 1, 2], NONE, "with others like it, in a batch without edges"),
         (&[0, 1, 2], SOME, "with others like it and with padding"),
-        (&[2, 0], Shape { n_edge: 0, ..SOME }, "with padding nodes but no edge at all"),
+        (&[2, 0], Shape { n_edge: 0, ..SOME }, "with padding nodes but no edges"),
         (&[1], MUCH, "with much padding"),
     ];
     for (singles, padding, when) in batches {
@@ -86,7 +86,7 @@ fn finite_gradients(trial: &Trial<'_>, buffer: &batchlab_core::BatchBuffer, when
     }
     for tensor in &gradients {
         if let Some(value) = tensor.data.iter().find(|value| !value.is_finite()) {
-            return Err(format!("the gradient of {} holds {value} {when}", tensor.name));
+            return Err(format!("the gradient of {} contains {value} {when}", tensor.name));
         }
     }
     Ok(())

@@ -32,7 +32,7 @@ fn compare(model: &dyn Model, loss: Loss, of_output: impl Fn(&[f64], f64) -> f64
     let buffer = collated(&graphs, &trial.needs, &all, &WEIGHTS, SOME);
     let found = forward(&mut *trainer, &buffer.batch())?;
     let expected = expected(&mut *trainer, &buffer.batch(), &of_output)?;
-    check_near(found, expected, &format!("{loss:?} of five graphs, from their predictions"))?;
+    check_near(found, expected, &format!("computed from predictions as {loss:?}"))?;
     let mut sum = LossSum::default();
     for (one, &weight) in WEIGHTS.iter().enumerate() {
         let mut weights = [0.0; WEIGHTS.len()];
@@ -42,7 +42,7 @@ fn compare(model: &dyn Model, loss: Loss, of_output: impl Fn(&[f64], f64) -> f64
         sum.loss_sum += part.loss_sum;
         sum.weight_sum += part.weight_sum;
     }
-    check_near(found, sum, &format!("{loss:?} of the same graphs, weighted one by one, added up"))
+    check_near(found, sum, &format!("summed over batches with one nonzero weight as {loss:?}"))
 }
 
 fn forward(trainer: &mut dyn Trainer, batch: &PaddedBatch<'_>) -> Result<LossSum, String> {
@@ -72,7 +72,7 @@ fn check_near(found: LossSum, expected: LossSum, what: &str) -> Outcome {
     let differ = |a: f64, b: f64| (a - b).is_nan() || (a - b).abs() > PREDICTION * b.abs();
     if differ(found.loss_sum, expected.loss_sum) || differ(found.weight_sum, expected.weight_sum) {
         return Err(format!(
-            "the loss is {:e} of weight {}; {what}: {:e} of weight {}",
+            "the loss is {:e} with weight {}; {what} it is {:e} with weight {}",
             found.loss_sum, found.weight_sum, expected.loss_sum, expected.weight_sum
         ));
     }
@@ -91,14 +91,14 @@ pub(super) fn classification(model: &dyn Model) -> Outcome {
     let n = predict(&mut *trainer, &batch)?.len();
     let n_output = batch.shape.n_output as usize;
     if n != N_OUTPUT_CLASS * n_output {
-        return Err(format!("{n} numbers for {n_output} outputs of {N_OUTPUT_CLASS} classes"));
+        return Err(format!("{n} predictions for {n_output} outputs of {N_OUTPUT_CLASS} classes"));
     }
     let found = forward(&mut *trainer, &batch)?.mean();
     let expected = expected(&mut *trainer, &batch, &negative_log_likelihood)?.mean();
     if (found - expected).abs() <= PREDICTION * expected.abs() {
         return Ok(());
     }
-    Err(format!("the mean loss is {found:e}; from the predictions it is {expected:e}"))
+    Err(format!("the mean loss is {found:e}; computed from the predictions it is {expected:e}"))
 }
 
 fn negative_log_likelihood(row: &[f64], target: f64) -> f64 {
@@ -135,7 +135,7 @@ pub(super) fn zero_weight(model: &dyn Model) -> Outcome {
     let numbers = gradients.iter().flat_map(|tensor| &tensor.data);
     if loss.loss_sum != 0.0 || loss.weight_sum != 0.0 || numbers.clone().any(|&g| g != 0.0) {
         return Err(format!(
-            "a batch without weight has the loss {} of weight {} and gradients up to {}",
+            "a batch of weights 0 has loss {}, weight {} and gradients up to {}",
             loss.loss_sum,
             loss.weight_sum,
             numbers.fold(0.0_f32, |m, g| m.max(g.abs()))

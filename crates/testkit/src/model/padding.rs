@@ -69,7 +69,7 @@ fn compare(
         return Ok(());
     }
     Err(format!(
-        "the prediction of the padding is {:e} whatever its {which} hold: they were not computed, \
+        "the prediction of the padding is {:e} whatever its {which} contain: they are not computed, \
          so padding costs less than real graphs",
         prediction[n_real]
     ))
@@ -105,8 +105,8 @@ pub(super) fn gradients(model: &dyn Model) -> Outcome {
             near_tensors(exact, &reference.0, EXACT, &when)?;
         }
         let when = "with garbage in the padding";
-        near_tensors(&reference.0, &found.0, TRAINING, &format!("{when}, of the first gradients"))?;
-        let when = format!("{when}, after {N_STEP} steps");
+        near_tensors(&reference.0, &found.0, TRAINING, &format!("{when} (first gradients)"))?;
+        let when = format!("{when} (after {N_STEP} steps)");
         near_tensors(&reference.1, &found.1, TRAINING, &when)?;
     }
     Ok(())
@@ -147,7 +147,7 @@ pub(super) fn bits(model: &dyn Model) -> Outcome {
             for padding in paddings(real) {
                 let Shape { n_node, n_edge, .. } = padding;
                 let when = format!(
-                    "with {n_node} padding nodes and {n_edge} padding edges instead of none behind \
+                    "with {n_node} padding nodes and {n_edge} padding edges instead of none after \
                      {} real nodes and {} real edges, on {n_thread} threads",
                     real.n_node, real.n_edge
                 );

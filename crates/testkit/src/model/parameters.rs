@@ -22,34 +22,32 @@ fn fresh(model: &dyn Model, seed: u64) -> Result<Vec<NamedTensor>, String> {
 pub(super) fn opens(model: &dyn Model) -> Outcome {
     let parameters = fresh(model, 7)?;
     if parameters.is_empty() {
-        return Err("its state holds no tensor called parameter.*".into());
+        return Err("its state has no tensor named parameter.*".into());
     }
     let mut names = BTreeSet::new();
     for NamedTensor { name, shape, data } in &parameters {
         if !names.insert(name) {
-            return Err(format!("two parameters are called {name}"));
+            return Err(format!("two parameters are named {name}"));
         }
         if shape.iter().product::<usize>() != data.len() || data.is_empty() {
-            return Err(format!("{name} has shape {shape:?} and {} numbers", data.len()));
+            return Err(format!("{name} has shape {shape:?} and {} values", data.len()));
         }
         if let Some(value) = data.iter().find(|value| !value.is_finite()) {
-            return Err(format!("{name} starts with a {value}"));
+            return Err(format!("{name} is initialised with {value}"));
         }
     }
     let n_number: usize = parameters.iter().map(|tensor| tensor.data.len()).sum();
     let mut trainer = open(model, 7, Loss::Mse)?;
     if trainer.n_parameter() != n_number {
         let said = trainer.n_parameter();
-        return Err(format!(
-            "it says that it has {said} trainable numbers, its state has {n_number}"
-        ));
+        return Err(format!("n_parameter() is {said}, but its state has {n_number} parameters"));
     }
 
     if let Some(ModelSize { n_parameter, .. }) = model.size(&context(7, Loss::Mse))
         && n_parameter != n_number as u128
     {
         return Err(format!(
-            "Model::size says that it will have {n_parameter} trainable numbers, it has {n_number}"
+            "Model::size gives {n_parameter} parameters, but its state has {n_number}"
         ));
     }
 
@@ -63,7 +61,7 @@ pub(super) fn opens(model: &dyn Model) -> Outcome {
     };
     if layout(&gradients) != layout(&parameters) {
         return Err(format!(
-            "gradients are of {:?}, parameters are {:?}",
+            "gradients are {:?}, but parameters are {:?}",
             layout(&gradients),
             layout(&parameters)
         ));
@@ -71,7 +69,7 @@ pub(super) fn opens(model: &dyn Model) -> Outcome {
     let prediction = predict(&mut *trainer, &buffer.batch())?;
     let (n, expected) = (prediction.len(), buffer.batch().shape.n_output as usize);
     if n != expected {
-        return Err(format!("it predicts {n} numbers for {expected} outputs, padding included"));
+        return Err(format!("it makes {n} predictions for {expected} outputs, including padding"));
     }
     Ok(())
 }
@@ -79,7 +77,7 @@ pub(super) fn opens(model: &dyn Model) -> Outcome {
 pub(super) fn seeds(model: &dyn Model) -> Outcome {
     let [one, again, other] = [7, 7, 8].map(|seed| fresh(model, seed));
     let one = one?;
-    same_tensors(&one, &again?, "when it is opened again with the same seed")?;
+    same_tensors(&one, &again?, "when reopened with the same seed")?;
     if one == other? {
         return Err("seeds 7 and 8 give the same parameters; draw them with ctx.seed".into());
     }

@@ -19,7 +19,7 @@ pub(super) fn batches(model: &dyn Model) -> Outcome {
         altered.classes()[3] = N_CLASS as u32;
         if trial.ready()?.upload(Slot::A, &altered.batch()).is_ok() {
             return Err(format!(
-                "a node of class {N_CLASS} is accepted, though there are {N_CLASS} classes"
+                "a node of class {N_CLASS} is accepted, although there are {N_CLASS} classes"
             ));
         }
     }
@@ -58,12 +58,12 @@ pub(super) fn data(model: &dyn Model) -> Outcome {
     let error =
         refused(&ModelContext { device: "abacus".into(), ..good }, "on the device \"abacus\"")?;
     if !matches!(error, ModelError::Device { .. }) {
-        return Err(format!("the device \"abacus\" is refused with another error: {error}"));
+        return Err(format!("the error for device \"abacus\" is not ModelError::Device: {error}"));
     }
     if model.check_device("abacus").is_ok() {
-        return Err("check_device accepts the device \"abacus\", which is refused only when the \
-                    model opens, after the data were loaded"
+        return Err("check_device accepts the device \"abacus\", which is rejected only on \
+                    opening, after the data were loaded"
             .into());
     }
-    model.check_device("cpu").map_err(|error| format!("check_device refuses \"cpu\": {error}"))
+    model.check_device("cpu").map_err(|error| format!("check_device rejects \"cpu\": {error}"))
 }

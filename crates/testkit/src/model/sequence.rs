@@ -46,7 +46,7 @@ pub(super) fn evaluation(model: &dyn Model) -> Outcome {
     same_tensors(&expected, &gradients, "when the batch was evaluated before backward")?;
     if evaluated.weight_sum.to_bits() != trained.weight_sum.to_bits() {
         let (a, b) = (trained.weight_sum, evaluated.weight_sum);
-        return Err(format!("a batch of weight {a} has the weight {b} in an evaluation"));
+        return Err(format!("a batch of weight {a} has weight {b} in an evaluation"));
     }
     Ok(())
 }
@@ -57,7 +57,7 @@ pub(super) fn steps(model: &dyn Model) -> Outcome {
     let mut trainer = trial.ready()?;
     let refused = |result: Result<(), ModelError>, what: &str| match result {
         Err(_) => Ok(()),
-        Ok(()) => Err(format!("{what} is not refused")),
+        Ok(()) => Err(format!("{what} is not an error")),
     };
     refused(trainer.forward(Slot::A, Mode::Training, 0).map(drop), "forward of an empty slot")?;
     refused(trainer.predict(Slot::B, &mut Vec::new()), "predict of an empty slot")?;
@@ -65,7 +65,7 @@ pub(super) fn steps(model: &dyn Model) -> Outcome {
     refused(trainer.update(LEARNING_RATE), "update without backward")?;
     trainer.upload(Slot::A, &buffer.batch()).map_err(text)?;
     trainer.forward(Slot::A, Mode::Evaluation, 0).map_err(text)?;
-    refused(trainer.backward(1.0), "backward after nothing but an evaluation")?;
+    refused(trainer.backward(1.0), "backward after only an evaluation")?;
     trainer.forward(Slot::A, Mode::Training, 0).map_err(text)?;
     trainer.backward(1.0).map_err(text)?;
     refused(trainer.backward(1.0), "backward a second time")?;

@@ -22,7 +22,7 @@ pub(super) fn equal(one: &dyn Model, other: &dyn Model) -> Outcome {
         near(&one.prediction, &other.prediction, PREDICTION, when)?;
         let difference = (one.loss - other.loss).abs();
         if difference.is_nan() || difference > PREDICTION * one.loss.abs() {
-            return Err(format!("the loss is {:e}, and {:e} {when}", one.loss, other.loss));
+            return Err(format!("the loss is {:e}, but {:e} {when}", one.loss, other.loss));
         }
         near_tensors(&one.gradients, &other.gradients, GRADIENT, when)?;
     }

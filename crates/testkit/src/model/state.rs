@@ -29,7 +29,7 @@ pub(super) fn resume(model: &dyn Model) -> Outcome {
     if first.n_update == second.n_update {
         return Ok(());
     }
-    Err(format!("{} updates, and {} after a state was restored", first.n_update, second.n_update))
+    Err(format!("{} updates, but {} after a state was restored", first.n_update, second.n_update))
 }
 
 /// A change to the tensors of a state.
@@ -45,12 +45,12 @@ pub(super) fn unfit(model: &dyn Model) -> Outcome {
     let name = before.tensors[last].name.clone();
     let changes: [(&str, Change<'_>); 5] = [
         ("without a tensor", &|tensors| drop(tensors.remove(last))),
-        ("with a tensor twice", &|tensors| tensors.push(tensors[last].clone())),
+        ("with a duplicate tensor", &|tensors| tensors.push(tensors[last].clone())),
         ("with a tensor of another shape", &|tensors| tensors[last].shape.insert(0, 1)),
-        ("with too few numbers in a tensor", &|tensors| {
+        ("with too few values in a tensor", &|tensors| {
             tensors[last].data.pop();
         }),
-        ("with a tensor that the model lacks", &|tensors| {
+        ("with an unknown tensor", &|tensors| {
             tensors.push(NamedTensor { name: format!("{name}.more"), ..tensors[last].clone() });
         }),
     ];
@@ -60,14 +60,14 @@ pub(super) fn unfit(model: &dyn Model) -> Outcome {
         state.tensors.iter_mut().for_each(|tensor| tensor.data.fill(9.0));
         change(&mut state.tensors);
         match trainer.restore(&state) {
-            Ok(()) => return Err(format!("a state {what} is taken over")),
+            Ok(()) => return Err(format!("a state {what} is accepted")),
             Err(error) if !error.to_string().contains(&name) => {
                 return Err(format!("the error for a state {what} does not name {name}: {error}"));
             }
             Err(_) => {}
         }
         let after = trainer.state().map_err(text)?;
-        let when = format!("after a state {what} was refused");
+        let when = format!("after a state {what} was rejected");
         same_tensors(&before.tensors, &after.tensors, &when)?;
         if after.n_update != before.n_update {
             return Err(format!("{} updates became {} {when}", before.n_update, after.n_update));

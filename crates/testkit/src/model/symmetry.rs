@@ -20,8 +20,8 @@ pub(super) fn inputs(model: &dyn Model) -> Outcome {
         let found = predict(&mut *trainer, &altered.batch())?;
         if near(&reference, &found, PREDICTION, "").is_ok() {
             return Err(format!(
-                "it needs {field}, but other values there change no prediction; such fields are \
-                 copied for nothing, and nothing can be checked with them"
+                "it needs {field}, but other values of it change no prediction, so it is copied for \
+                 nothing and cannot be tested"
             ));
         }
         Ok(())
@@ -72,11 +72,7 @@ fn compare(model: &dyn Model, change: impl Fn(&Molecule) -> Molecule, when: &str
 
 pub(super) fn node_order(model: &dyn Model) -> Outcome {
     for seed in 0..3 {
-        compare(
-            model,
-            |molecule| molecule.relabelled(seed),
-            "when nodes and edges come in another order",
-        )?;
+        compare(model, |molecule| molecule.relabelled(seed), "when nodes and edges are reordered")?;
     }
     Ok(())
 }
@@ -91,7 +87,7 @@ pub(super) fn rotation(model: &dyn Model) -> Outcome {
             model,
             |molecule| molecule.moved(angles, by),
             &format!(
-                "when all graphs are turned by {angles:?} about z, x and y and moved by {by:?}"
+                "when all graphs are rotated by {angles:?} about z, x and y and translated by {by:?}"
             ),
         )?;
     }

@@ -89,8 +89,8 @@ fn check_elements(
         return Ok(());
     }
     Err(format!(
-        "{}[{element}]: the gradient is {value:e}, the loss changes by {difference:e} per unit \
-         (the median of {} elements)",
+        "{}[{element}]: the gradient is {value:e}, the finite difference {difference:e} (the \
+         median of {} elements)",
         gradient.name,
         errors.len()
     ))

@@ -54,7 +54,7 @@ impl<'a> Trial<'a> {
         let mut trainer = open_in(self.model, &context)?;
         trainer
             .restore(&self.start)
-            .map_err(|error| format!("it does not take its own state back: {error}"))?;
+            .map_err(|error| format!("it cannot restore its own state: {error}"))?;
         Ok(trainer)
     }
 
@@ -147,13 +147,13 @@ pub(super) fn largest(values: &[f32]) -> f32 {
 pub(super) fn near(reference: &[f32], found: &[f32], tolerance: f64, when: &str) -> Outcome {
     if reference.len() != found.len() {
         let (n, m) = (reference.len(), found.len());
-        return Err(format!("{n} predictions, and {m} {when}"));
+        return Err(format!("{n} predictions, but {m} {when}"));
     }
     let scale = f64::from(largest(reference)).max(f64::MIN_POSITIVE);
     for (row, (&a, &b)) in reference.iter().zip(found).enumerate() {
         let difference = (f64::from(a) - f64::from(b)).abs();
         if difference.is_nan() || difference > tolerance * scale {
-            return Err(format!("prediction {row} is {a:e}, and {b:e} {when}"));
+            return Err(format!("prediction {row} is {a:e}, but {b:e} {when}"));
         }
     }
     Ok(())
@@ -178,11 +178,11 @@ pub(super) fn near_tensors_above(
     when: &str,
 ) -> Outcome {
     if reference.len() != found.len() {
-        return Err(format!("{} tensors, and {} {when}", reference.len(), found.len()));
+        return Err(format!("{} tensors, but {} {when}", reference.len(), found.len()));
     }
     for (a, b) in reference.iter().zip(found) {
         if a.shape != b.shape {
-            return Err(format!("{} has shape {:?}, and {:?} {when}", a.name, a.shape, b.shape));
+            return Err(format!("{} has shape {:?}, but {:?} {when}", a.name, a.shape, b.shape));
         }
         let scale = largest(&a.data).max(floor);
         for (element, (x, y)) in a.data.iter().zip(&b.data).enumerate() {
@@ -190,7 +190,7 @@ pub(super) fn near_tensors_above(
             if difference.is_nan() || difference > tolerance * scale {
                 let name = &a.name;
                 return Err(format!(
-                    "{name}[{element}] is {x:e}, and {y:e} {when}; the largest number of {name} is {scale:e}"
+                    "{name}[{element}] is {x:e}, but {y:e} {when}; the largest value of {name} is {scale:e}"
                 ));
             }
         }
@@ -205,7 +205,7 @@ pub(super) fn same_tensors(
     when: &str,
 ) -> Outcome {
     if reference.len() != found.len() {
-        return Err(format!("{} tensors, and {} {when}", reference.len(), found.len()));
+        return Err(format!("{} tensors, but {} {when}", reference.len(), found.len()));
     }
     for (a, b) in reference.iter().zip(found) {
         if (&a.name, &a.shape) != (&b.name, &b.shape) {
@@ -213,7 +213,7 @@ pub(super) fn same_tensors(
         }
         let mut pairs = a.data.iter().zip(&b.data).enumerate();
         if let Some((element, (x, y))) = pairs.find(|(_, (x, y))| x.to_bits() != y.to_bits()) {
-            return Err(format!("{}[{element}] is {x:e}, and {y:e} {when}", a.name));
+            return Err(format!("{}[{element}] is {x:e}, but {y:e} {when}", a.name));
         }
     }
     Ok(())
@@ -226,7 +226,7 @@ pub(super) fn same_loss(reference: LossSum, found: LossSum, when: &str) -> Outco
         return Ok(());
     }
     Err(format!(
-        "the loss is {:e} of weight {}, and {:e} of weight {} {when}",
+        "the loss is {:e} with weight {}, but {:e} with weight {} {when}",
         reference.loss_sum, reference.weight_sum, found.loss_sum, found.weight_sum
     ))
 }

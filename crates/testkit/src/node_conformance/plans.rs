@@ -29,7 +29,7 @@ fn next(stream: &mut dyn BatchStream) -> Result<Option<BatchPlan>, String> {
     match stream.next(&mut plan) {
         Ok(true) => Ok(Some(plan)),
         Ok(false) => Ok(None),
-        Err(error) => Err(format!("the stream stops: {error}")),
+        Err(error) => Err(format!("the stream failed: {error}")),
     }
 }
 
@@ -38,7 +38,7 @@ pub(super) fn train(batcher: &dyn Batcher, case: &Case) -> Result<Vec<BatchPlan>
         .map_err(|error| format!("it does not open: {error}"))?;
     let mut plans = Vec::new();
     while plans.len() < MOST {
-        let plan = next(&mut *stream)?.ok_or("training ended, though it never should")?;
+        let plan = next(&mut *stream)?.ok_or("training ended, but must not")?;
         if plan.cursor.epoch == N_EPOCH {
             break;
         }
@@ -49,12 +49,12 @@ pub(super) fn train(batcher: &dyn Batcher, case: &Case) -> Result<Vec<BatchPlan>
 
 pub(super) fn evaluate(batcher: &dyn Batcher, case: &Case) -> Result<Vec<BatchPlan>, String> {
     let mut stream = open(batcher, case, Purpose::Evaluation)
-        .map_err(|error| format!("it does not open for an evaluation: {error}"))?;
+        .map_err(|error| format!("it does not open for evaluation: {error}"))?;
     let mut plans = Vec::new();
     while let Some(plan) = next(&mut *stream)? {
         plans.push(plan);
         if plans.len() > case.output.len() {
-            return Err("an evaluation has more batches than there are outputs".into());
+            return Err("an evaluation has more batches than outputs".into());
         }
     }
     Ok(plans)
@@ -91,7 +91,7 @@ fn one_sound(case: &Case, known: &BTreeMap<(u32, u32), f32>, plan: &BatchPlan) -
     }
     if !plan.output_row.iter().all(is_output) {
         return Err(format!(
-            "outputs are rows of the {} members: {:?}",
+            "output rows are out of range for {} members: {:?}",
             plan.members.len(),
             plan.output_row
         ));
@@ -101,7 +101,10 @@ fn one_sound(case: &Case, known: &BTreeMap<(u32, u32), f32>, plan: &BatchPlan) -
     collate(&case.graphs, plan, &needs, &mut buffer).map_err(|error| error.to_string())?;
     let batch = buffer.batch();
     if plan.real != batch.real {
-        return Err(format!("the real size is {:?}, not {:?}", batch.real, plan.real));
+        return Err(format!(
+            "the plan's real size is {:?}, but the batch has {:?}",
+            plan.real, batch.real
+        ));
     }
     let n_edge = batch.real.n_edge as usize;
     let mut found = BTreeSet::new();
@@ -112,7 +115,7 @@ fn one_sound(case: &Case, known: &BTreeMap<(u32, u32), f32>, plan: &BatchPlan) -
             return Err(format!("the graph has no edge from node {sender} to node {receiver}"));
         }
         if !found.insert(rows) {
-            return Err(format!("the edge from node {sender} to node {receiver} comes twice"));
+            return Err(format!("the edge from node {sender} to node {receiver} occurs twice"));
         }
     }
     if plan.edges != EdgeSelection::Induced {
@@ -122,7 +125,7 @@ fn one_sound(case: &Case, known: &BTreeMap<(u32, u32), f32>, plan: &BatchPlan) -
     let inside = |(a, b): &(u32, u32)| members.contains(a) && members.contains(b);
     let n_inside = known.keys().filter(|&ends| inside(ends)).count();
     if n_inside != n_edge {
-        return Err(format!("{n_edge} of the {n_inside} edges between the members"));
+        return Err(format!("the batch has {n_edge} of the {n_inside} edges between its members"));
     }
     Ok(())
 }
@@ -130,13 +133,13 @@ fn one_sound(case: &Case, known: &BTreeMap<(u32, u32), f32>, plan: &BatchPlan) -
 /// The first difference between two lists of plans.
 pub(super) fn same(expected: &[BatchPlan], found: &[BatchPlan], when: &str) -> Outcome {
     if expected.len() != found.len() {
-        return Err(format!("{when}: {} batches became {}", expected.len(), found.len()));
+        return Err(format!("{when}: {} batches, expected {}", found.len(), expected.len()));
     }
     let differing = expected.iter().zip(found).position(|(expected, found)| expected != found);
     differing.map_or(Ok(()), |batch| {
         Err(format!(
-            "{when}: batch {batch} differs; {:?} became {:?}",
-            expected[batch].members, found[batch].members
+            "{when}: batch {batch} has members {:?}, expected {:?}",
+            found[batch].members, expected[batch].members
         ))
     })
 }
@@ -156,7 +159,7 @@ pub(super) fn resumes(batcher: &dyn Batcher, case: &Case, plans: &[BatchPlan]) -
         stream.seek(&cursor).map_err(|error| format!("seeking {cursor:?} failed: {error}"))?;
         let mut found = Vec::new();
         while found.len() < plans.len() - done {
-            found.push(next(&mut *stream)?.ok_or("training ended, though it never should")?);
+            found.push(next(&mut *stream)?.ok_or("training ended, but must not")?);
         }
         same(&plans[done..], &found, &format!("resumed after {done} batches"))?;
     }

@@ -41,7 +41,7 @@ pub(crate) fn check(rows: &[Row], checks: &[&str], place: &str, test: &str) {
     let mut wrong = String::new();
     for row in rows {
         if row.failing.iter().map(|(name, _)| name).ne([&row.own]) {
-            let _ = writeln!(wrong, "{}: expected {}, fails {:#?}", row.what, row.own, row.failing);
+            let _ = writeln!(wrong, "{}: expected {}, found {:#?}", row.what, row.own, row.failing);
         }
     }
     assert!(wrong.is_empty(), "\n{table}\n{wrong}");
@@ -53,8 +53,8 @@ pub(crate) fn check(rows: &[Row], checks: &[&str], place: &str, test: &str) {
 fn check_document(table: &str, place: &str, test: &str) {
     let text = document();
     let opening = format!("{place}\n\n```text\n");
-    let start = text.find(&opening).expect("the place of the table") + opening.len();
-    let end = start + text[start..].find("```").expect("the end of the table");
+    let start = text.find(&opening).expect("the document has the table") + opening.len();
+    let end = start + text[start..].find("```").expect("the table ends");
     if std::env::var("BATCHLAB_BLESS").as_deref() == Ok("1") {
         let text = format!("{}{table}{}", &text[..start], &text[end..]);
         std::fs::write(path(), text).expect("the document can be written");
@@ -62,7 +62,7 @@ fn check_document(table: &str, place: &str, test: &str) {
     }
     assert!(
         text[start..end] == *table,
-        "the table in docs/conformance.md is stale; write it anew with\n\
+        "the table in docs/conformance.md is stale; update it with\n\
          BATCHLAB_BLESS=1 cargo test -p batchlab-testkit --test it {test}::"
     );
 }

@@ -121,13 +121,13 @@ impl Model for Faulty {
         if device == "cpu" || self.fault == Fault::AnyDevice {
             return Ok(());
         }
-        Err(ModelError::Device { device: device.into(), reason: "only the processor is".into() })
+        Err(ModelError::Device { device: device.into(), reason: "only the CPU works".into() })
     }
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
         if ctx.device != "cpu" {
             let device = ctx.device.clone();
-            return Err(ModelError::Device { device, reason: "only the processor is".into() });
+            return Err(ModelError::Device { device, reason: "only the CPU works".into() });
         }
         if ctx.output_width == 0 || ctx.n_node_class == 0 && self.fault != Fault::NoClasses {
             return Err(ModelError::Options("neither outputs nor classes can be 0".into()));

@@ -9,20 +9,20 @@ use faulty::{Fault, Faulty};
 use crate::table::{self, Row};
 
 const BROKEN: &[(Fault, &str, &str)] = &[
-    (Fault::WrongRealSize, "real size has one more edge", "node_batches"),
+    (Fault::WrongRealSize, "real size counts an extra edge", "node_batches"),
     (Fault::UnknownEdge, "lists an edge that does not exist", "node_batches"),
-    (Fault::ForgetsOutput, "an epoch lacks an output", "output_permutation"),
-    (Fault::RepeatsOutput, "an output comes twice", "output_permutation"),
-    (Fault::MiscountsBatches, "states a batch too many", "output_permutation"),
+    (Fault::ForgetsOutput, "an epoch misses an output", "output_permutation"),
+    (Fault::RepeatsOutput, "an output occurs twice", "output_permutation"),
+    (Fault::MiscountsBatches, "states one batch too many", "output_permutation"),
     (Fault::DropsTail, "evaluation drops the last batch", "output_evaluation"),
     (Fault::LearnsForeign, "a validation node is an output", "foreign_outputs"),
-    (Fault::LooksAtForeign, "validation labels sort batches", "foreign_labels"),
+    (Fault::LooksAtForeign, "sorts batches by foreign labels", "foreign_labels"),
     (Fault::RepeatsBatch, "repeats a batch after seek", "node_resume"),
     (Fault::CountsOpenings, "depends on global state", "node_resume"),
-    (Fault::LeavesOutIsolated, "leaves out outputs without edges", "isolated_nodes"),
-    (Fault::AssumesUndirected, "takes the edge back for granted", "directed_graph"),
+    (Fault::LeavesOutIsolated, "drops outputs without edges", "isolated_nodes"),
+    (Fault::AssumesUndirected, "assumes reverse edges", "directed_graph"),
     (Fault::CrashesOnDirected, "panics on a directed graph", "directed_graph"),
-    (Fault::CountsInBytes, "counts neighbours up to 255", "hub_node"),
+    (Fault::CountsInBytes, "counts at most 255 neighbours", "hub_node"),
 ];
 
 fn failing(fault: Fault) -> Vec<(&'static str, String)> {
