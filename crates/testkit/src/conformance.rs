@@ -59,7 +59,7 @@ checks! {
     identifiers: order::identifiers,
         "plans refer to graphs by identifier, not by position";
     plan_reuse: order::plan_reuse,
-        "a reused plan keeps nothing from the batch before";
+        "a reused plan keeps nothing from the previous batch";
     composition: composition::composition,
         "batches are recomposed every epoch, or are fixed and have cache keys";
     cache_keys: composition::cache_keys,

@@ -35,8 +35,8 @@ checks! {
     node_batches: node_batches,
         "members, edges, outputs and sizes match the graph, and the batch can be collated";
     output_permutation: output_permutation,
-        "every output occurs once per training epoch (unless sampled) and at most once per batch, \
-         and batches_per_epoch() is correct";
+        "every output occurs once per training epoch (unless sampled), at most once per batch; \
+         batches_per_epoch() is correct";
     output_evaluation: output_evaluation,
         "an evaluation contains every output exactly once and then ends";
     foreign_outputs: foreign_outputs,
