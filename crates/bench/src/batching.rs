@@ -48,8 +48,7 @@ pub struct Row {
     pub plan: Summary,
     /// Planning and collating.
     pub prepare: Summary,
-    /// Copying a finished batch from one place in memory to another: a floor for anything that
-    /// writes as much.
+    /// Copying a finished batch in memory: a lower bound for anything that writes as much.
     pub copy: Summary,
     /// Planning, collating and copying out, as a consumer does, one after the other in one thread.
     pub one_thread: Summary,

@@ -2,7 +2,7 @@
 //!
 //! A [`Case`](case::Case) is a model on a batch of [`Structures`](structures::Structures). Its batch,
 //! parameters, loss and gradients go to files that the peers read ([`tensors`]), so that all sides
-//! compute the same numbers. [`floor`] is how long a step takes at least.
+//! compute the same numbers. [`floor`] is a lower bound of the step time.
 
 pub mod batch;
 pub mod case;

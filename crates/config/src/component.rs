@@ -15,7 +15,7 @@ use crate::text::{Source, Table, Value};
 use explain::mistake;
 use schema::component_schema;
 
-/// The mandatory component of a kind. `place` is its path in the file.
+/// The mandatory component of a kind, at the path `place` in the file.
 pub(crate) fn required<T: Selectable + ?Sized>(
     source: &Source,
     table: &Table<'_>,

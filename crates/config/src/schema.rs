@@ -61,8 +61,8 @@ pub fn for_editors(mut schema: Value) -> Value {
     schema
 }
 
-/// Options that occur in several places (`padding` in most batchers, and all of these wherever a
-/// batcher may occur), by name.
+/// Options that occur more than once (`padding` in most batchers, and all batcher options wherever
+/// a batcher may occur), by name.
 #[derive(Default)]
 struct Definitions(Map<String, Value>);
 

@@ -330,7 +330,7 @@ fn can_download() -> Result<(), FetchError> {
 /// Whether an address can be requested.
 ///
 /// # Errors
-/// If it is invalid; says what a valid one looks like.
+/// If it is invalid; the message describes a valid URL.
 pub fn check_url(url: &str) -> Result<(), String> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let host = rest.map(|rest| rest.split(['/', ':', '?']).next().unwrap_or_default());

@@ -207,8 +207,8 @@ fn nearest_of(
     Ok(edges)
 }
 
-/// Initial radius of the search for the nearest neighbours, in angstrom: that of a sphere which
-/// holds twice as many atoms at the mean density.
+/// Initial search radius for the nearest neighbours, in angstrom: a sphere of this radius contains
+/// twice as many atoms at the mean density.
 fn first_radius(volume_per_atom: f64, nearest: u32) -> f64 {
     let volume = 2.0 * f64::from(nearest) * volume_per_atom;
     (0.75 / std::f64::consts::PI * volume).cbrt()
@@ -291,7 +291,7 @@ mod tests {
         let cloud: Vec<[f64; 3]> = (0..2000).map(|i| [f64::from(i) * 1e-3; 3]).collect();
         let refused = connect_within(radius(9.0), &cloud, None, &MemoryBudget::new(1 << 20));
         assert!(matches!(refused, Err(NeighborError::Memory(_))), "{refused:?}");
-        // Slabs and wires are as dense as they are thick.
+        // The density of slabs and wires is based on their thickness.
         for cell in [[CUBE[0], CUBE[1], [0.; 3]], [CUBE[0], [0.; 3], [0.; 3]]] {
             let memory = MemoryBudget::new(1 << 30);
             let edges = connect_within(radius(50.0), &crystal, Some(&cell), &memory).unwrap();

@@ -1,9 +1,9 @@
-//! One graph in parts with few edges between them, by METIS (Karypis and Kumar 1998).
+//! Partitions one graph into parts with few edges between them, by METIS (Karypis and Kumar 1998).
 //!
-//! METIS takes undirected graphs without self loops, and fails on nodes without edges. So the first
-//! are refused, the second left out, and the third shared out among the smallest parts afterwards.
-//! METIS is not made for parts of a few nodes either (it then writes complaints to the standard
-//! output): such parts are pieces of a breadth-first order.
+//! METIS takes undirected graphs without self-loops, and fails on nodes without edges. Directed
+//! graphs are therefore rejected, self-loops dropped, and isolated nodes distributed among the
+//! smallest parts afterwards. METIS is not made for parts of a few nodes either (it then prints
+//! warnings to standard output): such parts are pieces of a breadth-first order.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -176,7 +176,7 @@ impl Connected {
         let mut part = vec![0; self.node.len()];
         let mut before = 0;
         for at in order {
-            // The part in which the middle of this node's weight lies.
+            // The part that contains the middle of this node's weight.
             let middle = 2 * before + weight[at] as u64;
             part[at] =
                 (middle * u64::from(n_part) / (2 * total.max(1))).min(u64::from(n_part) - 1) as u32;
@@ -186,7 +186,7 @@ impl Connected {
     }
 }
 
-/// Gives each node without a part to the part that weighs least, the first of equal ones.
+/// Assigns each node without a part to the lightest part, the first one in a tie.
 fn share_out(part: &mut [u32], n_part: u32, weight_of: impl Fn(u32) -> u64) {
     let mut weighs = vec![0; n_part as usize];
     for (node, &of_node) in part.iter().enumerate().filter(|(_, of_node)| **of_node != u32::MAX) {

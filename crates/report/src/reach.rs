@@ -313,7 +313,7 @@ mod tests {
         let mixed = vec![2.0, 3.5, 12.0, 5.5, 1.5, NEVER];
         let never = vec![NEVER; 6];
         assert_eq!(later(&[early.clone(), late, mixed, never]), [false, true, false, true]);
-        // Two runs each can never be told apart.
+        // Two runs each can never differ significantly.
         assert_eq!(later(&[early[..2].to_vec(), vec![NEVER; 2]]), [false, false]);
     }
 

@@ -5,8 +5,8 @@
 //! <out>/tables/<table>/<run_id>.parquet
 //! <out>/runs/<run_id>/files.json  checksums of what was published; see [`Manifest`]
 //! <out>/runs/<run_id>/config.toml the resolved configuration, and the other texts about a run
-//! <out>/runs/<run_id>/checkpoints from which the run can go on; see `checkpoint`
-//! <out>/runs/<run_id>/journal     of a run that ended early and can go on
+//! <out>/runs/<run_id>/checkpoints from which the run can resume; see `checkpoint`
+//! <out>/runs/<run_id>/journal     of a run that ended early and can resume
 //! ```
 //!
 //! Readers may open `tables/**` at any time, so only complete files may ever be visible there: they

@@ -194,8 +194,8 @@ fn places(subsets: &[(Subset, &[u32])]) -> impl Fn(u32) -> usize {
 }
 
 /// Stream number of an evaluation among the [keys](batchlab_core::model::BatchKey) of a run:
-/// batches of the strategy under study differ from those of all evaluations, and those of two
-/// subsets together differ from those of each.
+/// batches of the strategy under study differ from evaluation batches, and batches of two subsets
+/// together differ from those of each.
 fn stream(subsets: &[(Subset, &[u32])], is_own: bool) -> u64 {
     let set: u64 = subsets.iter().map(|&(subset, _)| 1 << subset as u64).sum();
     TRAINING + 2 * set + u64::from(is_own)

@@ -41,7 +41,7 @@ impl Best {
 /// the best, and each interval covers the ratio to the best.
 ///
 /// All pairs of strategies are compared with the Bonferroni-corrected t quantile and the larger of
-/// two standard errors, that of the differences of the pair and the pooled one; both are inflated
+/// two standard errors, one of the pair's differences and the pooled one; both are inflated
 /// for autocorrelation between neighbouring rows. The best of the sample is therefore never the
 /// reference of its own test. At a level of 5 % the error is up to 13 % if strategies have skewed
 /// noise of different size (two strategies, 40 rows), and 17 % if each drifts independently (eight

@@ -12,8 +12,8 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Drops each number with probability `rate`. `key` selects the random numbers of a forward
-    /// pass, `place` those of one matrix in it.
+    /// Drops each number with probability `rate`. `key` selects the random stream of a forward
+    /// pass, `place` that of one matrix within it.
     pub(crate) fn new(rate: f32, key: u64, place: u32) -> Self {
         let keep = 1.0 - f64::from(rate);
         let low = mix(key as u32 ^ place.wrapping_mul(0x9E37_79B9));

@@ -39,7 +39,7 @@ pub struct ParameterBuilder {
     draws: bool,
 }
 
-/// Maximum number of trainable numbers; with gradients and moments they take 4 GiB.
+/// Maximum number of parameter values; with gradients and moments they take 4 GiB.
 const MOST_NUMBERS: u128 = 1 << 28;
 
 impl ParameterBuilder {
@@ -120,7 +120,7 @@ impl ParameterBuilder {
     }
 }
 
-/// Number of trainable numbers of a network with `depth` equal layers, without creating it:
+/// Number of parameter values of a network with `depth` equal layers, without creating it:
 /// extrapolated from networks with few layers. `build` is given the number of layers.
 pub fn n_parameter(depth: u32, mut build: impl FnMut(u32, &mut ParameterBuilder)) -> u128 {
     /// The first layer may differ from the following ones.
@@ -165,7 +165,7 @@ impl<D: Backend> Parameters<D> {
         &self.entries[parameter.0].value
     }
 
-    /// Number of trainable numbers.
+    /// Number of parameter values.
     #[must_use]
     pub fn n_number(&self) -> usize {
         self.entries.iter().map(|entry| entry.shape.iter().product::<usize>()).sum()

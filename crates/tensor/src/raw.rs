@@ -52,7 +52,7 @@ pub(crate) fn slice<S: Shape, T>(tensor: &Tensor<S, f32, Cpu, T>) -> Option<&[f3
 /// Checks this crate's assumptions about dfdx, once per process.
 ///
 /// # Errors
-/// If an assumption does not hold; says which.
+/// The assumption that does not hold.
 pub(crate) fn check() -> Result<(), &'static str> {
     static RESULT: OnceLock<Result<(), &'static str>> = OnceLock::new();
     *RESULT.get_or_init(try_check)

@@ -39,7 +39,7 @@ macro_rules! checks {
     ($kind:literal, $subject:ty; $($name:ident: $run:path, $promise:literal;)*) => {
         /// One promise of the contract.
         pub struct Check {
-            /// Name, which is also that of the test.
+            /// Name of the check and of its test.
             pub name: &'static str,
             /// The promise, in one sentence.
             pub promise: &'static str,

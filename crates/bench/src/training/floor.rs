@@ -1,5 +1,5 @@
-//! The lower bound of a step: its products of matrices at the rate measured for each, and the memory traffic of
-//! what it keeps for the gradients at the bandwidth measured for that much.
+//! Lower bound of a step's time: its matrix products at the rate measured for each, plus the memory
+//! traffic of the activations kept for the gradients, at the bandwidth measured for that size.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

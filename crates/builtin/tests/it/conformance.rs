@@ -1,4 +1,4 @@
-//! Every registered batcher keeps the whole contract.
+//! Every registered batcher fulfils the whole contract.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -8,7 +8,7 @@ use batchlab_core::{Batcher, Level};
 use batchlab_testkit::{conformance, node_conformance};
 use serde_json::Value;
 
-/// The example of a registration with other options.
+/// A registration's example with some options replaced.
 fn open(example: &Value, options: &[(&str, Value)]) -> Box<dyn Batcher> {
     let mut table = example.clone();
     for (key, value) in options {
@@ -32,7 +32,7 @@ fn has_key(name: &str, key: &str) -> bool {
     (registration.schema)()["properties"].get(key).is_some()
 }
 
-/// Runs the whole kit on the example of each batcher, with what all of them share varied.
+/// Runs the whole kit on the example of each batcher that has all options of `vary`.
 fn check_all(vary: &[(&str, Value)]) {
     let batchers = batchers(Level::Graphs);
     assert!(batchers.len() >= 2, "no batchers are linked");
@@ -77,8 +77,8 @@ fn every_example_without_padding() {
 
 #[test]
 fn fixed_composition_in_an_order() {
-    // The order is not the batchers' own. A tour is the same in every epoch, which the kit refuses where
-    // nobody has asked for it.
+    // All batchers share the orders, so one is enough. A tour is the same in every epoch, which the
+    // kit rejects, because it cannot know that this was requested.
     let mut batchers = batchers(Level::Graphs);
     batchers.retain(|(name, _)| *name == "static");
     check(batchers, &[("composition", "fixed".into()), ("order", "sample".into())]);
@@ -89,7 +89,7 @@ fn every_example_on_one_graph() {
     let batchers = batchers(Level::Nodes);
     assert!(batchers.len() >= 2, "no batchers are linked");
     for (name, example) in batchers {
-        // The one whose training samples its outputs.
+        // The only batcher that samples outputs in training.
         let sampled = name == "saint-rw";
         node_conformance::check_all(name, sampled, || open(&example, &[]));
     }

@@ -1,4 +1,4 @@
-//! Every registered component keeps what the registry promises of it.
+//! Every registered component keeps the promises of the registry.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 

@@ -52,8 +52,8 @@ fn entries(component: &Component) -> [(&'static str, String, Places); 3] {
     ]
 }
 
-/// Inserts a line into the list whose lines start with one of the `places`, sorted by name. `None`
-/// if there is no such list.
+/// Inserts a line, sorted by name, into the list whose lines start with one of the prefixes
+/// `places`. `None` if there is no such list.
 fn insert(text: &str, line: &str, places: Places) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
     let listed = |line: &&str| places.iter().any(|start| line.starts_with(start));

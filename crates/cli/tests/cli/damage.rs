@@ -1,5 +1,5 @@
-//! Results that differ from what was published: none of them silently reaches a report, and nothing
-//! outside of the results is touched.
+//! Results that changed after they were published: none silently reaches a report, and nothing
+//! outside the results is touched.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 

@@ -1,5 +1,5 @@
-//! Files written by others: whatever their content, the program ends with a result or a message,
-//! soon, and with memory that is small compared to theirs.
+//! Files written by others: whatever their content, the program soon ends with a result or a
+//! message, and uses little memory compared to the size of the files.
 //!
 //! `BATCHLAB_FUZZ=1000 cargo test --release -p batchlab-cli --test cli damaged_files_of_others`
 //! tries that many damaged files of every kind, different ones for each `BATCHLAB_FUZZ_SEED`.

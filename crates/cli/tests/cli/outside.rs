@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::standalone;
 
-/// As long as docs/plugins.md promises.
+/// As short as docs/plugins.md promises.
 const MAIN: &str = r#"
 use batchlab_core::grouping::{EpochGraphs, GroupOptions, Grouping, open_groups};
 use batchlab_core::padding::{BatchSize, Padding};

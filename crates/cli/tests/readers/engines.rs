@@ -1,4 +1,4 @@
-//! Models in a Python process: what a user sees of an engine that works, and of one that does not.
+//! Models in a Python process: what a user sees if the engine works, and if it does not.
 
 use std::path::Path;
 use std::process::Command;
@@ -401,7 +401,7 @@ def open(c): return E()
     let of = |name: &str| strategies.iter().find(|s| s["batcher"] == name).unwrap();
     for strategy in strategies {
         let seconds = strategy["shape_s"]["value"].as_f64().unwrap();
-        // 20 ms, and whatever else the machine did.
+        // 20 ms, with tolerance for other load on the machine.
         assert!((0.01..2.0).contains(&seconds), "{strategy}");
     }
     let n_shape = |name: &str, step: f64| {

@@ -9,7 +9,7 @@ use crate::contract::plan::Shape;
 ///
 /// This is an upper bound on what [`collate`](crate::collate()) writes, tight to 64 bytes per
 /// field. It does not include what a model allocates; a footprint measured on a device can be used
-/// in its place.
+/// instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
     /// Bytes of an empty batch, including possible alignment padding.

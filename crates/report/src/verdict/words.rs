@@ -113,7 +113,8 @@ impl Verdict {
     }
 }
 
-/// If strategies cannot be told apart: how far apart they can be, and what it takes to learn more.
+/// For strategies that do not differ significantly: the largest possible difference, and how
+/// much more data would decide.
 fn outlook(verdict: &Verdict) -> String {
     match verdict.outlook {
         Some(Outlook { n_plain, n_safe }) if verdict.fastest().is_none() && !verdict.is_tie() => {

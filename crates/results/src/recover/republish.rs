@@ -14,7 +14,7 @@ struct Sinks {
     sink: Vec<Box<dyn Sink>>,
 }
 
-/// Opens the sinks of a run, lets `write` pass all rows except that of the run, and publishes.
+/// Opens the sinks of a run, lets `write` write all rows except the run's own, and publishes.
 pub(super) fn republish(
     publisher: &Publisher,
     run: &RunRecord,

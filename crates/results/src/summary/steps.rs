@@ -387,7 +387,7 @@ mod tests {
         assert!((usual(7) - 876.25).abs() < 1e-9, "{}", usual(7));
     }
 
-    /// Recorded by an earlier version: one strategy's warm-up lasted while its shapes were new.
+    /// As recorded by earlier versions: one strategy warmed up for as long as it had new shapes.
     #[test]
     fn steps_of_later_blocks_count_for_every_strategy() {
         let summary = [false, true].map(|is_warmup| {

@@ -1,4 +1,4 @@
-//! Opens a run in four stages: what is trained, the run's tables, its first events, and the row that
+//! Opens a run in four stages: its components, its tables, its first events, and the row that
 //! remains if the process is killed.
 
 use std::path::Path;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::formats::parse;
 
-/// A file, and the structure that each reader made of it; none for a reader that rejected it.
+/// A file, and the structure that each reader returned; `None` if the reader rejected it.
 #[derive(Deserialize)]
 struct Record {
     name: String,

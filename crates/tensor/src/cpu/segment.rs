@@ -110,8 +110,8 @@ pub(super) enum Piece {
     Part { segment: usize, items: Range<usize> },
 }
 
-/// Adds to row s of `out` (`[n_segment, width]`) whatever `add(places, row)` adds for positions
-/// `offset[s]..offset[s + 1]`.
+/// Adds to row s of `out` (`[n_segment, width]`) what `add(positions, row)` computes for the
+/// positions `offset[s]..offset[s + 1]`; long segments are split.
 pub(super) fn reduce(
     out: &mut [f32],
     offset: &[u32],

@@ -52,7 +52,7 @@ pub(super) const fn lanes<S: Simd>() -> usize {
 }
 
 /// Whether there is an instruction for `a b + c`. All vectors but the plain ones have it; among
-/// 128-bit ones, NEON is told apart by its number of registers.
+/// 128-bit ones, NEON is recognised by its number of registers.
 #[inline(always)]
 pub(super) const fn is_fused<S: Simd>() -> bool {
     lanes::<S>() > 4 || S::REGISTER_COUNT > 16

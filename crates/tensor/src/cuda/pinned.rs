@@ -33,8 +33,8 @@ impl Pinned {
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        // SAFETY: this many bytes were allocated and zeroed; whoever starts a copy to them waits
-        // for it.
+        // SAFETY: this many bytes were allocated and zeroed; a caller that starts a copy to them
+        // waits for it.
         unsafe { std::slice::from_raw_parts(self.start, self.n) }
     }
 
@@ -62,7 +62,7 @@ impl Pinned {
 #[allow(unsafe_code, reason = "memory of the driver is a pointer")]
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // SAFETY: the pointer comes from the driver, and whoever starts copies waits for them. If
+        // SAFETY: the pointer comes from the driver, and callers wait for the copies they start. If
         // the driver has already shut down at the end of the process, there is nothing to free.
         let _ = unsafe { sys::cuMemFreeHost(self.start.cast()) };
     }

@@ -97,7 +97,7 @@ impl Write for Strides {
 /// Checks this crate's assumptions about dfdx on this GPU.
 ///
 /// # Errors
-/// If an assumption does not hold; says which.
+/// The assumption that does not hold.
 pub(super) fn check(cuda: &Cuda) -> Result<(), Error> {
     let engine = |error: CudaError| Error::Engine(error.to_string());
     let values: Vec<f32> = (0..15_u8).map(f32::from).collect();

@@ -88,7 +88,7 @@ pub(super) fn oversize(make: Make<'_>) -> Outcome {
         if !is_sound(trial, &ordinary) {
             return Ok(());
         }
-        // It may refuse, but immediately: sizes are known before the first step.
+        // Rejecting is allowed only on opening: sizes are known before the first step.
         if trial.open(Purpose::Training, 7).is_err() { Ok(()) } else { sound(trial) }
     })
 }

@@ -6,8 +6,7 @@ use super::input::{few, for_all, for_all_with, ordinary};
 use super::trial::{same, take};
 use super::{Make, Outcome, Trial};
 
-/// All paddings, because a sample from which padding is learnt comes from a grouping that is then
-/// used further.
+/// All padding rules, because some learn shapes from a sample by a grouping that is then reused.
 const PADDINGS: [&str; 6] = [
     r#""none""#,
     r#""constant""#,

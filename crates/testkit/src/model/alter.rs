@@ -1,4 +1,4 @@
-//! A batch with altered content in some places.
+//! A batch with partly altered content.
 
 use std::ops::Range;
 
@@ -66,7 +66,7 @@ impl<'a> Altered<'a> {
     }
 }
 
-/// Location of a field in the arena.
+/// Range of a field in the arena.
 fn place<T>(words: &[u32], field: &[T]) -> Range<usize> {
     let start = (field.as_ptr().addr() - words.as_ptr().addr()) / size_of::<u32>();
     start..start + field.len()

@@ -80,7 +80,7 @@ fn check_near(found: LossSum, expected: LossSum, what: &str) -> Outcome {
 }
 
 pub(super) fn classification(model: &dyn Model) -> Outcome {
-    // A model may support numeric targets only, if it says so.
+    // A model may support only numeric targets, if it rejects this loss.
     if let Err(ModelError::Options(_)) = model.open(&context(7, Loss::CrossEntropy)) {
         return Ok(());
     }

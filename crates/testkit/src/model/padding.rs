@@ -158,7 +158,7 @@ pub(super) fn bits(model: &dyn Model) -> Outcome {
     Ok(())
 }
 
-/// Minimal padding, that of the padding rules, and padding as most of a large batch.
+/// Minimal padding, padding by the padding rules, and a large batch that is mostly padding.
 fn paddings(real: Shape) -> [Shape; 6] {
     let more = |n_node, n_edge| Shape { n_node, n_edge, n_graph: 1, n_output: 1 };
     let up_to = |rule: fn(u32) -> u32| {

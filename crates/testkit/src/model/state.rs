@@ -16,7 +16,7 @@ pub(super) fn resume(model: &dyn Model) -> Outcome {
         step(&mut *first, &buffer.batch())?;
     }
     let state = first.state().map_err(text)?;
-    // Another seed and an additional step, of which nothing may remain.
+    // Another seed and an extra step, which must leave no trace.
     let mut second = open(model, 8, Loss::Mse)?;
     step(&mut *second, &buffer.batch())?;
     second.restore(&state).map_err(text)?;

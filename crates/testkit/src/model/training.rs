@@ -96,7 +96,7 @@ fn check_elements(
     ))
 }
 
-/// The loss with one element of the parameter at `place` moved.
+/// The loss with one element of parameter number `place` moved.
 fn loss_at(
     trainer: &mut dyn Trainer,
     state: &mut TrainerState,

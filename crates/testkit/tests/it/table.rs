@@ -48,8 +48,8 @@ pub(crate) fn check(rows: &[Row], checks: &[&str], place: &str, test: &str) {
     check_document(&table, place, test);
 }
 
-/// docs/conformance.md contains the table after the line `place`; `BATCHLAB_BLESS=1` writes it
-/// there.
+/// Checks the table that follows the line `place` in docs/conformance.md; `BATCHLAB_BLESS=1`
+/// updates it.
 fn check_document(table: &str, place: &str, test: &str) {
     let text = document();
     let opening = format!("{place}\n\n```text\n");

@@ -2,8 +2,8 @@
 //! that cannot read Parquet, which is smaller, faster and typed.
 //!
 //! - The first line names the columns, even if a table has no rows. Lines end in CR LF.
-//! - Null is nothing between two commas; an empty text is `""`. All texts are quoted, and nothing
-//!   else is, so that numbers and texts can be told apart.
+//! - Null is an empty field; an empty text is `""`. All texts are quoted, and nothing else is, so
+//!   a text is never mistaken for a number.
 //! - Floats have as many digits as needed to read back the same bits, and `NaN`, `inf`, `-inf`.
 //! - Times are `2026-01-31T12:00:00.000001`, in UTC.
 //! - Texts that a spreadsheet would run as a formula are guarded, see [`Csv::guard_formulas`].

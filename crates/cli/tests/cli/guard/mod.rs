@@ -3,7 +3,7 @@
 //!
 //! * `change`: a process is killed at any of its calls that change the disk;
 //! * `flips`: one bit of any file is flipped;
-//! * `places`: something else takes the place of a file: a pipe, a device, a link, a directory;
+//! * `places`: a file is replaced by a pipe, a device, a link or a directory;
 //! * `strangers`: results not written by this program.
 
 pub(crate) mod change;

@@ -1,9 +1,8 @@
-//! Something else takes the place of one of our files or directories: a pipe, a device, a link to a
-//! user's file, a directory, an endless file. Every command exits soon, and nothing outside is
-//! changed.
+//! One of our files or directories is replaced by a pipe, a device, a link to a user's file, a
+//! directory or an endless file. Every command exits soon and changes nothing outside.
 //!
 //! `BATCHLAB_PLACES=all cargo test --release -p batchlab-cli --test cli guard::places` tries every
-//! thing in every place; otherwise each place gets one of them, in turn.
+//! replacement at every path; otherwise each path gets one of them, in turn.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
@@ -23,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Address space in KiB, which an endless file would exhaust.
 const ADDRESS_SPACE: u64 = 4 << 20;
 
-/// The thing that takes the place.
+/// The replacement.
 #[derive(Debug, Clone, Copy)]
 enum Thing {
     Pipe,
@@ -88,7 +87,7 @@ fn ask(folder: &Path, arguments: &[&str]) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Tries things in every place below `folder` of the files in `whole`.
+/// Replaces every path below `folder` of the files in `whole`.
 fn attack(whole: &Path, folder: &str, commands: &[&[&str]]) {
     let is_all = std::env::var("BATCHLAB_PLACES").is_ok_and(|value| value == "all");
     let mut turn = 0;

@@ -60,7 +60,7 @@ fn inventory(folder: &Path) -> Vec<(PathBuf, u64)> {
     all
 }
 
-/// A run whose tables come from elsewhere: without checksums.
+/// A run whose tables were not written by this program, and have no checksums.
 fn foreign(out: &Path) {
     assert!(start(out, &["training.steps=6"]).output().unwrap().status.success());
     fs::remove_dir_all(run_folder(out)).unwrap();

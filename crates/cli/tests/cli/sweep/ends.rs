@@ -270,7 +270,7 @@ fn every_cell_counts_once_however_its_processes_end() {
         let pid = worker.id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     };
-    // At different places in their cells.
+    // At different points in their cells.
     for (n, victim) in workers.iter().enumerate().take(6) {
         std::thread::sleep(Duration::from_millis(60));
         signal(victim, if n % 3 == 0 { "-KILL" } else { "-STOP" });

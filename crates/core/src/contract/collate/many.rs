@@ -65,7 +65,7 @@ pub(super) fn collate(
     Ok(())
 }
 
-/// The place of each member; members are contiguous.
+/// The first node and edge of each member in the batch; members are contiguous.
 fn places<'a>(many: &'a ManyGraphs, members: &'a [u32]) -> impl Iterator<Item = PlacedGraph> + 'a {
     let (mut node, mut edge) = (0, 0);
     (0..).zip(members).map(move |(slot, &id)| {

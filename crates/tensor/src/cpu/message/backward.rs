@@ -24,8 +24,8 @@ pub(in crate::cpu) struct Incoming<'a> {
     pub(in crate::cpu) edge: Option<&'a [f32]>,
 }
 
-/// Adds the needed gradients of all matrices: for each step those of its first matrix (nodes, edges
-/// or weight) and of its second (bias).
+/// Adds the needed gradients of all matrices: per step, of the first matrix (nodes, edges or
+/// weight) and of the second (bias).
 pub(in crate::cpu) fn backward(
     plan: &Plan<'_>,
     edges: &EdgePlan,

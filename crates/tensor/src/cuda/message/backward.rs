@@ -1,5 +1,5 @@
-//! The source of a message's backward kernels, from the gradient of the aggregated messages to
-//! those of all matrices.
+//! The source of a message's backward kernels, which compute the gradients of all matrices from
+//! that of the aggregated messages.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -252,7 +252,7 @@ impl Backward<'_> {
         }
     }
 
-    /// From the gradient of a staged step to those of its inputs.
+    /// Backpropagates the gradient of a staged step to its inputs.
     fn step(&mut self, v: usize) {
         let tiling = self.tiling;
         let operation = &tiling.step(v).operation;

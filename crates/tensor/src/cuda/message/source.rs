@@ -86,7 +86,7 @@ impl Source {
         self.names.iter().find(|(own, _)| own == name).map(|(_, tile)| *tile)
     }
 
-    /// The offset of each tile: the first place that is free from its first to its last use.
+    /// The offset of each tile: the first one that is free from the tile's first to its last use.
     fn place(&self) -> (Vec<usize>, usize) {
         let used = |tile: usize| {
             let uses = |action: &Action| action.tiles.contains(&tile);

@@ -1,4 +1,4 @@
-//! From the gradient of a pass's root to those of its inputs.
+//! Backpropagates the gradient of a pass's root to its inputs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -36,7 +36,7 @@ impl Pass<'_> {
         needed
     }
 
-    /// From the gradient of the root to those of its inputs. `written` are the gradients that
+    /// Backpropagates the gradient of the root to its inputs. `written` are the gradients that
     /// already have a value, by step.
     pub(in crate::cuda::message) fn spread(
         &self,
