@@ -5,12 +5,12 @@
 //! It also times the training step of any model, for `peers/compare_training.py`, which measures the
 //! same step in JAX and `PyTorch` ([`training`]).
 //!
-//! And it connects crystals, for `peers/neighbors.py`, which has ASE and matscipy do the same
+//! It also connects crystals, for `peers/neighbors.py`, which has ASE and matscipy do the same
 //! ([`neighbors`]).
 //!
-//! And it trains on the nodes of one graph, for `peers/compare_nodes.py` ([`nodes`]).
+//! It also trains on the nodes of one graph, for `peers/compare_nodes.py` ([`nodes`]).
 //!
-//! It uses the public contract only: whatever is fast here is fast in a run.
+//! It uses only the public contract: what is fast here is fast in a run.
 
 pub mod batching;
 pub mod data;

@@ -28,10 +28,10 @@ pub enum Strategy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fields {
-    /// What the peers' batches hold, enough for the forward pass of `SchNet`: senders, receivers,
-    /// distances, classes, counts, targets and weights.
+    /// The fields of the peers' batches, enough for the forward pass of `SchNet`: senders,
+    /// receivers, distances, classes, counts, targets and weights.
     Schnet,
-    /// And the edges in the order of their senders, which gradients of gathers run by.
+    /// The same, and the edges in the order of their senders, for the gradients of gathers.
     SenderOrder,
     /// And displacements, as `PaiNN` needs them.
     Displacement,

@@ -1,4 +1,4 @@
-//! `batchlab verdict`: judges times recorded by other programs.
+//! `batchlab verdict`: compares times recorded by other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -204,8 +204,8 @@ fn a_batcher_with_its_own_batch_size_is_not_compared_at_several() {
     assert_eq!(runs("[8]", &["batch_sizes=8,16".to_owned()]), Ok(()), "which replaces its own");
 }
 
-/// One language: whatever a study may contain, a run may contain too, as long as it remains one
-/// run.
+/// Runs and studies share a syntax: a run may contain anything that a study may, as long as it
+/// remains one run.
 #[test]
 fn labels_and_lists_are_understood_everywhere() {
     let sizes = |overrides: &[&str]| {

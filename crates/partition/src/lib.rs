@@ -44,21 +44,21 @@ pub enum PartitionError {
     /// METIS counts edges and weights in 32 bits.
     #[error("the graph is too large for METIS: {0} edges or units of weight, 2147483647 at most")]
     TooLarge(u64),
-    /// METIS gave up.
+    /// METIS returned an error.
     #[error("METIS failed: {0}")]
     Metis(String),
 }
 
-/// Nodes of a part on average, from which on it is METIS's.
+/// Minimum mean number of nodes per part for METIS.
 const N_NODE: usize = 8;
 
-/// METIS draws from the C library's one generator of random numbers.
+/// Guards METIS, which uses the C library's global random number generator.
 static METIS: Mutex<()> = Mutex::new(());
 
-/// The part of each node, `[n_node]`, of parts that are about equal in number of nodes, or in the sum
-/// of their `weight` (`[n_node]`, or empty for 1).
+/// The part of each node, `[n_node]`. Parts have about the same number of nodes, or the same sum of
+/// `weight` (`[n_node]`, or empty for 1).
 ///
-/// The same arguments give the same parts. Some parts may be empty, of tiny graphs above all.
+/// The same arguments give the same parts. Some parts may be empty, mainly of tiny graphs.
 ///
 /// ```
 /// use batchlab_core::graphs::OneGraph;
@@ -107,7 +107,7 @@ pub fn partition(
     Ok(part)
 }
 
-/// The nodes that have an edge to another one, and these edges, as METIS wants them.
+/// The nodes that have an edge to another node, and these edges, in METIS's format.
 struct Connected {
     node: Vec<u32>,
     offset: Vec<Idx>,

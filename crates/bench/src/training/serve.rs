@@ -26,7 +26,7 @@ enum Request {
         choice: Choice,
         model: Value,
     },
-    /// Writes the batch, and the present parameters with what comes out, for the peers.
+    /// Writes the batch, the current parameters and their results, for the peers.
     Write {
         case: usize,
         folder: PathBuf,

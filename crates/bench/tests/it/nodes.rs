@@ -1,4 +1,4 @@
-//! Epochs on one graph run on request, and what they write is what the peers need.
+//! Epochs on one graph run on request and write what the peers need.
 
 use assert_cmd::Command;
 use safetensors::SafeTensors;

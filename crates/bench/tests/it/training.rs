@@ -1,4 +1,4 @@
-//! Training steps on request run, and what they write is what the peers need.
+//! Training steps run on request and write what the peers need.
 
 use assert_cmd::Command;
 use safetensors::SafeTensors;

@@ -1,4 +1,4 @@
-//! The bundled study is complete, and says what it should.
+//! The bundled study is complete and has the documented results.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -30,7 +30,7 @@ fn every_file_is_as_it_was_published() {
     assert_eq!(doctor["n_verified"], 72, "all were compared with their checksums");
 }
 
-/// Consequences of arithmetic, not of the machine: padding does not change what is learned.
+/// A consequence of arithmetic, independent of the machine: padding does not change what is learnt.
 #[test]
 fn strategies_that_group_alike_learn_alike() {
     let tables = Tables::read(&example());

@@ -146,8 +146,8 @@ fn what_this_program_did_not_write_is_not_replaced() {
             }
             fs::remove_file(&place).unwrap();
         }
-        // Where only runs write, not even a new file, not through a link to a directory, and not
-        // with force.
+        // Where only runs write, not even a new file is created, neither through a link to a
+        // directory nor with `--force`.
         let link = folder.path().join(format!("to-runs-{name}"));
         std::os::unix::fs::symlink(results.join("runs"), &link).unwrap();
         for own in [&results.join("tables/steps"), &results.join("tables/new/folder"), &link] {

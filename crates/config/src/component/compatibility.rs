@@ -32,9 +32,9 @@ impl Misfit {
     }
 }
 
-/// Early checks by the names of model and batcher alone, whatever else is wrong: a missing name,
-/// with those that fit, or a batcher of another level, so that nobody completes its options in
-/// vain.
+/// Early checks by the names of model and batcher alone, before other mistakes are reported: a
+/// missing name, with suggestions that fit, or a batcher of another level, so that users do not
+/// complete its options in vain.
 pub(crate) fn check_names(source: &Source, root: &Table<'_>, file: &str) -> Result<(), Diagnostic> {
     let dataset: Box<dyn Dataset> = component::required(source, root, "dataset")?;
     let provides = dataset.provides();

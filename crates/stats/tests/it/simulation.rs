@@ -93,7 +93,7 @@ impl Studies {
         Self { random, noise, sd, truth, process_sd: 0.0, has_rule: true }
     }
 
-    /// The rows of a process that is asked for this many pairs.
+    /// The rows of a process with this many requested pairs.
     fn study(&mut self, n_pair: usize) -> Vec<Vec<f64>> {
         let most_repeated = (n_pair / 3).max(1);
         let stalled = self.random.random_range(0..2 * self.truth.len() * n_pair);

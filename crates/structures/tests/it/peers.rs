@@ -185,7 +185,7 @@ fn compare(script: &str) {
             (Ok(entries), Some(truth)) => {
                 let ours = entries[0].structure.as_ref().unwrap();
                 let peers = [structures.ase, structures.pymatgen];
-                // A peer that reads another structure does not know a name or a symbol of the file.
+                // A peer that reads a different structure misses a name or a symbol of the file.
                 let n_same =
                     peers.iter().flatten().filter(|p| difference(ours, p).is_none()).count();
                 n_agreed += usize::from(n_same > 0);

@@ -119,7 +119,7 @@ fn a_flipped_bit_in_results_is_told() {
         let answer = ask(question);
         assert!(answer.status.success(), "{}", text(&answer));
         for path in files(&out) {
-            // Each flip is put to one of the questions, in turn.
+            // Each flip is tested with one of the commands, in turn.
             try_file(&path, &mut fates, (n, questions.len()), &|| {
                 let output = ask(question);
                 (output.stdout == answer.stdout && output.status.success(), output)

@@ -26,7 +26,7 @@ const CUT: f32 = 18.2;
 const NEGLIGIBLE: f32 = 1e-12;
 /// Number of edges computed together.
 const GROUP: usize = 4;
-/// The first columns within a group may differ by one for every so many columns of a band.
+/// The first columns within a group may differ by one per this many columns of a band.
 const WIDTH_PER_SPREAD: usize = 7;
 
 /// The non-zero columns of a basis.

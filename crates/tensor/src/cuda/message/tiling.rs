@@ -8,7 +8,7 @@ use crate::message::program::{EdgeLayer, ForBackward, Operation, Program, Step};
 /// Columns of one part of a wide message that a block computes if columns are independent.
 const LANES: usize = 64;
 
-/// Number of Gaussians from which on a band is a small part of them.
+/// Minimum number of Gaussians for bands, which are then a small part of them.
 const MANY_GAUSSIANS: usize = 48;
 
 /// A program, and the location of its values.
@@ -23,8 +23,8 @@ pub(super) struct Tiling<'a> {
     pub(super) tile: usize,
     /// Columns of one part that a block computes, unless all of them.
     pub(super) lanes: Option<usize>,
-    /// Gaussians of which a tile only has the non-zero ones. Its edges are sorted by distance, so
-    /// that the same few are non-zero for four edges.
+    /// Gaussians of which a tile stores only the non-zero ones. Its edges are sorted by distance,
+    /// so the same few are non-zero for four edges.
     pub(super) banded: Option<usize>,
 }
 

@@ -70,7 +70,7 @@ fn weights_make_up_for_unequal_chances() {
     assert!((share - 1.0 / 31.0).abs() < 0.004, "{share}, drawn {n_centre} times");
 }
 
-/// On a ring of 300 nodes with 6 outputs, walks from anywhere meet few of them.
+/// On a ring of 300 nodes with 6 outputs, walks from random nodes reach few of them.
 #[test]
 fn walks_from_outputs_train_more_of_them() {
     let edges = (0..300).flat_map(|node| [(node, (node + 1) % 300), ((node + 1) % 300, node)]);
@@ -80,8 +80,8 @@ fn walks_from_outputs_train_more_of_them() {
         let plans = nodes::train(&parse(&format!("{options}roots = \"{roots}\"")), &case, 1);
         plans.iter().map(|plan| plan.output_weight.len()).sum::<usize>()
     };
-    // Six draws of six outputs meet four different ones on average; from anywhere it is hardly more than
-    // the one that every batch has.
+    // Six draws of six outputs give four different ones on average; walks from random nodes hardly
+    // more than the one that every batch has.
     assert!(n_output("outputs") > 180, "{}", n_output("outputs"));
     assert!(n_output("all") < 80, "{}", n_output("all"));
 }
