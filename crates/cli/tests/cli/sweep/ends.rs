@@ -19,10 +19,16 @@ fn a_killed_sweep_goes_on_where_it_was() {
         let child = study.sweep(&long).arg("--quiet").spawn().unwrap();
         let runs = study.out().join("tables/runs");
         // In the middle of a cell, after one more has been done.
-        wait_for("a running cell", || {
-            names(&runs).len() >= 3 * n_done && !names(&study.out().join("wip")).is_empty()
+        wait_for("a cell that is being timed", || {
+            if names(&runs).len() < 3 * n_done || names(&study.out().join("cells")).is_empty() {
+                return false;
+            }
+            let is_timed = |cell: &Value| {
+                let cell = &cell["progress"];
+                cell["state"] == "at-work" && cell["progress"]["block"].as_u64() > Some(0)
+            };
+            study.status()["cells"].as_array().unwrap().iter().any(is_timed)
         });
-        std::thread::sleep(Duration::from_millis(40 * (n_done as u64 + 1)));
         kill(child);
         let states = study.states();
         assert!(!states.contains_key("at-work"), "{states:?}");
