@@ -6,8 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use batchlab_files::{MAX_TEXT, atomic_write, read_named_text};
-use batchlab_stats::disturbed;
-use batchlab_study::blocks::{order, with_repeated};
+use batchlab_study::interleave::{Arms, interleave};
 use serde::Deserialize;
 
 use crate::exit::{DataFault, Usage};
@@ -51,7 +50,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Arms {
+struct File {
     /// Steps per block.
     steps: u32,
     /// Mirrored pairs of blocks.
@@ -99,44 +98,34 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// Starts all programs once. Effects that are shared within a process but vary between processes
 /// become visible with five or more processes.
-fn train(arms: &Arms, process: u32, times: &mut Vec<u8>, out: &Path) -> Result<()> {
-    let Arms { steps, pairs, seed, processes, arm: arms } = arms;
-    let mut running = arms.iter().map(Running::start).collect::<Result<Vec<_>>>()?;
-    // Log time per output in both blocks of each pair.
-    let mut logs: Vec<Vec<[f64; 2]>> = Vec::new();
-    let (mut block, mut n_pair) = (0, u64::from(*pairs));
+fn train(file: &File, process: u32, times: &mut Vec<u8>, out: &Path) -> Result<()> {
+    let File { steps, pairs, seed, processes, arm: names } = file;
+    let mut running = names.iter().map(Running::start).collect::<Result<Vec<_>>>()?;
+    let of = if *processes > 1 { format!(" of process {process}") } else { String::new() };
     let seed = seed.wrapping_add((process - 1).into());
-    while block <= 2 * n_pair {
-        if block % 2 == 1 {
-            logs.push(vec![[0.0; 2]; running.len()]);
+    let mut last = 0;
+    let arms = Arms { n: names.len(), pairs: *pairs, seed };
+    let train = |arm: usize, block: u64| {
+        if block > last && block % 2 == 1 && block > 1 {
+            say!("{} of {pairs} pairs{of}", block / 2);
         }
-        for place in order(seed, block, running.len()) {
-            let Answer { seconds, n_output } = running[place].train(*steps)?;
-            if let Some(pair) = logs.last_mut() {
-                pair[place][usize::from(block % 2 == 0)] = (seconds / n_output).ln();
-            }
-            let name = arms[place].name.replace('"', "\"\"");
-            writeln!(times, "\"{name}\",{seconds},{n_output},{process},{block}")?;
-        }
+        last = block;
+        let Answer { seconds, n_output } = running[arm].train(*steps)?;
+        let name = names[arm].name.replace('"', "\"\"");
+        writeln!(times, "\"{name}\",{seconds},{n_output},{process},{block}")?;
         // Keep the measurements so far even if a later block fails.
         atomic_write(out, times).with_context(|| format!("cannot write {}", out.display()))?;
-        if block % 2 == 0 {
-            let of = if *processes > 1 { format!(" of process {process}") } else { String::new() };
-            say!("{} of {n_pair} pairs{of}", block / 2);
-        }
-        if block == 2 * n_pair {
-            let n_disturbed = disturbed(&logs).len() as u64;
-            n_pair = with_repeated((*pairs).into(), n_pair, n_disturbed).unwrap_or(n_pair);
-        }
-        block += 1;
-    }
+        anyhow::Ok(seconds / n_output)
+    };
+    interleave(arms, train)?;
+    say!("{} of {pairs} pairs{of}", last / 2);
     Ok(())
 }
 
-fn read(file: &Path) -> Result<Arms> {
+fn read(file: &Path) -> Result<File> {
     let name = file.display();
     let text = read_named_text(file, MAX_TEXT).with_context(|| format!("cannot read {name}"))?;
-    let arms: Arms = toml::from_str(&text).map_err(|error| Usage(format!("{name}: {error}")))?;
+    let arms: File = toml::from_str(&text).map_err(|error| Usage(format!("{name}: {error}")))?;
     let fault = |what: &str| Err(Usage(format!("{name}: {what}")).into());
     if arms.arm.len() < 2 {
         return fault("name at least two programs, each in a table [[arm]]");

@@ -17,7 +17,7 @@ pub(crate) use like::DataLike;
 use like::inherited;
 
 /// Defaults for keys that a configuration may omit, and the labels it may use.
-pub(crate) const DEFAULTS: Defaults = Defaults {
+pub const DEFAULTS: Defaults = Defaults {
     tables: batchlab_builtin::DEFAULTS,
     of_graphs: batchlab_builtin::DEFAULTS_OF_GRAPHS,
     of_nodes: batchlab_builtin::DEFAULTS_OF_NODES,

@@ -24,6 +24,7 @@ mod evaluate;
 mod exit;
 mod explain;
 mod export;
+mod invocation;
 mod list;
 mod named;
 mod new;
@@ -46,10 +47,13 @@ mod unit;
 mod verdict;
 mod weights;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
+
+pub use configuration::DEFAULTS;
 
 /// Compare batching strategies for graph neural networks.
 ///
@@ -105,10 +109,25 @@ enum Command {
     New(new::Arguments),
 }
 
+/// Runs the command line with the arguments of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    run_command(std::env::args_os().skip(1).collect())
+}
+
+/// Runs the command line inside of a process that is not this program: `program` is the command
+/// that would start it, such as `python -m batchlab`, and `arguments` follow it. A sweep starts
+/// further processes with them.
+#[must_use]
+pub fn main_as(program: Vec<OsString>, arguments: Vec<OsString>) -> ExitCode {
+    invocation::set(program, &arguments);
+    run_command(arguments)
+}
+
+fn run_command(arguments: Vec<OsString>) -> ExitCode {
     batchlab_builtin::link();
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| explained(error).exit());
+    let all = std::iter::once("batchlab".into()).chain(arguments);
+    let arguments = Arguments::try_parse_from(all).unwrap_or_else(|error| explained(error).exit());
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Sweep(arguments) => sweep::run(&arguments),

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use batchlab_core::quote::{shell, shell_word};
 
+use crate::invocation::arguments;
+
 /// The command with these arguments, quoted.
 pub(crate) fn command(words: impl IntoIterator<Item = String>) -> String {
     let words = words.into_iter().map(|word| shell_word(&word));
@@ -12,7 +14,7 @@ pub(crate) fn command(words: impl IntoIterator<Item = String>) -> String {
 
 /// The running command, so that it works from any directory.
 pub(crate) fn own_command() -> String {
-    let words = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let words = arguments().into_iter().map(|word| word.to_string_lossy().into_owned());
     let command = command(words);
     match std::env::current_dir() {
         Ok(folder) => format!("cd {} && {command}", shell(&folder)),

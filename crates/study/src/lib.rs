@@ -12,6 +12,7 @@
 //! * `batchlab_config`: the content of a study file;
 //! * `read`: the resulting cells;
 //! * [`blocks`]: how the runs of a cell take turns, and for how long;
+//! * [`interleave`](mod@interleave): the same turns for programs that do their own batching;
 //! * [`look`]: interim analyses of the mirrored pairs of blocks;
 //! * [`cells`]: which cells are waiting, running, or done;
 //! * `claims`: claims on cells, for machines that share a folder;
@@ -25,6 +26,7 @@ mod claims;
 mod device_lock;
 mod error;
 pub mod estimate;
+pub mod interleave;
 pub mod look;
 mod names;
 mod read;

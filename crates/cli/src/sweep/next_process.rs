@@ -40,10 +40,8 @@ impl Earlier {
     /// possible.
     pub(super) fn go_on(&self, n_done: usize, warned: &[String]) {
         #[cfg(unix)]
-        if let Ok(program) = std::env::current_exe() {
+        if let Ok(mut next) = crate::invocation::again() {
             use std::os::unix::process::CommandExt as _;
-            let mut next = std::process::Command::new(program);
-            next.args(std::env::args_os().skip(1));
             next.env(N_DONE, n_done.to_string());
             next.env(STARTED, self.started.as_nanos().to_string());
             next.env(WARNED, serde_json::json!(warned).to_string());

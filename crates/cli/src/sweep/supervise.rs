@@ -5,7 +5,7 @@
 //! new process continues with the others.
 
 use std::io::Read;
-use std::process::{ChildStdin, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{ChildStdin, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use batchlab_study::cells::Cells;
 
 use crate::exit::DEVICE_LOST;
+use crate::invocation;
 use crate::say::say;
 
 /// Set for the training process: the start time of the sweep.
@@ -49,10 +50,9 @@ pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
         drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
     })
     .context("cannot handle Ctrl-C")?;
-    let program = std::env::current_exe().context("cannot find this program")?;
     loop {
-        let mut command = Command::new(&program);
-        command.args(std::env::args_os().skip(1)).env(CHILD, &since).stdin(Stdio::piped());
+        let mut command = invocation::again().context("cannot find this program")?;
+        command.env(CHILD, &since).stdin(Stdio::piped());
         let mut child = command.spawn().context("cannot start a process for training")?;
         *watched.lock().unwrap_or_else(PoisonError::into_inner) = child.stdin.take();
         let status = child.wait().context("cannot wait for the training process")?;

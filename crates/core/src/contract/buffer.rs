@@ -91,6 +91,11 @@ macro_rules! fields {
                         _ => Number::I32,
                     },
                     n_byte: 4 * self.$field.len(),
+                    width: match stringify!($field) {
+                        "displacement" => 3,
+                        "node_feature" => self.node_feature_width,
+                        _ => 1,
+                    },
                 }),*];
                 built_in.into_iter().chain(self.own.layout())
             }
@@ -126,6 +131,8 @@ pub struct FieldLayout<'a> {
     pub number: Number,
     /// Length in bytes; 0 for fields that the model did not ask for.
     pub n_byte: usize,
+    /// Values per row.
+    pub width: usize,
 }
 
 fields! {
@@ -214,6 +221,7 @@ impl<'a> OwnFields<'a> {
             name: &shape.name,
             number: shape.number,
             n_byte: *n_byte,
+            width: shape.width,
         })
     }
 }

@@ -1,0 +1,1 @@
+../../../../plugins/models/python/worker/batchlab_worker.py

@@ -1,0 +1,300 @@
+"""Graphs: data sets by name, and arrays and objects of other libraries."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _batchlab, _toml
+from ._arrays import array, floats, integers
+
+PER = ("graph", "node", "edge")
+NUMBERS = {"float32": "f32", "int32": "i32", "int64": "i64", "uint8": "u8"}
+
+
+class Graphs:
+    """Many graphs in memory, for `Loader`, `BatchSampler`, `plan` and `compare`.
+
+    Made by `load`, `from_arrays`, `from_pyg`, `from_jraph` or `from_ase`.
+    """
+
+    def __init__(self, store: _batchlab.Store):
+        self._store = store
+        self.n_node, self.n_edge = (np.frombuffer(sizes, np.int32) for sizes in store.sizes())
+
+    def __len__(self) -> int:
+        """Number of graphs."""
+        return len(self._store)
+
+    @property
+    def fields(self) -> list[str]:
+        """Fields that batches can have, besides sizes, edges and targets."""
+        return self._store.fields()
+
+    @property
+    def target(self) -> np.ndarray | None:
+        """Target of each graph in its own unit, float64 [n_graph]; NaN where it is missing."""
+        target = self._store.target()
+        return None if target is None else np.frombuffer(target, np.float64)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Name of each class of nodes, for example ``["H", "C", "N", "O", "F"]``."""
+        return self._store.class_names()
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each graph in its source; empty if it has none."""
+        return self._store.names()
+
+    @property
+    def notes(self) -> dict[str, int]:
+        """Counts of the reader, such as graphs that were left out."""
+        return dict(self._store.notes())
+
+    def __repr__(self) -> str:
+        return f"<Graphs: {len(self):,} graphs, {self.n_node.sum():,} nodes, {self.n_edge.sum(dtype=np.int64):,} edges>"
+
+
+def load(name: str, /, **options: Any) -> Graphs:
+    """A data set by name, as ``batchlab list`` shows them, with its options: ``load("qm9", target="U0_atom")``.
+
+    ``load("qm9")`` and ``load("aflow")`` read samples that come with the package; ``path`` names your own files.
+    ``batchlab explain dataset.qm9`` shows the options. Data that take long to read are cached.
+    """
+    return Graphs(_batchlab.Store.load(_toml.value({"name": name, **options})))
+
+
+def from_arrays(
+    n_node: Any,
+    *,
+    n_edge: Any = None,
+    sender: Any = None,
+    receiver: Any = None,
+    node_class: Any = None,
+    node_feature: Any = None,
+    position: Any = None,
+    distance: Any = None,
+    displacement: Any = None,
+    target: Any = None,
+    class_names: Sequence[str] = (),
+    fields: Mapping[str, tuple[str, Any]] | None = None,
+) -> Graphs:
+    """Graphs from concatenated arrays: of NumPy, or of any library that NumPy reads.
+
+    Parameters
+    ----------
+    n_node
+        Nodes of each graph, [n_graph].
+    n_edge
+        Directed edges of each graph, [n_graph]. Without it, all ordered pairs of distinct nodes are edges.
+    sender, receiver
+        Nodes at both ends, counted from 0 within their graph, [sum of n_edge], in any order. Without them, edges are
+        only counted, which is enough to plan.
+    node_class
+        For example the element, [sum of n_node], from 0.
+    node_feature
+        [sum of n_node, width].
+    position
+        Angstrom, [sum of n_node, 3]. Distances and displacements follow from it unless they are given.
+    distance, displacement
+        [sum of n_edge] and [sum of n_edge, 3], receiver minus sender.
+    target
+        [n_graph]; NaN where it is missing.
+    class_names
+        Name of each class; by default its number.
+    fields
+        Own arrays by name, each with what its rows belong to: ``{"forces": ("node", forces)}``. Types are float32,
+        int32, int64 and uint8; other numbers become float32 or int64.
+    """
+    sizes = integers("n_node", n_node)
+    if sizes.size == 0:
+        raise ValueError("n_node: there are no graphs")
+    if (sizes == 0).any():
+        raise ValueError(f"n_node[{np.flatnonzero(sizes == 0)[0]}] is 0; a graph has at least one node")
+    total = int(sizes.sum(dtype=np.int64))
+    counts = None if n_edge is None else integers("n_edge", n_edge, (len(sizes),))
+    if (sender is None) != (receiver is None):
+        raise ValueError("give both sender and receiver, or neither")
+    if sender is not None and counts is None:
+        raise ValueError("n_edge is missing: it says which graph each edge belongs to")
+    total_edges = None if counts is None else int(counts.sum(dtype=np.int64))
+    ends = [None, None]
+    if sender is not None:
+        ends = [integers(name, of, (total_edges,)) for name, of in (("sender", sender), ("receiver", receiver))]
+    where = None if position is None else floats("position", position, (total, 3))
+    vector = None if displacement is None else floats("displacement", displacement, (total_edges, 3))
+    length = None if distance is None else floats("distance", distance, (total_edges,))
+    if where is not None and ends[0] is not None and vector is None:
+        vector = _displacement(where, sizes, counts, *ends)
+    if vector is not None and length is None:
+        length = np.linalg.norm(vector, axis=1).astype(np.float32)
+    classes = None if node_class is None else integers("node_class", node_class, (total,))
+    names = list(class_names)
+    if classes is not None and not names:
+        names = [str(i) for i in range(int(classes.max()) + 1)]
+    rows = {"graph": len(sizes), "node": total, "edge": total_edges}
+    own = [_own(name, per, of, rows) for name, (per, of) in (fields or {}).items()]
+    arrays = {
+        "n_node": sizes,
+        "n_edge": counts,
+        "sender": ends[0],
+        "receiver": ends[1],
+        "distance": _flat(length),
+        "displacement": _flat(vector),
+        "node_class": classes,
+        "class_name": names,
+        "node_feature": None if node_feature is None else _flat(floats("node_feature", node_feature, (total, None))),
+        "position": _flat(where),
+        "target": None if target is None else floats("target", target, (len(sizes),), np.float64, missing=True),
+        "own": own,
+    }
+    return Graphs(_batchlab.Store.of_arrays(arrays))
+
+
+def _flat(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else values.reshape(-1)
+
+
+def _displacement(
+    position: np.ndarray, n_node: np.ndarray, n_edge: np.ndarray, sender: np.ndarray, receiver: np.ndarray
+) -> np.ndarray:
+    first = np.repeat(np.cumsum(n_node, dtype=np.int64) - n_node, n_edge)
+    limit = np.repeat(n_node, n_edge)
+    for name, end in (("sender", sender), ("receiver", receiver)):
+        if (end >= limit).any():
+            at = np.flatnonzero(end >= limit)[0]
+            raise ValueError(f"{name}[{at}] is {end[at]}, but its graph has {limit[at]} nodes")
+    return position[first + receiver] - position[first + sender]
+
+
+def _own(name: str, per: str, values: Any, rows: Mapping[str, int | None]) -> tuple[str, str, str, int, np.ndarray]:
+    if per not in PER:
+        raise ValueError(f"fields[{name!r}] belongs to {per!r}; it must be one of {', '.join(PER)}")
+    if rows[per] is None:
+        raise ValueError(f"fields[{name!r}] has rows for edges, but n_edge is not given")
+    given = array(name, values)
+    if given.dtype.name not in NUMBERS:
+        if given.dtype.kind not in "fiub":
+            raise TypeError(f"fields[{name!r}] has elements of type {given.dtype}; numbers are needed")
+        given = given.astype(np.float32 if given.dtype.kind == "f" else np.int64)
+    if given.ndim not in (1, 2) or given.shape[0] != rows[per]:
+        raise ValueError(f"fields[{name!r}] has shape {list(given.shape)}; [{rows[per]}] or [{rows[per]}, width] is needed")
+    width = 1 if given.ndim == 1 else given.shape[1]
+    as_bytes = np.ascontiguousarray(given).reshape(-1).view(np.uint8)
+    return name, per, NUMBERS[given.dtype.name], width, as_bytes
+
+
+def from_pyg(data: Sequence[Any]) -> Graphs:
+    """Graphs of PyTorch Geometric: any sequence of ``Data``.
+
+    ``z`` becomes `node_class`, ``x`` `node_feature`, ``pos`` `position`, ``y`` `target` if it is one number per graph,
+    and every other tensor with one row per node or edge a field of that name.
+    """
+    parts = list(data)
+    if not parts:
+        raise ValueError("there are no graphs")
+    first = parts[0]
+    n_node = [int(of.num_nodes) for of in parts]
+    if getattr(first, "edge_index", None) is None:
+        edges: dict[str, Any] = {}
+        n_edge = None
+    else:
+        n_edge = [int(of.edge_index.shape[1]) for of in parts]
+        index = np.concatenate([array("edge_index", of.edge_index) for of in parts], axis=1)
+        edges = {"n_edge": n_edge, "sender": index[0], "receiver": index[1]}
+    gather = lambda key: np.concatenate([array(key, of[key]) for of in parts])
+    known = {"z": "node_class", "x": "node_feature", "pos": "position"}
+    arrays: dict[str, Any] = {}
+    fields: dict[str, tuple[str, Any]] = {}
+    for key in first.keys():
+        tensor = first[key]
+        if key in known:
+            values = gather(key)
+            arrays[known[key]] = values.reshape(len(values), -1) if key == "x" else values
+        elif key == "y" and getattr(tensor, "numel", lambda: 0)() == 1:
+            arrays["target"] = [float(of.y) for of in parts]
+        elif key not in ("edge_index", "batch", "ptr") and hasattr(tensor, "shape") and len(tensor.shape) in (1, 2):
+            if first.is_node_attr(key):
+                fields[key] = ("node", gather(key))
+            elif first.is_edge_attr(key):
+                fields[key] = ("edge", gather(key))
+    return from_arrays(n_node, **edges, **arrays, fields=fields)
+
+
+def from_jraph(graphs: Sequence[Any]) -> Graphs:
+    """Graphs of jraph: a sequence of ``GraphsTuple``, each with one graph.
+
+    ``nodes``, ``edges`` and ``globals`` are dictionaries of arrays, or one array each, which becomes the field
+    ``nodes``, ``edges`` or ``globals``.
+    """
+    parts = list(graphs)
+    if not parts:
+        raise ValueError("there are no graphs")
+    for i, of in enumerate(parts):
+        if len(of.n_node) != 1:
+            raise ValueError(f"graphs[{i}] holds {len(of.n_node)} graphs; unbatch it first")
+    fields = {}
+    for per, key in (("node", "nodes"), ("edge", "edges"), ("graph", "globals")):
+        value = getattr(parts[0], key)
+        for name in value if isinstance(value, Mapping) else [key] if value is not None else []:
+            get = (lambda of: getattr(of, key)[name]) if isinstance(value, Mapping) else (lambda of: getattr(of, key))
+            fields[name] = (per, np.concatenate([np.atleast_1d(array(name, get(of))) for of in parts]))
+    return from_arrays(
+        [int(of.n_node[0]) for of in parts],
+        n_edge=[int(of.n_edge[0]) for of in parts],
+        sender=np.concatenate([array("senders", of.senders) for of in parts]),
+        receiver=np.concatenate([array("receivers", of.receivers) for of in parts]),
+        fields=fields,
+    )
+
+
+def from_ase(atoms: Sequence[Any], **options: Any) -> Graphs:
+    """Structures of ASE: a sequence of ``ase.Atoms``, periodic or not.
+
+    ``options`` are those of the data set ``structures``: how edges are built (``edges={"cutoff": 5.0}``), ``target``
+    (a key of ``info``, or ``"energy"``) and ``fields``; ``batchlab explain dataset.structures`` shows them.
+    """
+    try:
+        from ase.io import write
+    except ImportError as error:
+        raise ImportError("from_ase needs ASE: pip install ase") from error
+    with tempfile.TemporaryDirectory(prefix="batchlab-") as folder:
+        path = os.path.join(folder, "structures.extxyz")
+        write(path, list(atoms), format="extxyz")
+        return load("structures", path=path, **options)
+
+
+def sizes_of(sizes: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and edges of each graph, uint32."""
+    if isinstance(sizes, Graphs):
+        return sizes.n_node.view(np.uint32), sizes.n_edge.view(np.uint32)
+    if isinstance(sizes, tuple) and len(sizes) == 2 and not hasattr(sizes, "n_node"):
+        n_node = integers("n_node", sizes[0])
+        n_edge = integers("n_edge", sizes[1], n_node.shape)
+    else:
+        pairs = [_size(i, of) for i, of in enumerate(sizes)]
+        n_node, n_edge = (np.array(column, np.uint32) for column in zip(*pairs)) if pairs else (np.empty(0, np.uint32),) * 2
+    if n_node.size == 0:
+        raise ValueError("there are no graphs")
+    if (n_node == 0).any():
+        raise ValueError(f"n_node[{np.flatnonzero(n_node == 0)[0]}] is 0; a graph has at least one node")
+    return n_node, n_edge
+
+
+def _size(i: int, of: Any) -> tuple[int, int]:
+    if hasattr(of, "num_nodes"):
+        n_node = int(of.num_nodes)
+        return n_node, int(of.num_edges) if getattr(of, "edge_index", None) is not None else n_node * (n_node - 1)
+    if hasattr(of, "senders"):
+        return int(np.sum(of.n_node)), int(np.sum(of.n_edge))
+    if hasattr(of, "get_chemical_symbols"):
+        return len(of), len(of) * (len(of) - 1)
+    raise TypeError(
+        f"sizes[{i}] is {type(of).__name__}; give a pair of arrays (n_node, n_edge), or objects of PyTorch Geometric, "
+        "jraph or ASE"
+    )

@@ -1,0 +1,158 @@
+"""Batches are those of Rust, every graph comes once, and a sampler goes on exactly."""
+
+import pickle
+import os
+
+import numpy as np
+import pytest
+
+import batchlab
+from batchlab import BatchSampler
+
+SIZES = (np.arange(200) % 23 + 3, (np.arange(200) % 23 + 3) * 6)
+STRATEGIES = ["dynamic", "static-64", "static-2^N", "static-constant", "exact", "packed-balanced", "quantile", "bucketed-64"]
+
+
+@pytest.mark.parametrize("batcher", STRATEGIES)
+def test_every_epoch_yields_every_graph_once_and_fits_its_shape(batcher):
+    sampler = BatchSampler(SIZES, batcher, batch_size=16, seed=3)
+    seen = []
+    for epoch in range(3):
+        shapes, real = sampler.shapes(), sampler.real_shapes()
+        assert len(sampler) == len(shapes)
+        batches = list(sampler)
+        assert len(batches) == len(shapes)
+        assert sorted(sum(batches, [])) == list(range(200))
+        for ids, padded, own in zip(batches, shapes, real):
+            assert own.tolist() == [SIZES[0][ids].sum(), SIZES[1][ids].sum(), len(ids)]
+            assert (padded >= own).all()
+        seen.append(batches)
+        assert sampler.epoch == epoch + 1
+    assert seen[0] != seen[1] != seen[2]
+
+
+@pytest.mark.parametrize("batcher", STRATEGIES)
+@pytest.mark.parametrize("boundary", ["emit-partial", "carry-over"])
+def test_a_state_in_the_middle_of_an_epoch_goes_on_exactly(batcher, boundary):
+    make = lambda: BatchSampler(SIZES, batcher, batch_size=16, seed=3, epoch_boundary=boundary)
+    whole = make()
+    epochs = [list(whole) for _ in range(4)]
+
+    first = make()
+    list(first)
+    iterator = iter(first)
+    begun = [next(iterator) for _ in range(5)]
+    state = pickle.loads(pickle.dumps(first.state_dict()))
+    assert begun == epochs[1][:5]
+
+    resumed = make()
+    resumed.load_state_dict(state)
+    assert resumed.epoch == 1
+    assert list(resumed) == epochs[1][5:]
+    assert list(resumed) == epochs[2]
+
+    # A loader with workers has asked for more batches than were trained.
+    ahead = make()
+    ahead.load_state_dict(first.state_dict(batch=2))
+    assert list(ahead) == epochs[1][2:]
+
+    # An epoch can be chosen, forwards and backwards.
+    chosen = make()
+    for epoch in (3, 1, 2, 0):
+        chosen.set_epoch(epoch)
+        assert list(chosen) == epochs[epoch]
+
+
+def test_ids_are_those_of_rust(tmp_path):
+    """The first batches of a run, as its table `steps` records them, are those of a sampler with the same options."""
+    data = batchlab.load("qm9")
+    sampler = BatchSampler(data, "dynamic", 16, seed=7, epoch_boundary="carry-over")
+    plan = {(row["strategy"], row["batch_size"]): row for row in rows(batchlab.plan(data, ["dynamic"], [16], steps=500, seed=7))}
+    n_graph = []
+    while len(n_graph) < 500:
+        n_graph += sampler.real_shapes()[:, 2].tolist()
+        list(sampler)
+    assert plan["dynamic", 16]["graphs_per_step"] == pytest.approx(np.mean(n_graph[:500]), rel=0.01)
+
+
+def rows(table):
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame(table).to_dicts()
+
+
+def test_evaluation_is_one_pass_in_order():
+    sampler = BatchSampler(SIZES, "dynamic", 16, shuffle=False)
+    first = list(sampler)
+    assert sum(first, []) == list(range(200))
+    assert list(sampler) == first
+
+
+def test_members_are_the_graphs_to_use():
+    members = np.array([5, 199, 17, 3, 42, 8])
+    sampler = BatchSampler(SIZES, "static-64", 4, shuffle=False, members=members)
+    assert sum(sampler, []) == members.tolist()
+    with pytest.raises(ValueError, match=r"members\[1\] is 200, but there are 200 graphs"):
+        BatchSampler(SIZES, members=[0, 200])
+
+
+def test_a_state_of_another_sampler_is_refused():
+    state = BatchSampler(SIZES, "dynamic", 16).state_dict()
+    with pytest.raises(ValueError, match="batch_size = 16; here it is 32"):
+        BatchSampler(SIZES, "dynamic", 32).load_state_dict(state)
+
+
+@pytest.mark.parametrize(
+    "arguments, options, error, words",
+    [
+        ((([3, 4], [6]),), {}, ValueError, r"n_edge: has shape \[1\]; \[2\] is needed"),
+        ((([3, -4], [6, 1]),), {}, ValueError, r"n_node\[1\] is -4"),
+        ((([3, 0], [6, 1]),), {}, ValueError, r"n_node\[1\] is 0"),
+        ((([3.5, 4.0], [6, 1]),), {}, TypeError, "float64; whole numbers"),
+        ((([3, 2**31], [6, 1]),), {}, ValueError, r"n_node\[1\] is 2147483648"),
+        ((([[3], [4]], [6, 1]),), {}, ValueError, r"has shape \[2, 1\]"),
+        ((([], []),), {}, ValueError, "no graphs"),
+        (([],), {}, ValueError, "no graphs"),
+        (([object()],), {}, TypeError, "object"),
+        ((SIZES, "dynamc"), {}, ValueError, "dynamic"),
+        ((SIZES, 7), {}, TypeError, "a name or a dictionary, not int"),
+        ((SIZES, {"nam": "static"}), {}, ValueError, "name"),
+        ((SIZES, "dynamic"), {"paddin": "none"}, ValueError, "padding"),
+        ((SIZES, "dynamic"), {"padding": None}, TypeError, "None"),
+        ((SIZES, "ibmb"), {}, ValueError, "node"),
+        ((SIZES, "dynamic", 1), {}, ValueError, "2"),
+        ((([500], [6]), "dynamic", 2), {"budget": {"n_node": 10}}, ValueError, "500"),
+    ],
+)
+def test_bad_input_is_named(arguments, options, error, words):
+    with pytest.raises(error, match=words):
+        list(BatchSampler(*arguments, **options))
+
+
+def test_read_only_and_strided_arrays_are_read():
+    n_node = np.arange(3, 203)[::2]
+    n_node.flags.writeable = False
+    sampler = BatchSampler((n_node, n_node.astype(np.int16)), "exact", 8, shuffle=False)
+    assert sum(sampler, []) == list(range(100))
+
+
+def test_a_forked_process_plans_the_same():
+    sampler = BatchSampler(SIZES, "dynamic", 16)
+    expected = list(sampler)
+    sampler.set_epoch(0)
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.write(writer, str(list(sampler) == expected).encode())
+        os._exit(0)
+    os.close(writer)
+    assert os.read(reader, 100) == b"True"
+    os.wait()
+
+
+def test_torch_takes_it(n_worker=2):
+    torch = pytest.importorskip("torch")
+    sampler = BatchSampler(SIZES, "static-64", 16)
+    expected = list(sampler)
+    sampler.set_epoch(0)
+    loader = torch.utils.data.DataLoader(range(200), batch_sampler=sampler, num_workers=n_worker, collate_fn=list)
+    assert list(loader) == expected
+    assert len(loader) == len(sampler)
