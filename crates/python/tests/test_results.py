@@ -34,7 +34,7 @@ def test_tables_for_pyarrow_and_duckdb(study):
     runs = pyarrow.table(study.runs)
     assert runs.num_rows == len(study.runs)
     steps = pyarrow.table(study.steps)
-    (counted,) = duckdb.sql("select count(*) from steps").fetchone()
+    ((counted,),) = duckdb.sql("select count(*) from steps").fetchall()
     assert counted == len(study.steps)
 
 
@@ -87,6 +87,6 @@ def test_the_program_comes_along(tmp_path):
     assert "dynamic" in run("list").stdout
     assert run("--version").stdout.split() == ["batchlab", batchlab.__version__]
     assert run("run", "nowhere.toml").returncode == 2
-    trained = run("run", "dataset=qm9", "model=schnet", "batcher=dynamic", "training.steps=3", "study=mine")
+    trained = run("run", "--dataset", "qm9", "model=schnet", "batcher=dynamic", "batcher.batch_size=16", "training.steps=3", "study=mine")
     assert trained.returncode == 0, trained.stderr
     assert len(batchlab.read(tmp_path / "results" / "mine").steps) == 3

@@ -118,9 +118,9 @@ def test_a_state_of_another_sampler_is_refused():
         ((SIZES, {"nam": "static"}), {}, ValueError, "name"),
         ((SIZES, "dynamic"), {"paddin": "none"}, ValueError, "padding"),
         ((SIZES, "dynamic"), {"padding": None}, TypeError, "None"),
-        ((SIZES, "ibmb"), {}, ValueError, "node"),
+        ((SIZES, "ibmb"), {}, ValueError, "one graph"),
         ((SIZES, "dynamic", 1), {}, ValueError, "2"),
-        ((([500], [6]), "dynamic", 2), {"budget": {"n_node": 10}}, ValueError, "500"),
+        ((([500], [6]), "dynamic", 2), {"budget": {"n_node": 10}, "oversize": "error"}, ValueError, "500"),
     ],
 )
 def test_bad_input_is_named(arguments, options, error, words):

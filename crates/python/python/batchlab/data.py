@@ -256,7 +256,7 @@ def from_jraph(graphs: Sequence[Any]) -> Graphs:
 def from_ase(atoms: Sequence[Any], **options: Any) -> Graphs:
     """Structures of ASE: a sequence of ``ase.Atoms``, periodic or not.
 
-    ``options`` are those of the data set ``structures``: how edges are built (``edges={"cutoff": 5.0}``), ``target``
+    ``options`` are those of the data set ``structures``: how edges are built (``edges={"radius": 5.0}``), ``target``
     (a key of ``info``, or ``"energy"``) and ``fields``; ``batchlab explain dataset.structures`` shows them.
     """
     try:
@@ -266,7 +266,7 @@ def from_ase(atoms: Sequence[Any], **options: Any) -> Graphs:
     with tempfile.TemporaryDirectory(prefix="batchlab-") as folder:
         path = os.path.join(folder, "structures.extxyz")
         write(path, list(atoms), format="extxyz")
-        return load("structures", path=path, **options)
+        return load("structures", path=path, **{"target": "none", **options})
 
 
 def sizes_of(sizes: Any) -> tuple[np.ndarray, np.ndarray]:

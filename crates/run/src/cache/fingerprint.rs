@@ -129,14 +129,29 @@ pub(crate) fn program() -> String {
     PROGRAM.clone()
 }
 
-/// The path may by now refer to a different program; Linux provides the running one.
 fn checksum_of_program() -> io::Result<(u64, u32)> {
-    let running = Path::new("/proc/self/exe");
-    let file = fs::File::open(running).or_else(|_| fs::File::open(std::env::current_exe()?))?;
+    // The path may by now refer to a different program; Linux provides the running one.
+    let running = PathBuf::from("/proc/self/exe");
+    let file = library().unwrap_or(running);
+    let file = fs::File::open(file).or_else(|_| fs::File::open(std::env::current_exe()?))?;
     let (mut length, mut checksum) = (0, 0);
     each_block(file, |block| {
         length += block.len() as u64;
         checksum = crc32c::crc32c_append(checksum, block);
     })?;
     Ok((length, checksum))
+}
+
+/// The file of this code, if it is a library loaded by another program, such as Python.
+fn library() -> Option<PathBuf> {
+    let here = library as fn() -> Option<PathBuf> as usize;
+    let maps = fs::read_to_string("/proc/self/maps").ok()?;
+    let file = maps.lines().find_map(|line| {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let address = |digits| usize::from_str_radix(digits, 16).ok();
+        let is_here = (address(start)?..address(end)?).contains(&here);
+        is_here.then(|| rest.find('/').map(|path| PathBuf::from(&rest[path..])))?
+    })?;
+    (fs::read_link("/proc/self/exe").ok()? != file).then_some(file)
 }
