@@ -11,6 +11,7 @@ mod batches;
 mod compare;
 mod error;
 mod forecast;
+mod groups;
 mod planner;
 mod results;
 mod store;
@@ -43,6 +44,7 @@ fn _batchlab(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(compare::verdict, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(planner::options, module)?)?;
+    module.add_function(wrap_pyfunction!(planner::permutation, module)?)?;
     module.add_function(wrap_pyfunction!(planner::strategy, module)?)?;
     module.add_function(wrap_pyfunction!(results::read, module)?)
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use batchlab_config::batcher_of_argument;
-use batchlab_core::padding::BatchSize;
+use batchlab_core::padding::{BatchSize, Padding};
 use batchlab_core::plan::Cursor;
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{
@@ -13,8 +13,10 @@ use batchlab_core::{
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use serde::Deserialize;
 
 use crate::error::value_error;
+use crate::groups::{padding_rule, plans, shapes};
 
 /// Plans the epochs of a batching strategy on graphs of given sizes.
 #[pyclass(frozen, module = "batchlab._batchlab")]
@@ -46,23 +48,18 @@ pub(crate) struct Epoch {
 
 #[pymethods]
 impl Planner {
-    /// `graphs` are ids, nodes and edges of the graphs, each an array of 32-bit integers; `batcher`
-    /// is a TOML table.
+    /// `batcher` is a TOML table.
     #[new]
     fn new(
         py: Python<'_>,
-        graphs: [PyBuffer<u32>; 3],
+        graphs: Sizes,
         batcher: &str,
         batch_size: u32,
         seed: u64,
         shuffle: bool,
     ) -> PyResult<Self> {
         let batcher = batcher_of(batcher, batch_size)?;
-        let [ids, n_node, n_edge] = graphs;
-        let sizes = n_node.to_vec(py)?.into_iter().zip(n_edge.to_vec(py)?);
-        let graphs: Vec<GraphSize> = (ids.to_vec(py)?.into_iter().zip(sizes))
-            .map(|(id, (n_node, n_edge))| GraphSize { id, n_node, n_edge })
-            .collect();
+        let graphs = sizes_of(py, graphs)?;
         let table = serde_json::to_value(&batcher).map_err(value_error)?;
         let is_independent = !shuffle
             || (table["epoch_boundary"] == "emit-partial" && table["composition"] != "fixed");
@@ -164,8 +161,39 @@ impl Stream {
     }
 }
 
+/// Ids, nodes and edges of graphs, each an array of 32-bit integers.
+type Sizes = [PyBuffer<u32>; 3];
+
+fn sizes_of(py: Python<'_>, [ids, n_node, n_edge]: Sizes) -> PyResult<Vec<GraphSize>> {
+    let sizes = n_node.to_vec(py)?.into_iter().zip(n_edge.to_vec(py)?);
+    let graphs = ids.to_vec(py)?.into_iter().zip(sizes);
+    Ok(graphs.map(|(id, (n_node, n_edge))| GraphSize { id, n_node, n_edge }).collect())
+}
+
 #[pymethods]
 impl Epoch {
+    /// Batches that were grouped in Python, as lists of ids; `first` are those of epoch 0, from
+    /// which padded shapes follow.
+    #[staticmethod]
+    fn of_groups(
+        py: Python<'_>,
+        graphs: Sizes,
+        groups: Vec<Vec<u32>>,
+        first: Vec<Vec<u32>>,
+        padding: &str,
+        batch_size: u32,
+        number: u64,
+    ) -> PyResult<Self> {
+        let size = BatchSize::try_from(batch_size).map_err(value_error)?;
+        let padding = toml::from_str(&format!("padding = {padding}"));
+        let Padded { padding } = padding.map_err(value_error)?;
+        let sizes = sizes_of(py, graphs)?.into_iter().map(|graph| (graph.id, graph)).collect();
+        let rule = padding_rule(padding, size, &shapes(&first, &sizes));
+        let plans = plans(groups, &sizes, size, &rule, number).map_err(value_error)?;
+        let start = Cursor { epoch: number, ..Cursor::default() };
+        Ok(Self { plans: plans.into(), start })
+    }
+
     fn __len__(&self) -> usize {
         self.plans.len()
     }
@@ -190,6 +218,18 @@ impl Epoch {
     fn start(&self) -> PyResult<String> {
         serde_json::to_string(&self.start).map_err(value_error)
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Padded {
+    padding: Padding,
+}
+
+/// The order of `n` graphs in an epoch of training, as every batcher gets it.
+#[pyfunction]
+pub(crate) fn permutation(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
+    BatchContext::new(Purpose::Training, seed).permutation(epoch, n)
 }
 
 /// The table of a strategy, given by label or name, as JSON.

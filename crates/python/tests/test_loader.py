@@ -21,7 +21,7 @@ RECEIVER = [2, 0, 0, 1, 1, 0]
 def graphs(**more):
     position = np.random.default_rng(0).normal(size=(10, 3))
     fields = {
-        "forces": ("node", np.arange(30).reshape(10, 3)),
+        "forces": ("node", np.arange(30.0).reshape(10, 3)),
         "kind": ("edge", np.array([10, 11, 12, 13, 14, 15], np.uint8)),
         "charge": ("graph", np.array([0.5, 1.5, 2.5, 3.5])),
     }

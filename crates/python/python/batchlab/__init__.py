@@ -6,6 +6,7 @@
     from_arrays, from_pyg, from_jraph, from_ase
                    your own graphs
     plan           how strategies would batch a data set: fill, shapes, graphs per step
+    check_batcher  whether a batcher written in Python keeps its promises
     compare        which strategy trains fastest, on your own training step
     read           the tables of a study, for pandas, polars, pyarrow and DuckDB
 """
@@ -15,6 +16,7 @@ from .batch import Batch
 from .comparison import Comparison, compare
 from .data import Graphs, from_arrays, from_ase, from_jraph, from_pyg, load
 from .loader import Loader
+from .python_batcher import Size, check_batcher
 from .results import Study, plan, read
 from .sampler import BatchSampler
 
@@ -24,9 +26,11 @@ __all__ = [
     "Comparison",
     "Graphs",
     "Loader",
+    "Size",
     "Study",
     "Table",
     "__version__",
+    "check_batcher",
     "compare",
     "from_arrays",
     "from_ase",

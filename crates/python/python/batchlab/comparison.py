@@ -7,31 +7,38 @@ import html
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import _batchlab
 from .data import Graphs
 from .loader import Loader
+from .python_batcher import PythonBatcher
 
 
 class Comparison:
-    """Times of a comparison, and the verdict on them.
+    """Times of a comparison, and the verdict on each training step and batch size.
 
-    `print` shows the verdict, a notebook the same with bars. `times` has a row per strategy and block, as
-    ``batchlab verdict`` reads them; `verdict` is the verdict as a dictionary.
+    `print` shows the verdicts, a notebook the same with bars. `times` has a row per strategy and block, as
+    ``batchlab verdict`` reads them; `texts` and `verdicts` are the verdicts by cell, such as ``"jax B=32"``, as text and
+    as a dictionary.
     """
 
-    def __init__(self, times: list[dict[str, Any]], text: str, verdict: dict[str, Any]):
-        self.times = times
-        self.text = text
-        self.verdict = verdict
+    def __init__(self) -> None:
+        self.times: list[dict[str, Any]] = []
+        self.texts: dict[str, str] = {}
+        self.verdicts: dict[str, dict[str, Any]] = {}
 
     def __repr__(self) -> str:
-        return self.text
+        return "\n".join(f"{cell}\n{text}" for cell, text in self.texts.items())
 
     def _repr_html_(self) -> str:
-        return f"{_bars(self.times)}<pre>{html.escape(self.text)}</pre>"
+        parts = (
+            f"<h4>{html.escape(cell)}</h4>{_bars([row for row in self.times if row['cell'] == cell])}"
+            f"<pre>{html.escape(text)}</pre>"
+            for cell, text in self.texts.items()
+        )
+        return "".join(parts)
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Writes the times as CSV, for ``batchlab verdict``."""
@@ -44,7 +51,7 @@ class Comparison:
 def compare(
     data: Graphs,
     steps: Mapping[str, Callable[[Any], Any]] | Callable[[Any], Any],
-    batchers: Sequence[str | Mapping[str, Any]] = ("static-64", "static-2^N", "static-constant", "dynamic"),
+    batchers: Sequence[str | Mapping[str, Any] | PythonBatcher] = ("static-64", "static-2^N", "static-constant", "dynamic"),
     batch_sizes: Sequence[int] = (32,),
     *,
     pairs: int = 10,
@@ -77,9 +84,6 @@ def compare(
     loader_options
         Passed to `Loader`, for example ``fields`` and ``members``.
 
-    Returns
-    -------
-    One `Comparison`, or a dictionary of them by (step, batch size) if there are several.
     """
     named = {"": steps} if callable(steps) else dict(steps)
     if not named:
@@ -90,29 +94,34 @@ def compare(
         raise ValueError("pairs and steps_per_block must be 1 or more")
     if out is not None and os.path.exists(out):
         raise FileExistsError(f"{os.fspath(out)} exists already; name another file, or remove it")
-    all_of: dict[tuple[str, int], Comparison] = {}
+    found = Comparison()
     for name, step in named.items():
         for size in batch_sizes:
-            arms = [Loader(data, batcher, size, seed=seed, as_=as_, **loader_options) for batcher in batchers]
+            # As in a sweep: an incomplete batch waits for the next epoch.
+            boundary = lambda of: {} if callable(of) else {"epoch_boundary": "carry-over"}
+            arms = [
+                Loader(data, of, size, seed=seed, as_=as_, **{**boundary(of), **loader_options}) for of in batchers
+            ]
             cell = f"{name} B={size}".strip()
-            say = (lambda text: progress(f"{cell}: {text}")) if progress else (lambda _: None)
-            all_of[name, size] = _compare(arms, step, pairs, steps_per_block, seed, cell, margin, say)
+            times = _times(arms, step, pairs, steps_per_block, seed, cell, progress)
+            rows = [(row["strategy"], row["seconds"], float(row["n_output"]), cell, row["block"]) for row in times]
+            found.texts[cell], verdict = _batchlab.verdict(rows, margin=margin)
+            found.verdicts[cell] = json.loads(verdict)
+            found.times += times
     if out is not None:
-        rows = [row for of in all_of.values() for row in of.times]
-        Comparison(rows, "", {}).write(out)
-    return next(iter(all_of.values())) if len(all_of) == 1 else all_of
+        found.write(out)
+    return found
 
 
-def _compare(
+def _times(
     loaders: list[Loader],
     step: Callable[[Any], Any],
     pairs: int,
     steps_per_block: int,
     seed: int,
     cell: str,
-    margin: float | None,
-    say: Callable[[str], None],
-) -> Comparison:
+    progress: Callable[[str], None] | None,
+) -> list[dict[str, Any]]:
     labels = [loader.sampler.label for loader in loaders]
     if len(set(labels)) < len(labels):
         raise ValueError(f"two of the batchers are the same: {', '.join(labels)}")
@@ -127,17 +136,15 @@ def _compare(
             n_output += n_graph
         seconds = time.perf_counter() - start
         times.append(dict(strategy=labels[arm], seconds=seconds, n_output=n_output, cell=cell, block=block))
-        if arm == 0 and block % 2 == 0:
-            say(f"{block // 2} of {pairs} pairs")
+        if progress and block > 0 and len(times) % (2 * len(loaders)) == len(loaders):
+            progress(f"{cell}: {block // 2} of {pairs} pairs")
         return seconds / n_output
 
     _batchlab.turns(len(loaders), pairs, seed, train)
-    rows = [(row["strategy"], row["seconds"], float(row["n_output"]), row["cell"], row["block"]) for row in times]
-    text, verdict = _batchlab.verdict(rows, margin=margin)
-    return Comparison(times, text, json.loads(verdict))
+    return times
 
 
-def _endless(loader: Loader) -> Any:
+def _endless(loader: Loader) -> Iterator[tuple[Any, int]]:
     """Batches of epoch after epoch, with the number of real graphs."""
     while True:
         real = loader.sampler.real_shapes()[:, 2]

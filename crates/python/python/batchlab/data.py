@@ -123,13 +123,13 @@ def from_arrays(
     if sender is not None and counts is None:
         raise ValueError("n_edge is missing: it says which graph each edge belongs to")
     total_edges = None if counts is None else int(counts.sum(dtype=np.int64))
-    ends = [None, None]
+    ends: list[np.ndarray] = []
     if sender is not None:
         ends = [integers(name, of, (total_edges,)) for name, of in (("sender", sender), ("receiver", receiver))]
     where = None if position is None else floats("position", position, (total, 3))
     vector = None if displacement is None else floats("displacement", displacement, (total_edges, 3))
     length = None if distance is None else floats("distance", distance, (total_edges,))
-    if where is not None and ends[0] is not None and vector is None:
+    if where is not None and counts is not None and ends and vector is None:
         vector = _displacement(where, sizes, counts, *ends)
     if vector is not None and length is None:
         length = np.linalg.norm(vector, axis=1).astype(np.float32)
@@ -142,8 +142,8 @@ def from_arrays(
     arrays = {
         "n_node": sizes,
         "n_edge": counts,
-        "sender": ends[0],
-        "receiver": ends[1],
+        "sender": ends[0] if ends else None,
+        "receiver": ends[1] if ends else None,
         "distance": _flat(length),
         "displacement": _flat(vector),
         "node_class": classes,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from . import formats
-from .batch import Batch, layout
+from .batch import Batch, Layout, layout
 from .data import Graphs
+from .python_batcher import PythonBatcher
 from .sampler import BatchSampler
 
 
@@ -47,7 +48,7 @@ class Loader:
     def __init__(
         self,
         data: Graphs,
-        batcher: str | Mapping[str, Any] = "dynamic",
+        batcher: str | Mapping[str, Any] | PythonBatcher = "dynamic",
         batch_size: int = 32,
         *,
         seed: int = 0,
@@ -70,7 +71,7 @@ class Loader:
         self._fields = list(self._data.fields if fields is None else fields)
         self._own = dict(self._data._store.own())
         self._prefetch = prefetch
-        self._layout = None
+        self._layout: Layout | None = None
         self.sampler = BatchSampler(data, batcher, batch_size, seed=seed, shuffle=shuffle, members=members, **options)
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from . import _batchlab, _toml
 from ._arrays import integers
 from .data import sizes_of
+from .python_batcher import PythonBatcher, PythonPlanner
 
 
 class BatchSampler:
@@ -28,7 +29,9 @@ class BatchSampler:
         jraph's ``GraphsTuple`` or of ``ase.Atoms`` (with all pairs of atoms as edges); or `Graphs`.
     batcher
         A strategy: a label such as ``"dynamic"``, ``"static-64"`` or ``"exact"``, as ``batchlab list`` shows them, or a
-        dictionary with ``name`` and options.
+        dictionary with ``name`` and options. Or an idea of yours: a function that takes an iterator of `Size`, the
+        graphs of an epoch in random order, and yields lists of ids or of `Size`, which together name every graph once.
+        Its only option is ``padding``; `batchlab.check_batcher` tests it.
     batch_size
         The study's B: a batch has at most B - 1 graphs, because one slot is for padding.
     seed
@@ -54,7 +57,7 @@ class BatchSampler:
     def __init__(
         self,
         sizes: Any,
-        batcher: str | Mapping[str, Any] = "dynamic",
+        batcher: str | Mapping[str, Any] | PythonBatcher = "dynamic",
         batch_size: int = 32,
         *,
         seed: int = 0,
@@ -67,8 +70,13 @@ class BatchSampler:
         if (ids >= len(n_node)).any():
             at = np.flatnonzero(ids >= len(n_node))[0]
             raise ValueError(f"members[{at}] is {ids[at]}, but there are {len(n_node)} graphs")
-        text = _toml.batcher(batcher, options, shuffle)
-        self._planner = _batchlab.Planner([ids, n_node[ids], n_edge[ids]], text, batch_size, seed, shuffle)
+        graphs = [ids, n_node[ids], n_edge[ids]]
+        self._planner: _batchlab.Planner | PythonPlanner
+        if callable(batcher):
+            self._planner = PythonPlanner(graphs, batcher, batch_size, seed, shuffle, **options)
+        else:
+            text = _toml.batcher(batcher, options, shuffle)
+            self._planner = _batchlab.Planner(graphs, text, batch_size, seed, shuffle)
         self._settings = {"label": self._planner.label, "batch_size": batch_size, "seed": seed, "n_graph": len(ids)}
         self._epoch, self._next = 0, 0
         self._plans: _batchlab.Epoch | None = None
