@@ -2,7 +2,7 @@
 """Batches of programs with rules of their own for a batch's budget: golden lists for batchlab.
 
     crates/bench/peers/setup.sh --pyg
-    crates/bench/peers/.venv/bin/python -m pip install -r crates/bench/peers/requirements-budgets.txt
+    crates/bench/peers/.venv/bin/python -m pip install mlip==0.2.5
     crates/bench/peers/.venv/bin/python -m pip install --no-deps nequix==0.4.5
     crates/bench/peers/.venv/bin/python crates/bench/peers/budgets.py
 

@@ -10,12 +10,16 @@ use crate::batching::padding::BatchSize;
 use crate::contract::graphs::GraphSize;
 use crate::{BatcherError, random};
 
-/// How limits that are not given are estimated. The default is the rule of arXiv 2502.00944.
+/// How limits that are not given are estimated. The default is the rule of arXiv 2502.00944: the
+/// total of `batch_size` graphs, padding included, strictly up to a multiple of 64. With
+/// `reserve = "apart"` it is that of `batch_size` - 1 graphs, rounded down, and a node for padding.
 ///
 /// ```toml
 /// estimate = { rule = "mean", from = { first = 1000 } }
 /// estimate = { rule = { quantile = 0.99 }, from = { sample = 5000 } }
-/// estimate = { slack = 1.1, from = "all", reserve = "apart" }
+/// estimate = { rule = "median", from = "all", reserve = "apart" } # median size, median neighbours
+/// estimate = { rule = { by_edges = 0.9 } } # nodes as in batches filled by edges alone
+/// estimate = { slack = 1.1, from = { graph = { n_node = 26, n_edge = 56 } } } # 1.1 times as much
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -27,11 +31,15 @@ pub struct Estimate {
     #[serde(default)]
     pub from: Sample,
     /// Factor on the statistic.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub slack: Slack,
     /// Room for padding: within the limit, or apart from it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub reserve: Reserve,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The statistic that becomes the limit: a property of the total size of n graphs drawn at random
