@@ -210,8 +210,8 @@ impl Estimate {
             Reserve::Within => strictly_up(limit),
             Reserve::Apart => {
                 let whole = (limit + f64::from(n_padding)).floor();
-                #[allow(clippy::cast_sign_loss, reason = "checked to be positive")]
-                (1.0..=2_f64.powi(62)).contains(&whole).then_some(whole as u64)
+                #[allow(clippy::cast_sign_loss, reason = "checked to be no less than 0")]
+                (0.0..=2_f64.powi(62)).contains(&whole).then_some(whole as u64)
             }
         }
     }
@@ -370,7 +370,7 @@ mod tests {
         let estimate: Estimate = toml::from_str("slack = 1.1\nreserve = \"apart\"").unwrap();
         let limit = estimate.limit(&[3, 4], BatchSize::try_from(5).unwrap(), 1);
         assert_eq!((estimate.rounded(limit, 1), estimate.rounded(limit, 0)), (Some(16), Some(15)));
-        assert_eq!(estimate.rounded(0.0, 0), Some(1), "a limit is at least 1");
+        assert_eq!(estimate.rounded(0.0, 0), Some(0), "no graph has edges");
         assert_eq!(estimate.rounded(f64::INFINITY, 0), None);
     }
 
@@ -387,7 +387,7 @@ mod tests {
         // Of 9 nodes 5 have 4 neighbours; 5 nodes with 4 are 10 pairs; 3 graphs, 2 directions.
         assert_eq!(edges(&[(4, 12), (5, 20)]), Ok(60.0));
         // Nodes that receive nothing do not count.
-        assert_eq!(edges(&[(4, 12), (5, 20), (1, 0), (1, 0)]), Ok(42.0));
+        assert_eq!(edges(&[(4, 12), (5, 20), (1, 0), (1, 0)]), Ok(36.0));
         let error = edges(&[(4, 12), (5, 8)]).unwrap_err();
         assert!(error.contains("graph 7 has 5 nodes and 8 edges"), "{error}");
     }
