@@ -48,8 +48,8 @@ pub const DEFAULTS_OF_NODES: &str = "name = \"full\"";
 pub fn link() {}
 
 /// Strategies by the label that they have in results, each a batcher's table in one line, without `batch_size`.
-/// The first four are those of arXiv 2502.00944; the last ones complete the two axes, groupings and
-/// rules of padding.
+/// The first four are those of arXiv 2502.00944; those in the middle complete the two axes, groupings
+/// and rules of padding; the last ones form the batches of other programs (docs/forecast.md).
 pub const PRESETS: &[(&str, &str)] = &[
     ("static-64", r#"{ name = "static", padding = { multiple = 64 } }"#),
     ("static-2^N", r#"{ name = "static", padding = { power = 2 } }"#),
@@ -64,7 +64,31 @@ pub const PRESETS: &[(&str, &str)] = &[
     ("dynamic-2^N", r#"{ name = "dynamic", padding = { power = 2 } }"#),
     ("dynamic-exact", r#"{ name = "dynamic", padding = "none" }"#),
     ("dynamic-shapes8", r#"{ name = "dynamic", padding = { shapes = 8 } }"#),
+    (
+        "mlip",
+        r#"{ name = "dynamic", estimate = { rule = "median", from = "all", reserve = "apart" }, epoch_boundary = "emit-partial" }"#,
+    ),
+    (
+        "nequix",
+        r#"{ name = "dynamic", estimate = { slack = 1.1, from = "all", reserve = "apart" }, epoch_boundary = "emit-partial" }"#,
+    ),
+    (
+        "mace-jax",
+        r#"{ name = "dynamic", estimate = { rule = { by_edges = 0.9 }, from = "all", reserve = "apart" }, resources = ["nodes", "edges"], epoch_boundary = "emit-partial" }"#,
+    ),
+    (
+        "algoperf-ogbg",
+        r#"{ name = "dynamic", estimate = { from = { graph = { n_node = 26, n_edge = 56 } }, reserve = "apart" }, oversize = "error" }"#,
+    ),
+    (
+        "pyg-nodes",
+        r#"{ name = "dynamic", estimate = { from = "all", reserve = "apart" }, resources = ["nodes"], padding = "none", epoch_boundary = "emit-partial" }"#,
+    ),
 ];
+
+batchlab_core::__private::inventory::submit! {
+    batchlab_core::batcher::NamedStrategies(PRESETS)
+}
 
 /// The labels of the strategies that are planned where none is named.
 pub const PLANNED: &[&str] = &[

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use batchlab_core::budget::{Footprint, Limits, Rule};
+use batchlab_core::budget::{Estimate, Footprint, Limits};
 use batchlab_core::graphs::{Edges, ManyGraphs, NodeFeature, Topology};
 use batchlab_core::grouping::{GroupOptions, open_groups};
 use batchlab_core::next_fit::NextFit;
@@ -69,7 +69,8 @@ fn estimates_of_bytes_saturate() {
     let shape = Shape { n_node: u32::MAX, ..Shape::default() };
     assert_eq!(footprint.n_byte(shape), u64::MAX);
     let sizes = [1 << 63; 4];
-    assert!(Rule::Mean.limit(&sizes, 2, 0) > 1.8e19);
-    let quantile: Rule = from_toml::<toml::Table>("quantile = 0.9").try_into().unwrap();
-    assert!(quantile.limit(&sizes, 4, 0) > 1.8e19);
+    for rule in ["\"mean\"", "\"median\"", "{ quantile = 0.9 }"] {
+        let estimate: Estimate = from_toml(&format!("rule = {rule}"));
+        assert!(estimate.limit(&sizes, BatchSize::try_from(4).unwrap(), 0) > 1.8e19, "{rule}");
+    }
 }

@@ -1,8 +1,7 @@
 //! Capacity of a batch: limits on graphs, nodes, edges and bytes, shared by all batchers.
 //!
 //! Limits include padding: one node and one graph are reserved, so that a batch can always be
-//! padded. Limits are given ([`Budget`]), or estimated from the sizes of the data ([`Estimate`])
-//! and rounded up ([`strictly_up`]).
+//! padded. Limits are given ([`Budget`]), or estimated from the sizes of the data ([`Estimate`]).
 
 mod estimate;
 
@@ -17,10 +16,11 @@ use crate::batching::oversize::{FilteredGraphs, Oversize};
 use crate::batching::padding::{BatchSize, Padding};
 use crate::contract::graphs::{GraphSize, View};
 use crate::{BatchContext, BatchStream, BatcherError};
+use estimate::filled_by_edges;
 
 pub use crate::batching::limits::{Limits, MAX_INDEX, index_limit, strictly_up};
 pub use crate::contract::footprint::Footprint;
-pub use estimate::{Estimate, Probability, Rule, Sample};
+pub use estimate::{Estimate, Probability, Reserve, Rule, Sample, Slack, TypicalGraph};
 
 /// A resource of a batch that can be limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -154,7 +154,8 @@ impl BudgetOptions {
         let FilteredGraphs { limits, graphs, events } =
             self.oversize.apply(limits, graphs, ctx.purpose)?;
         let constant = limits.constant()?;
-        let groups = GroupOptions { batch_size: self.slots(), constant, events, ..self.groups };
+        let batch_size = limits.n_graph.map(BatchSize::try_from).transpose()?;
+        let groups = GroupOptions { batch_size, constant, events, ..self.groups };
         Ok(ResolvedBudget { graphs, limits, groups })
     }
 
@@ -181,13 +182,20 @@ impl BudgetOptions {
                 ));
             }
         }
-        let all = limited(Resource::Graphs) && limited(Resource::Nodes) && limited(Resource::Edges);
+        let by_edges = matches!(self.estimate.rule, Rule::ByEdges(_));
+        if by_edges && !limited(Resource::Edges) {
+            return fail(
+                "estimate.rule = \"by_edges\" needs a limit of edges; name it in resources",
+            );
+        }
+        let limits_graphs = limited(Resource::Graphs) || by_edges;
+        let all = limits_graphs && limited(Resource::Nodes) && limited(Resource::Edges);
         match self.groups.padding {
             Padding::Constant if !all => fail(
                 "padding = \"constant\" needs a limit of graphs, nodes and edges; name them in \
                  resources, or choose another padding",
             ),
-            Padding::Shapes(_) | Padding::ShapesCost(_) if !limited(Resource::Graphs) => {
+            Padding::Shapes(_) | Padding::ShapesCost(_) if !limits_graphs => {
                 fail("a set of shapes needs a limit of graphs; name it in resources")
             }
             Padding::Shapes(_) | Padding::ShapesCost(_) if self.limits_bytes() => fail(
@@ -204,36 +212,53 @@ impl BudgetOptions {
 
     fn limits(&self, graphs: &[GraphSize], ctx: &BatchContext) -> Result<Limits, BatcherError> {
         let sample = self.estimate.from.draw(graphs, ctx.seed);
-        let estimate = |what: &str, max: u64, size: &dyn Fn(&GraphSize) -> u64| {
+        let (batch_size, seed) = (self.batch_size, ctx.seed);
+        let of_sizes = |size: &dyn Fn(&GraphSize) -> u64| {
             let sizes: Vec<u64> = sample.iter().map(size).collect();
-            let limit = self.estimate.rule.limit(&sizes, self.batch_size.get(), ctx.seed);
-            strictly_up(limit).filter(|&limit| limit <= max).ok_or_else(|| {
+            self.estimate.limit(&sizes, batch_size, seed)
+        };
+        let rounded = |what: &str, limit: f64, n_padding: u32, max: u64| {
+            let rounded = self.estimate.rounded(limit, n_padding);
+            rounded.filter(|&limit| limit <= max).ok_or_else(|| {
                 BatcherError::Options(format!(
                     "batch_size = {} graphs of this data set have {limit:.0} {what}, more than a \
                      batch can index; use a smaller batch_size",
-                    self.batch_size.get()
+                    batch_size.get()
                 ))
             })
         };
-        let index = |resource,
-                     given: Option<NonZeroU32>,
-                     what,
-                     size: &dyn Fn(&GraphSize) -> u64| {
-            match given {
-                Some(limit) => Ok(Some(limit.get())),
-                None if !self.resources.contain(resource) => Ok(None),
-                None => estimate(what, u64::from(MAX_INDEX), size).map(|limit| Some(limit as u32)),
-            }
+        let index = |what: &str, limit: f64, n_padding: u32| {
+            rounded(what, limit, n_padding, MAX_INDEX.into()).map(|limit| Some(limit as u32))
         };
-        let n_node = index(Resource::Nodes, self.budget.n_node, "nodes", &|g| g.n_node.into())?;
-        let n_edge = index(Resource::Edges, self.budget.n_edge, "edges", &|g| g.n_edge.into())?;
-        let limits = Limits::new(self.slots(), n_node, n_edge, self.groups.padding);
+        let n_edge = match self.budget.n_edge {
+            Some(n_edge) => Some(n_edge.get()),
+            None if !self.resources.contain(Resource::Edges) => None,
+            None => index("edges", self.estimate.limit_of_edges(&sample, batch_size, seed)?, 0)?,
+        };
+        let by_edges = match (self.estimate.rule, n_edge) {
+            (Rule::ByEdges(p), Some(n_edge)) => Some(filled_by_edges(&sample, n_edge.into(), p)),
+            _ => None,
+        };
+        let n_node = match (self.budget.n_node, by_edges) {
+            (Some(n_node), _) => Some(n_node.get()),
+            _ if !self.resources.contain(Resource::Nodes) => None,
+            (None, Some((nodes, _))) => index("nodes", nodes.ceil(), 1)?,
+            (None, None) => index("nodes", of_sizes(&|g| g.n_node.into()), 1)?,
+        };
+        let slots = match (self.slots(), by_edges) {
+            (None, Some((_, n_graph))) => Some(BatchSize::holding(n_graph)?),
+            (slots, _) => slots,
+        };
+        let limits = Limits::new(slots, n_node, n_edge, self.groups.padding);
         if !self.limits_bytes() {
             return Ok(limits);
         }
         let n_byte = match self.budget.n_byte {
             Some(n_byte) => n_byte.get(),
-            None => estimate("bytes", u64::MAX / 2, &|g| ctx.footprint.of_graph(*g))?,
+            None => {
+                let limit = of_sizes(&|g| ctx.footprint.of_graph(*g));
+                rounded("bytes", limit, 0, u64::MAX / 2)?
+            }
         };
         Ok(limits.with_bytes(n_byte, ctx.footprint))
     }

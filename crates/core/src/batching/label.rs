@@ -27,12 +27,21 @@ const WITHOUT_KEY: [&str; 2] = ["padding", "composition"];
 /// ```text
 /// static-64   dynamic   quantile-exact-fixed-probability=0.5   dynamic-budget.n_node=640
 /// ```
+///
+/// A strategy that has a name of its own ([`NamedStrategies`]) is called by it.
 #[must_use]
 pub fn label<B: Batcher + ?Sized>(batcher: &B) -> String {
     let name = batcher.typetag_name();
     let mut parts = vec![name.to_owned()];
     let options = erased_serde::serialize(batcher, serde_json::value::Serializer);
     let Ok(Value::Object(options)) = options else { return parts.remove(0) };
+    let has_column = batcher.batch_size().is_some();
+    if let Some((label, ..)) =
+        NAMED.iter().find(|(_, of, named)| *of == name && alike(named, &options))
+    {
+        let size = options.get(BATCH_SIZE).filter(|_| !has_column);
+        return size.map_or((*label).into(), |size| format!("{label}-{BATCH_SIZE}={size}"));
+    }
     let default = |key: &str| DEFAULTS.get(name)?.get(key);
     let always = batcher.always_in_label();
     for (key, value) in always.iter().filter_map(|&key| options.get_key_value(key)) {
@@ -45,13 +54,44 @@ pub fn label<B: Batcher + ?Sized>(batcher: &B) -> String {
         }
     }
     for (key, value) in &options {
-        let has_column = key == "batch_size" && batcher.batch_size().is_some();
+        let has_column = key == BATCH_SIZE && has_column;
         let mut said = WITHOUT_KEY.iter().chain(always);
         if !has_column && !said.any(|said| said == key) {
             add_differences(key, value, default(key), &mut parts);
         }
     }
     parts.join("-")
+}
+
+/// Short names of strategies: the label, and the batcher's table in TOML without `batch_size`. They
+/// are submitted to [`inventory`] by the program that links the batchers.
+pub struct NamedStrategies(pub &'static [(&'static str, &'static str)]);
+
+inventory::collect!(NamedStrategies);
+
+const BATCH_SIZE: &str = "batch_size";
+
+/// Label, batcher and all options of each named strategy of which the batcher is linked.
+static NAMED: LazyLock<Vec<(&str, &str, Map<String, Value>)>> = LazyLock::new(|| {
+    let read = |table: &str| {
+        let table: toml::Table = toml::from_str(&format!("batcher = {table}")).ok()?;
+        let mut table = serde_json::to_value(&table["batcher"]).ok()?;
+        table[BATCH_SIZE] = 2.into();
+        let batcher: Box<dyn Batcher> = serde_json::from_value(table).ok()?;
+        let options = erased_serde::serialize(&*batcher, serde_json::value::Serializer).ok()?;
+        let Value::Object(options) = options else { return None };
+        Some((batcher.typetag_name(), options))
+    };
+    let all = inventory::iter::<NamedStrategies>().flat_map(|named| named.0);
+    all.filter_map(|&(label, table)| read(table).map(|(of, options)| (label, of, options)))
+        .collect()
+});
+
+/// Whether options are equal but for the batch size.
+fn alike(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
+    let equal =
+        |(key, value): (&String, &Value)| key == BATCH_SIZE || other.get(key) == Some(value);
+    one.len() == other.len() && one.iter().all(equal)
 }
 
 /// The defaults of all registered batchers, by name and key. Options without a default are absent.

@@ -1,8 +1,8 @@
 //! Limits of a batch, and whether one more graph fits.
 //!
-//! **Rounding rule**: a limit estimated from data is rounded *strictly* up to a multiple of 64, as
-//! in arXiv 2502.00944 ([`strictly_up`]: 63 becomes 64, 64 becomes 128). An explicit limit is used
-//! unchanged.
+//! **Rounding rule**: a limit estimated from data is by default rounded *strictly* up to a multiple of
+//! 64, as in arXiv 2502.00944 ([`strictly_up`]: 63 becomes 64, 64 becomes 128). An explicit limit is
+//! used unchanged.
 
 use std::fmt;
 

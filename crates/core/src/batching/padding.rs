@@ -122,6 +122,14 @@ impl BatchSize {
     pub fn max_graph(self) -> u32 {
         self.0 - 1
     }
+
+    /// The smallest B with room for this many real graphs.
+    ///
+    /// # Errors
+    /// More graphs than any batch may hold.
+    pub fn holding(n_graph: usize) -> Result<Self, BatchSizeError> {
+        Self::try_from(u32::try_from(n_graph.max(1)).unwrap_or(u32::MAX).saturating_add(1))
+    }
 }
 
 impl TryFrom<u32> for BatchSize {

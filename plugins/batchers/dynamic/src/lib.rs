@@ -15,7 +15,8 @@ batchlab_core::batcher_options! {
     /// of the first 1,000 graphs times `batch_size`, at least the size of the largest of them,
     /// rounded strictly up to a multiple of 64. One of its nodes and one of its graphs are reserved
     /// for padding. With `resources = ["nodes"]` only nodes are limited, as in the
-    /// `DynamicBatchSampler` of PyG.
+    /// `DynamicBatchSampler` of PyG. The labels `mlip`, `nequix`, `mace-jax`, `algoperf-ogbg` and
+    /// `pyg-nodes` are this batcher with the budgets of those programs (docs/forecast.md).
     pub struct Dynamic with BudgetOptions {}
     padding = Padding::Constant
 }

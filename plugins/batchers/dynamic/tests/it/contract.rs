@@ -19,13 +19,16 @@ proptest! {
         batch_size in 2_u32..12,
         // With estimates from few graphs, later ones may be oversize.
         n_estimate in 1_u32..60,
-        rule in prop::sample::select(vec!["\"mean\"", "\"maximum\"", "{ quantile = 0.9 }"]),
+        rule in prop::sample::select(vec![
+            "\"mean\"", "\"maximum\"", "{ quantile = 0.9 }", "{ by_edges = 0.5 }",
+        ]),
+        reserve in prop::sample::select(vec!["within", "apart"]),
         oversize in prop::sample::select(vec!["single", "grow"]),
         shared in batcher::group_options(),
     ) {
         let options = format!(
             "batch_size = {batch_size}\n{shared}oversize = \"{oversize}\"\n\
-             estimate = {{ rule = {rule}, from = {{ first = {n_estimate} }} }}"
+             estimate = {{ rule = {rule}, from = {{ first = {n_estimate} }}, reserve = \"{reserve}\" }}"
         );
         batcher::check(&*open(&options), &sizes);
     }
@@ -199,6 +202,8 @@ fn contradictions_are_refused_before_anything_starts() {
             "do not name \"edges\"",
         ),
         ("budget = { n_node = 1 }", "one node is reserved for padding"),
+        ("resources = [\"nodes\"]\nestimate.rule = { by_edges = 0.9 }", "needs a limit of edges"),
+        ("estimate.rule = \"median\"", "graph 1009 has 70 nodes and 20 edges"),
         ("budget = { n_node = 4000000000 }", "more than a batch can index"),
         ("budget = { n_byte = 1000 }", "more than n_byte = 1000"),
         ("oversize = \"skip\"\nbudget = { n_node = 3, n_edge = 1 }", "every graph is larger"),
