@@ -253,12 +253,11 @@ impl BudgetOptions {
         if !self.limits_bytes() {
             return Ok(limits);
         }
-        let n_byte = match self.budget.n_byte {
-            Some(n_byte) => n_byte.get(),
-            None => {
-                let limit = of_sizes(&|g| ctx.footprint.of_graph(*g));
-                rounded("bytes", limit, 0, u64::MAX / 2)?
-            }
+        let n_byte = if let Some(n_byte) = self.budget.n_byte {
+            n_byte.get()
+        } else {
+            let limit = of_sizes(&|g| ctx.footprint.of_graph(*g));
+            rounded("bytes", limit, 0, u64::MAX / 2)?
         };
         Ok(limits.with_bytes(n_byte, ctx.footprint))
     }

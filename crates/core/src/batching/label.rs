@@ -71,8 +71,10 @@ inventory::collect!(NamedStrategies);
 
 const BATCH_SIZE: &str = "batch_size";
 
+type Named = (&'static str, &'static str, Map<String, Value>);
+
 /// Label, batcher and all options of each named strategy of which the batcher is linked.
-static NAMED: LazyLock<Vec<(&str, &str, Map<String, Value>)>> = LazyLock::new(|| {
+static NAMED: LazyLock<Vec<Named>> = LazyLock::new(|| {
     let read = |table: &str| {
         let table: toml::Table = toml::from_str(&format!("batcher = {table}")).ok()?;
         let mut table = serde_json::to_value(&table["batcher"]).ok()?;
