@@ -30,29 +30,34 @@ impl Drop for Arena {
     }
 }
 
-/// Name, element type, length in bytes, and values per row.
-type FieldOf = (String, String, usize, usize);
+/// Alignment of fields in bytes.
+const ALIGN: usize = 64;
 
 #[pymethods]
 impl Arena {
-    /// The fields in the order of memory, each at the next multiple of 64 bytes.
-    fn layout(&self) -> Vec<FieldOf> {
+    /// Name, element type and values per row of each field, in the order of memory.
+    fn layout(&self) -> Vec<(String, String, usize)> {
         let batch = self.buffer.batch();
-        let field =
-            |of: FieldLayout<'_>| (of.name.to_owned(), of.number.to_string(), of.n_byte, of.width);
+        let field = |of: FieldLayout<'_>| (of.name.to_owned(), of.number.to_string(), of.width);
         batch.layout().map(field).collect()
     }
 
-    /// Lengths in bytes of the fields.
-    fn lengths(&self) -> Vec<usize> {
-        self.buffer.batch().layout().map(|field| field.n_byte).collect()
+    /// Start in bytes and number of values of each field, one after the other.
+    fn spans(&self) -> Vec<usize> {
+        let mut start = 0;
+        let batch = self.buffer.batch();
+        let span = |of: FieldLayout<'_>| {
+            let own = [start, of.n_byte / of.number.n_byte()];
+            start += of.n_byte.next_multiple_of(ALIGN);
+            own
+        };
+        batch.layout().flat_map(span).collect()
     }
 
-    /// Padded and real `[n_node, n_edge, n_graph, n_output]`, and the sum of `output_weight`.
-    fn sizes(&self) -> ([u32; 4], [u32; 4], f32) {
+    /// Nodes, edges and graphs, with and without padding.
+    fn sizes(&self) -> [(u32, u32, u32); 2] {
         let batch = self.buffer.batch();
-        let sizes = |of: Shape| [of.n_node, of.n_edge, of.n_graph, of.n_output];
-        (sizes(batch.shape), sizes(batch.real), batch.output_weight.iter().sum())
+        [batch.shape, batch.real].map(|of: Shape| (of.n_node, of.n_edge, of.n_graph))
     }
 
     #[allow(unsafe_code, reason = "Python's buffer protocol is a C interface")]

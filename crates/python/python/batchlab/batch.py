@@ -1,18 +1,31 @@
 """One padded batch."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
 from . import _batchlab
-from .batchlab_worker import DTYPES, Batch as WorkerBatch
 
-Layout = dict[str, tuple[int, np.dtype, int, bool]]
-# Fields of nodes of one graph, which a batch of graphs does not have.
-_OF_ONE_GRAPH = ("feature_offset", "feature_column", "feature_value", "edge_weight")
+# Index, element type, and values per row (0 for one dimension) of each field that a batch has.
+Layout = dict[str, tuple[int, np.dtype, int]]
+
+_DTYPES = {"f32": np.float32, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
+_ALWAYS = (
+    "n_node_of", "n_edge_of", "graph_offset", "origin", "output_target", "output_weight", "graph_of", "sender",
+    "receiver", "receiver_offset",
+)  # fmt: skip
 
 
-class Batch(WorkerBatch):
+class Sizes(NamedTuple):
+    """Nodes, edges and graphs of a batch."""
+
+    n_node: int
+    n_edge: int
+    n_graph: int
+
+
+class Batch:
     """One padded batch: NumPy arrays by name, read-only views of memory that is shared with Rust.
 
     Shapes include padding; real members come first. Integers are `int32`. `n_node`, `n_edge`, `n_graph` are the padded
@@ -39,35 +52,52 @@ class Batch(WorkerBatch):
     ==================  ===================  ==========================================================================
     """
 
-    def __init__(self, arena: _batchlab.Arena, layout: Layout):
-        shape, real, weight_sum = arena.sizes()
-        request = {"level": "graphs", "shape": shape, "real": real, "weight_sum": weight_sum, "lengths": arena.lengths()}
-        super().__init__(arena, layout, request)
+    n_node: int
+    n_edge: int
+    n_graph: int
+    shape: Sizes
+    real: Sizes
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self.n_node, self.n_edge, self.n_graph
+    def __init__(self, arena: _batchlab.Arena, layout: Layout):
+        self._arena, self._layout = arena, layout
+        self._spans = arena.spans()
+        shape, real = arena.sizes()
+        self.n_node, self.n_edge, self.n_graph = shape
+        self.shape, self.real = Sizes(*shape), Sizes(*real)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        field = self.__dict__.get("_layout", {}).get(name)
+        if field is None:
+            known = ", ".join(self.__dict__.get("_layout", {}))
+            raise AttributeError(f"this batch has no {name!r}; it has {known}; the loader's `fields` may leave fields out")
+        index, dtype, width = field
+        start, count = self._spans[2 * index : 2 * index + 2]
+        array = np.frombuffer(self._arena, dtype, count, start)
+        if width:
+            array = array.reshape(-1, width)
+        self.__dict__[name] = array
+        return array
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every field that this batch has."""
-        return {name: getattr(self, name) for name in self._layout if self._has(name)}
-
-    def _has(self, name: str) -> bool:
-        index, _, _, is_own = self._layout[name]
-        return name not in _OF_ONE_GRAPH and (is_own or self._lengths[index] > 0)
+        return {name: getattr(self, name) for name in self._layout}
 
     def __repr__(self) -> str:
-        real = self.real
+        real, padded = self.real, self.shape
         return (
             f"<Batch: {real.n_graph} graphs, {real.n_node} nodes, {real.n_edge} edges; "
-            f"padded to {self.n_graph}, {self.n_node}, {self.n_edge}>"
+            f"padded to {padded.n_graph}, {padded.n_node}, {padded.n_edge}>"
         )
 
 
-def layout(arena: _batchlab.Arena, own: set[str]) -> Layout:
-    """Index, element type and width of each field, 0 for one dimension, and whether it is one of `own`."""
+def layout(arena: _batchlab.Arena, fields: Iterable[str]) -> Layout:
+    """Where the fields are that every batch has, and those that were asked for."""
+    wanted = {*_ALWAYS, *fields}
+    if "sender_order" in wanted:
+        wanted.add("sender_offset")
     matrices = ("node_feature", "displacement")
     return {
-        name: (i, np.dtype(DTYPES[number]), width if width > 1 or name in matrices else 0, name in own)
-        for i, (name, number, _, width) in enumerate(arena.layout())
+        name: (i, np.dtype(_DTYPES[number]), width if width > 1 or name in matrices else 0)
+        for i, (name, number, width) in enumerate(arena.layout())
+        if name in wanted
     }

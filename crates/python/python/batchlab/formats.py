@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from .batch import Batch
 
-Convert = Callable[[Batch, dict[str, str]], Any]
+Convert = Callable[[Batch], Any]
+# What the rows of a field belong to.
 _PER = {"node_class": "node", "node_feature": "node", "distance": "edge", "displacement": "edge"}
 
 
-def converter(as_: str) -> Convert:
-    """What turns a batch, given what the rows of its own fields belong to, into the wanted form."""
+def converter(as_: str, fields: Sequence[str], own: Mapping[str, str]) -> Convert:
+    """What turns a batch with these fields into the wanted form; `own` says what the rows of own fields belong to."""
     if as_ == "numpy":
-        return lambda batch, own: batch
+        return lambda batch: batch
     makers = {"jraph": _jraph, "torch": _torch, "pyg": _pyg}
     if as_ not in makers:
         raise ValueError(f'as_ is {as_!r}; it must be "numpy", "jraph", "torch" or "pyg"')
+    per = {**_PER, **own}
+    names = {of: [name for name in fields if per.get(name) == of] for of in ("node", "edge", "graph")}
     try:
-        return makers[as_]()
+        return makers[as_](names)
     except ImportError as error:
         raise ImportError(f"as_={as_!r} needs a package that is not installed: {error}") from error
 
 
-def _rows(batch: Batch, own: dict[str, str], per: str) -> dict[str, np.ndarray]:
-    """The fields with a row per node, edge or graph."""
-    arrays = batch.arrays()
-    return {name: arrays[name] for name, of in {**_PER, **own}.items() if of == per and name in arrays}
-
-
-def _jraph() -> Convert:
+def _jraph(names: Mapping[str, list[str]]) -> Convert:
     import jraph
 
-    def convert(batch: Batch, own: dict[str, str]) -> Any:
+    def convert(batch: Batch) -> Any:
         return jraph.GraphsTuple(
-            nodes=_rows(batch, own, "node"),
-            edges=_rows(batch, own, "edge"),
+            nodes={name: getattr(batch, name) for name in names["node"]},
+            edges={name: getattr(batch, name) for name in names["edge"]},
             globals={
                 "target": batch.output_target,
                 "weight": batch.output_weight,
                 "origin": batch.origin,
-                **_rows(batch, own, "graph"),
+                **{name: getattr(batch, name) for name in names["graph"]},
             },
             senders=batch.sender,
             receivers=batch.receiver,
@@ -54,35 +51,38 @@ def _jraph() -> Convert:
     return convert
 
 
-def _torch() -> Convert:
+def _torch(names: Mapping[str, list[str]]) -> Convert:
     import torch
 
     # Copies: tensors are changed in place, and the memory of a batch is read-only.
-    return lambda batch, own: {name: torch.tensor(array) for name, array in batch.arrays().items()}
+    return lambda batch: {name: torch.tensor(array) for name, array in batch.arrays().items()}
 
 
-def _pyg() -> Convert:
+def _pyg(names: Mapping[str, list[str]]) -> Convert:
     import torch
     from torch_geometric.data import Batch as PygBatch
+
+    fields = [name for of in names.values() for name in of if name not in ("node_class", "node_feature")]
 
     def long(array: np.ndarray) -> Any:
         return torch.from_numpy(array.astype(np.int64))
 
-    def convert(batch: Batch, own: dict[str, str]) -> Any:
-        fields = {name: torch.tensor(array) for per in ("node", "edge", "graph") for name, array in _rows(batch, own, per).items()}
-        if "node_class" in fields:
-            fields["z"] = long(batch.node_class)
-            del fields["node_class"]
-        if "node_feature" in fields:
-            fields["x"] = fields.pop("node_feature")
+    def convert(batch: Batch) -> Any:
+        tensors = {name: torch.tensor(getattr(batch, name)) for name in fields}
+        if "node_class" in names["node"]:
+            tensors["z"] = long(batch.node_class)
+        if "node_feature" in names["node"]:
+            tensors["x"] = torch.tensor(batch.node_feature)
+        edge_index = np.empty((2, batch.n_edge), np.int64)
+        edge_index[0], edge_index[1] = batch.sender, batch.receiver
         return PygBatch(
-            edge_index=torch.stack([long(batch.sender), long(batch.receiver)]),
+            edge_index=torch.from_numpy(edge_index),
             y=torch.tensor(batch.output_target),
             weight=torch.tensor(batch.output_weight),
             origin=torch.tensor(batch.origin),
             batch=long(batch.graph_of),
             ptr=long(batch.graph_offset),
-            **fields,
+            **tensors,
         )
 
     return convert

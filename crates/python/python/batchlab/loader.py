@@ -67,9 +67,8 @@ class Loader:
         if prefetch < 0:
             raise ValueError(f"prefetch is {prefetch}; it must be 0 or more")
         self._data = data
-        self._convert = formats.converter(as_)
-        self._fields = list(self._data.fields if fields is None else fields)
-        self._own = dict(self._data._store.own())
+        self._fields = list(data.fields if fields is None else fields)
+        self._convert = formats.converter(as_, self._fields, dict(data._store.own()))
         self._prefetch = prefetch
         self._layout: Layout | None = None
         self.sampler = BatchSampler(data, batcher, batch_size, seed=seed, shuffle=shuffle, members=members, **options)
@@ -85,9 +84,9 @@ class Loader:
         arenas = self._data._store.collate(plans, first, self._fields, self._prefetch)
         for number, arena in enumerate(arenas, first + 1):
             if self._layout is None:
-                self._layout = layout(arena, set(self._own))
+                self._layout = layout(arena, self._fields)
             sampler._next = number
-            yield self._convert(Batch(arena, self._layout), self._own)
+            yield self._convert(Batch(arena, self._layout))
         sampler._begin(epoch + 1)
 
     def set_epoch(self, epoch: int) -> None:

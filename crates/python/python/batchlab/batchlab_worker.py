@@ -1,1 +1,0 @@
-../../../../plugins/models/python/worker/batchlab_worker.py
