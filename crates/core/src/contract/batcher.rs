@@ -13,7 +13,7 @@ use crate::contract::plan::{BatchPlan, Cursor};
 use crate::contract::progress::Progress;
 use crate::{BatcherError, random};
 
-pub use crate::batching::label::label;
+pub use crate::batching::label::{NamedStrategies, label};
 
 /// A description of a batching strategy, selected by `[batcher] name = "..."`.
 ///
