@@ -19,9 +19,10 @@ struct Programs {
 /// A strategy by its label.
 fn preset(label: &str, batch_size: u32) -> Box<dyn Batcher> {
     let (_, table) = batchlab_builtin::PRESETS.iter().find(|(known, _)| *known == label).unwrap();
-    let mut batcher: toml::Table = toml::from_str(&format!("batcher = {table}")).unwrap();
-    batcher["batcher"]["batch_size"] = i64::from(batch_size).into();
-    serde_json::from_value(serde_json::to_value(&batcher["batcher"]).unwrap()).unwrap()
+    let table: toml::Table = toml::from_str(&format!("batcher = {table}")).unwrap();
+    let mut table = serde_json::to_value(&table["batcher"]).unwrap();
+    table["batch_size"] = batch_size.into();
+    serde_json::from_value(table).unwrap()
 }
 
 /// The form of the lists.
@@ -100,7 +101,7 @@ fn presets_have_their_names_in_results() {
     .unwrap();
     assert_eq!(
         other.label(),
-        "dynamic-epoch_boundary=emit-partial-estimate.rule=median-estimate.from=all"
+        "dynamic-estimate.rule=median-estimate.from=all-epoch_boundary=emit-partial"
     );
 }
 
