@@ -6,19 +6,21 @@ set -eu
 out=$1
 shift
 here=$(dirname "$0")
-left() { # cells that are not done, on any hardware
-    "${BATCHLAB:-batchlab}" status --json "$out" |
-        python3 -c 'import json, sys
+left() { # number of cells that are not done, on any hardware
+    local status
+    status=$("${BATCHLAB:-batchlab}" status --json "$out") || return
+    python3 -c 'import json, sys
 cells = [cell for hardware in json.load(sys.stdin)["hardware"] for cell in hardware["cells"]]
-print(sum(cell["progress"]["state"] != "done" for cell in cells))'
+print(sum(cell["progress"]["state"] != "done" for cell in cells))' <<< "$status"
 }
-before=$(left 2>/dev/null || true)
+before=$(left 2> /dev/null || true)
 while true; do
-    # Waits for all tasks; its exit code is the highest of theirs. Whether the study is done depends on the cells.
+    code=0 # the highest exit code of all tasks
     # shellcheck disable=SC2086
-    sbatch --wait ${SBATCH_OPTIONS:-} "$here/slurm.sh" "$@" --out "$out" || echo "highest exit code: $?"
+    sbatch --wait ${SBATCH_OPTIONS:-} "$here/slurm.sh" "$@" --out "$out" || code=$?
+    [ "$code" != 2 ] || { echo "the study has an error: see the logs" >&2; exit 2; }
     after=$(left)
-    echo "$(date -Is) $after cells left"
+    echo "$(date -Is) highest exit code $code, $after cells left"
     [ "$after" != 0 ] || exit 0
     if [ "$after" = "$before" ]; then
         echo "this array finished no cell: see its logs; is --time long enough for a cell?" >&2
