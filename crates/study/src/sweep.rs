@@ -223,9 +223,9 @@ fn note_gone(gone: Option<&str>, cell: &Cell, observer: &dyn SweepObserver) {
 
 fn note_waiting(n_cell: usize, options: &SweepOptions<'_>, observer: &dyn SweepObserver) {
     let stale = humantime::format_duration(options.claims.stale);
+    let cells = if n_cell == 1 { "cell is" } else { "cells are" };
     observer.progress().note(&format!(
-        "note: {n_cell} cells are claimed on other machines; waiting for signs of life of their \
-         processes, at most {stale}"
+        "note: {n_cell} {cells} claimed on other machines; waiting for heartbeats, at most {stale}"
     ));
 }
 
