@@ -253,13 +253,11 @@ impl BudgetOptions {
         if !self.limits_bytes() {
             return Ok(limits);
         }
-        let n_byte = match self.budget.n_byte {
-            Some(n_byte) => n_byte.get(),
-            None => {
-                let limit = of_sizes(&|g| ctx.footprint.of_graph(*g));
-                rounded("bytes", limit, 0, u64::MAX / 2)?
-            }
+        let estimate = || {
+            let limit = of_sizes(&|g| ctx.footprint.of_graph(*g));
+            rounded("bytes", limit, 0, u64::MAX / 2)
         };
+        let n_byte = self.budget.n_byte.map_or_else(estimate, |given| Ok(given.get()))?;
         Ok(limits.with_bytes(n_byte, ctx.footprint))
     }
 }

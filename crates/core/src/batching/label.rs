@@ -36,9 +36,7 @@ pub fn label<B: Batcher + ?Sized>(batcher: &B) -> String {
     let options = erased_serde::serialize(batcher, serde_json::value::Serializer);
     let Ok(Value::Object(options)) = options else { return parts.remove(0) };
     let has_column = batcher.batch_size().is_some();
-    if let Some((label, ..)) =
-        NAMED.iter().find(|(_, of, named)| *of == name && alike(named, &options))
-    {
+    if let Some(Named { label, .. }) = NAMED.iter().find(|named| named.is(name, &options)) {
         let size = options.get(BATCH_SIZE).filter(|_| !has_column);
         return size.map_or((*label).into(), |size| format!("{label}-{BATCH_SIZE}={size}"));
     }
@@ -71,27 +69,36 @@ inventory::collect!(NamedStrategies);
 
 const BATCH_SIZE: &str = "batch_size";
 
-/// Label, batcher and all options of each named strategy of which the batcher is linked.
-static NAMED: LazyLock<Vec<(&str, &str, Map<String, Value>)>> = LazyLock::new(|| {
-    let read = |table: &str| {
+/// A named strategy with all its options.
+struct Named {
+    label: &'static str,
+    batcher: &'static str,
+    options: Map<String, Value>,
+}
+
+/// The named strategies of which the batcher is linked.
+static NAMED: LazyLock<Vec<Named>> = LazyLock::new(|| {
+    let read = |&(label, table): &(&'static str, &str)| {
         let table: toml::Table = toml::from_str(&format!("batcher = {table}")).ok()?;
         let mut table = serde_json::to_value(&table["batcher"]).ok()?;
         table[BATCH_SIZE] = 2.into();
         let batcher: Box<dyn Batcher> = serde_json::from_value(table).ok()?;
         let options = erased_serde::serialize(&*batcher, serde_json::value::Serializer).ok()?;
         let Value::Object(options) = options else { return None };
-        Some((batcher.typetag_name(), options))
+        Some(Named { label, batcher: batcher.typetag_name(), options })
     };
-    let all = inventory::iter::<NamedStrategies>().flat_map(|named| named.0);
-    all.filter_map(|&(label, table)| read(table).map(|(of, options)| (label, of, options)))
-        .collect()
+    inventory::iter::<NamedStrategies>().flat_map(|named| named.0).filter_map(read).collect()
 });
 
-/// Whether options are equal but for the batch size.
-fn alike(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
-    let equal =
-        |(key, value): (&String, &Value)| key == BATCH_SIZE || other.get(key) == Some(value);
-    one.len() == other.len() && one.iter().all(equal)
+impl Named {
+    /// Whether a batcher with these options is this one, whatever its batch size.
+    fn is(&self, batcher: &str, options: &Map<String, Value>) -> bool {
+        let equal =
+            |(key, value): (&String, &Value)| key == BATCH_SIZE || options.get(key) == Some(value);
+        self.batcher == batcher
+            && self.options.len() == options.len()
+            && self.options.iter().all(equal)
+    }
 }
 
 /// The defaults of all registered batchers, by name and key. Options without a default are absent.
