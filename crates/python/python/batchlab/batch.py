@@ -72,7 +72,7 @@ class Batch:
             raise AttributeError(f"this batch has no {name!r}; it has {known}; the loader's `fields` may leave fields out")
         index, dtype, width = field
         start, count = self._spans[2 * index : 2 * index + 2]
-        array = np.frombuffer(self._arena, dtype, count, start)
+        array: np.ndarray = np.frombuffer(self._arena, dtype, count, start)  # type: ignore[call-overload]
         if width:
             array = array.reshape(-1, width)
         self.__dict__[name] = array
