@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use batchlab_core::budget::MAX_INDEX;
 use batchlab_core::padding::{BatchSize, Padding, PaddingRule};
 use batchlab_core::plan::Cursor;
 use batchlab_core::{BatchPlan, GraphSize, Level, Shape};
@@ -63,6 +64,12 @@ pub(crate) fn plans(
             plan.push_graph(graph);
         }
         plan.shape = rule.shape(plan.real);
+        if plan.shape.n_node.max(plan.shape.n_edge) > MAX_INDEX {
+            return Err(format!(
+                "{at}: {} nodes and {} edges are more than a batch can index ({MAX_INDEX})",
+                plan.shape.n_node, plan.shape.n_edge
+            ));
+        }
         plan.cursor = Cursor { epoch, batch: number + 1, ..Cursor::default() };
         plans.push(plan);
     }

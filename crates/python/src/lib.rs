@@ -43,6 +43,7 @@ fn _batchlab(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(compare::turns, module)?)?;
     module.add_function(wrap_pyfunction!(compare::verdict, module)?)?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
+    module.add_function(wrap_pyfunction!(planner::labels, module)?)?;
     module.add_function(wrap_pyfunction!(planner::options, module)?)?;
     module.add_function(wrap_pyfunction!(planner::permutation, module)?)?;
     module.add_function(wrap_pyfunction!(planner::strategy, module)?)?;

@@ -232,14 +232,20 @@ pub(crate) fn permutation(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
     BatchContext::new(Purpose::Training, seed).permutation(epoch, n)
 }
 
+/// Labels of strategies.
+#[pyfunction]
+pub(crate) fn labels() -> Vec<&'static str> {
+    batchlab_builtin::PRESETS.iter().map(|(label, _)| *label).collect()
+}
+
 /// The table of a strategy, given by label or name, as JSON.
 #[pyfunction]
 pub(crate) fn strategy(label: &str) -> PyResult<String> {
     let preset = batchlab_builtin::PRESETS.iter().find(|(known, _)| *known == label);
     let Some((_, preset)) = preset else {
         if find(Kind::Batcher, label).is_none() {
-            let label = toml::Value::from(label).to_string();
-            batcher_of(&label, 2)?;
+            // Only for its message, which names those that are known.
+            batcher_of(&label.replace(['=', '{'], " "), 2)?;
         }
         return Ok(serde_json::json!({ "name": label }).to_string());
     };

@@ -71,16 +71,32 @@ type Tables = (Vec<(&'static str, Table)>, Vec<String>);
 
 fn tables(folder: &Path) -> Result<Tables, ResultsError> {
     let published = published(folder)?;
-    let mut tables = Vec::new();
-    for kind in Kind::ALL {
-        let mut batches = Vec::new();
-        for stem in &published.stems {
-            if let Some(file) = TableFile::open_if_there(&path_of(folder, kind, stem))? {
-                batches.extend(file.rows(kind)?.collect::<Result<Vec<_>, _>>()?);
+    let mut damaged: Vec<String> = published.damaged.into_iter().map(|run| run.reason).collect();
+    let mut tables = Kind::ALL.map(|kind| Table {
+        name: kind.name(),
+        schema: kind.schema(),
+        batches: Vec::new(),
+    });
+    for stem in &published.stems {
+        match Kind::ALL.map(|kind| rows(folder, kind, stem)).into_iter().collect() {
+            Ok(rows) => {
+                let rows: Vec<Vec<RecordBatch>> = rows;
+                for (table, rows) in tables.iter_mut().zip(rows) {
+                    table.batches.extend(rows);
+                }
+            }
+            Err(error) => {
+                let error: ResultsError = error;
+                damaged.push(error.to_string());
             }
         }
-        let (name, schema) = (kind.name(), kind.schema());
-        tables.push((name, Table { name, schema, batches }));
     }
-    Ok((tables, published.damaged.into_iter().map(|run| run.reason).collect()))
+    Ok((tables.map(|table| (table.name, table)).into(), damaged))
+}
+
+fn rows(folder: &Path, kind: Kind, stem: &str) -> Result<Vec<RecordBatch>, ResultsError> {
+    match TableFile::open_if_there(&path_of(folder, kind, stem))? {
+        Some(file) => file.rows(kind)?.collect(),
+        None => Ok(Vec::new()),
+    }
 }

@@ -48,6 +48,29 @@ pub(crate) struct Arrays {
     own: Vec<(String, String, String, usize, PyBuffer<u8>)>,
 }
 
+impl Store {
+    /// With positions as a field, and with targets that training can use: 0 where they are missing,
+    /// as these outputs have no weight.
+    fn of(mut graphs: Graphs) -> Self {
+        if let Some(position) = &graphs.position
+            && graphs.own.iter().all(|field| field.shape().name != POSITION)
+        {
+            graphs.own.push(OwnField::new(POSITION, Per::Node, 3, position.as_flattened()));
+        }
+        if let Some(target) = &mut graphs.target {
+            for member in 0..target.value.len() as u32 {
+                if target.known(member).is_none() {
+                    target.training[member as usize] = 0.0;
+                }
+            }
+        }
+        Self { graphs: Arc::new(graphs) }
+    }
+}
+
+/// Name of positions in batches, as in PyTorch Geometric.
+const POSITION: &str = "pos";
+
 #[pymethods]
 impl Store {
     /// Loads a data set, described by a TOML table in one line.
@@ -64,13 +87,12 @@ impl Store {
         // Without a target, graphs can still be batched.
         let ctx = LoadContext { search, memory, needs_target: false, ..LoadContext::new() };
         let loaded = py.detach(|| Cache::from_environment().load(&**dataset, &ctx, Keep::WhenSlow));
-        let graphs = loaded.map_err(value_error)?.graphs;
-        Ok(Self { graphs: Arc::new(graphs) })
+        Ok(Self::of(loaded.map_err(value_error)?.graphs))
     }
 
     #[staticmethod]
     fn of_arrays(py: Python<'_>, arrays: Arrays) -> PyResult<Self> {
-        Ok(Self { graphs: Arc::new(graphs(py, arrays)?) })
+        Ok(Self::of(graphs(py, arrays)?))
     }
 
     fn __len__(&self) -> usize {

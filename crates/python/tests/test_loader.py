@@ -97,7 +97,7 @@ def test_only_the_fields_that_are_asked_for():
     assert "kind" in batch.arrays() and "forces" not in batch.arrays()
     with pytest.raises(AttributeError):
         batch.distance
-    with pytest.raises(ValueError, match='no field "mass"'):
+    with pytest.raises(ValueError, match="no field 'mass'"):
         list(Loader(graphs(), fields=["mass"]))
 
 
@@ -252,3 +252,92 @@ def test_ten_thousand_loaders_do_not_leak():
 
     before = use(500)
     assert use(10_000) - before < 20_000  # KiB
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 8])
+def test_prefetching_changes_nothing(prefetch):
+    data = batchlab.load("qm9")
+    origin = [batch.origin.tolist() for batch in Loader(data, "dynamic", 32, fields=[], prefetch=prefetch)]
+    assert origin == [batch.origin.tolist() for batch in Loader(data, "dynamic", 32, fields=[])]
+
+
+def test_a_loader_that_is_left_begins_again():
+    loader = Loader(batchlab.load("qm9"), "dynamic", 32, shuffle=False, fields=[])
+    next(iter(loader))
+    assert sum(batch.real.n_graph for batch in loader) == 2000
+
+
+def test_missing_targets_have_no_weight_and_no_targets_are_none():
+    data = from_arrays([2, 2, 2], target=[np.nan, 1.0, 2.0])
+    (batch,) = Loader(data, "static-64", 4, shuffle=False)
+    assert batch.output_weight.tolist() == [0, 1, 1, 0] and batch.output_target.tolist() == [0, 1, 2, 0]
+    (batch,) = Loader(from_arrays([2, 2]), "static-64", 4, shuffle=False)
+    with pytest.raises(AttributeError, match="output_target"):
+        batch.output_target
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        (np.array([1.0, 2.0], ">f4"), [1, 2]),
+        (np.array([1, 2], ">i8"), [1, 2]),
+        (np.array([True, False]), [1, 0]),
+        (np.array([1.5, 2.5]), [1.5, 2.5]),
+        (np.array([2**63 + 5] * 2, np.uint64), None),
+        (np.array([1e300] * 2), None),
+    ],
+)
+def test_numbers_of_other_types_keep_their_values(values, expected):
+    make = lambda: from_arrays([2], fields={"q": ("node", values)})
+    if expected is None:
+        with pytest.raises(ValueError, match=r"fields\['q'\]\[0\]"):
+            make()
+    else:
+        (batch,) = Loader(make(), "exact", 4)
+        assert batch.q.tolist() == expected
+
+
+def test_positions_are_in_batches():
+    data = batchlab.load("qm9")
+    (batch, *_) = Loader(data, "static-64", 16, fields=["pos", "distance"])
+    difference = batch.pos[batch.receiver] - batch.pos[batch.sender]
+    np.testing.assert_allclose(np.linalg.norm(difference, axis=1), batch.distance, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (dict(fields={"target": ("graph", [1.0])}), "something else of this name"),
+        (dict(node_class=[2**31 - 1] * 2), r"node_class\[0\] is 2147483647"),
+        (dict(distance=[1.0]), "give sender and receiver"),
+    ],
+)
+def test_what_cannot_be_is_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        from_arrays([2], **change)
+    with pytest.raises(ValueError, match="prefetch is"):
+        Loader(graphs(), prefetch=2**40)
+
+
+def test_attributes_of_pyg_are_not_lost():
+    torch = pytest.importorskip("torch")
+    data_of = pytest.importorskip("torch_geometric.data").Data
+    make = lambda n: data_of(z=torch.arange(n), y=torch.full((1, 19), float(n)), u=torch.ones(1, 4))
+    data = batchlab.from_pyg(make(n) for n in (1, 3, 2))
+    (batch,) = Loader(data, "exact", 4, shuffle=False, as_="pyg")
+    assert batch.y.shape == (3, 19) and batch.y[:, 0].tolist() == [1, 3, 2] and batch.u.shape == (3, 4)
+    with pytest.raises(ValueError, match=r"data\[1\] has no 'u', which data\[0\] has"):
+        batchlab.from_pyg([make(2), data_of(z=torch.arange(2), y=torch.ones(1, 19))])
+    with pytest.raises(ValueError, match=r"data\[0\].odd has 7 rows"):
+        batchlab.from_pyg([data_of(z=torch.arange(2), odd=torch.ones(7))])
+    with pytest.raises(TypeError, match="give a list of Data"):
+        batchlab.from_pyg(make(2))
+
+
+def test_jraph_comes_back_from_a_loader():
+    jax, jraph = pytest.importorskip("jax"), pytest.importorskip("jraph")
+    data = graphs()
+    (batch,) = Loader(data, "exact", 5, shuffle=False, as_="jraph", fields=["node_class", "distance", "forces"])
+    parts = jraph.unbatch_np(jax.tree.map(np.array, batch))
+    again = batchlab.from_jraph([of._replace(globals={"target": of.globals["target"]}) for of in parts])
+    assert again.target.tolist() == [1, 2, 3, 4] and again.n_edge.tolist() == data.n_edge.tolist()

@@ -92,3 +92,21 @@ def test_its_exceptions_arrive():
         list(BatchSampler(([3], [6]), fails))
     with pytest.raises(ValueError, match="padding"):
         list(BatchSampler(([3], [6]), sorted_windows, padding={"multipl": 3}))
+
+
+@pytest.mark.parametrize(
+    "batcher, words",
+    [
+        (lambda graphs: None, "has to yield lists"),
+        (lambda graphs: list(graphs), "yield lists of graphs"),
+        (lambda graphs: [[of.id + 0.7 for of in graphs]], "neither a Size nor an id"),
+        (lambda graphs: [[-1]], "there is no graph -1"),
+    ],
+)
+def test_what_is_no_batch_is_named(batcher, words):
+    with pytest.raises(AssertionError, match=words):
+        check_batcher(batcher)
+    with pytest.raises((TypeError, ValueError), match=words):
+        list(BatchSampler(([3], [6]), batcher))
+    with pytest.raises(TypeError, match="only the option 'padding'"):
+        BatchSampler(([3], [6]), batcher, oversize="error")

@@ -90,3 +90,37 @@ def test_the_program_comes_along(tmp_path):
     trained = run("run", "--dataset", "qm9", "model=schnet", "batcher=dynamic", "batcher.batch_size=16", "training.steps=3", "study=mine")
     assert trained.returncode == 0, trained.stderr
     assert len(batchlab.read(tmp_path / "results" / "mine").steps) == 3
+
+
+def test_a_damaged_run_is_left_out(study, tmp_path):
+    import shutil
+
+    shutil.copytree(EXAMPLE, tmp_path / "study")
+    first = sorted((tmp_path / "study" / "tables" / "steps").glob("*.parquet"))[0]
+    first.write_bytes(first.read_bytes()[:200])
+    with pytest.warns(UserWarning, match=first.name):
+        damaged = batchlab.read(tmp_path / "study")
+    assert len(damaged.runs) == len(study.runs) - 1 and len(damaged.steps) < len(study.steps)
+
+
+def test_faults_of_a_comparison_are_found_before_anything_is_trained(tmp_path):
+    data = batchlab.load("qm9")
+    step = lambda batch: pytest.fail("nothing should be trained")
+    for change, words in [
+        (dict(out=tmp_path / "none" / "x.csv"), "none"),
+        (dict(batch_sizes=[32, 1]), "batch_size is 1"),
+        (dict(batch_sizes=[32, 32]), "each batch size once"),
+        (dict(margin=float("nan")), "margin is nan"),
+        (dict(steps={"a": 3}), "not a function"),
+        (dict(batchers="dynamic"), "in a list"),
+    ]:
+        with pytest.raises((ValueError, TypeError, OSError), match=words):
+            batchlab.compare(**{"data": data, "steps": step, "batchers": ["exact", "dynamic"], **change})
+
+
+def test_strategies_keep_their_names_in_a_comparison():
+    found = batchlab.compare(
+        batchlab.load("qm9"), lambda batch: 0.0, ["nequix", "dynamic"], [16], pairs=1, steps_per_block=2, progress=None
+    )
+    assert {row["strategy"] for row in found.times} == {"nequix", "dynamic"}
+    assert {"nequix", "static-64"} < set(batchlab.strategies())

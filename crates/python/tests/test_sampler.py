@@ -156,3 +156,62 @@ def test_torch_takes_it(n_worker=2):
     loader = torch.utils.data.DataLoader(range(200), batch_sampler=sampler, num_workers=n_worker, collate_fn=list)
     assert list(loader) == expected
     assert len(loader) == len(sampler)
+
+
+def test_a_new_pass_begins_at_the_beginning_and_a_broken_one_costs_nothing():
+    sampler = BatchSampler(SIZES, "static-64", 16)
+    whole = list(sampler)
+    sampler.set_epoch(0)
+    for number, _ in enumerate(sampler):
+        if number == 3:
+            break
+    assert sampler.epoch == 0 and list(sampler) == whole and sampler.epoch == 1
+    # A pass within a pass, and an epoch chosen within one.
+    sampler.set_epoch(0)
+    for number, batch in enumerate(sampler):
+        if number == 0:
+            assert list(sampler) == whole
+    assert sampler.epoch == 1
+    for number, _ in enumerate(sampler):
+        if number == 2:
+            sampler.set_epoch(5)
+    assert sampler.epoch == 5
+
+
+def test_a_state_counts_what_was_trained_though_more_was_asked_for():
+    torch = pytest.importorskip("torch")
+    sampler = BatchSampler(SIZES, "static-64", 16)
+    epochs = [list(sampler) for _ in range(2)]
+    sampler.set_epoch(0)
+    loader = torch.utils.data.DataLoader(range(200), batch_sampler=sampler, num_workers=2, collate_fn=list)
+    for trained in (len(epochs[0]) - 1, len(epochs[0])):
+        for number, _ in enumerate(loader, 1):
+            if number == trained:
+                state = sampler.state_dict(batch=trained)
+                break
+        resumed = BatchSampler(SIZES, "static-64", 16)
+        resumed.load_state_dict(state)
+        assert list(resumed) == (epochs[0][trained:] or epochs[1])
+        sampler.set_epoch(0)
+
+
+def test_samplers_are_copied_and_pickled_where_they_are():
+    import copy
+
+    sampler = BatchSampler(SIZES, "dynamic", 16, seed=2, epoch_boundary="carry-over")
+    epochs = [list(sampler) for _ in range(3)]
+    for batcher in (copy.deepcopy, lambda of: pickle.loads(pickle.dumps(of))):
+        sampler.set_epoch(1)
+        iterator = iter(sampler)
+        begun = [next(iterator) for _ in range(4)]
+        copied = batcher(sampler)
+        assert begun + list(copied) == epochs[1] and list(copied) == epochs[2]
+
+
+@pytest.mark.parametrize("change, words", [({"batch": 10**6}, "batch is 1000000"), ({"graphs": 1}, "graphs = 1"), ({"epoch": -1}, "epoch is -1")])
+def test_impossible_states_are_refused(change, words):
+    sampler = BatchSampler(SIZES, "dynamic", 16)
+    with pytest.raises(ValueError, match=words):
+        sampler.load_state_dict(sampler.state_dict() | change)
+    with pytest.raises(ValueError, match="no 'label'"):
+        sampler.load_state_dict({})

@@ -8,7 +8,7 @@ use batchlab_core::hash::sha256;
 use batchlab_run::{Observer, RunHeader, RunOptions, Status, crowding};
 
 use super::blocks::StoppingRule;
-use super::cells::{Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
+use super::cells::{CellState, Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
 use super::device_lock::DeviceLock;
 use super::look::InterimAnalysis;
 use super::turns::{CellEnd, CellObserver, CellProgress, Length, Outlook, train_in_turns};
@@ -118,6 +118,7 @@ pub fn sweep(
     if options.is_first_process {
         note_crowding(study, options.run.n_thread, observer);
     }
+    let early = |sweep| Ok(ended_early(sweep, study, &cells, options));
     let start = Instant::now();
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
     let mut pause = Duration::from_millis(50).min(cells.pause());
@@ -127,7 +128,7 @@ pub fn sweep(
         let (mut taken, mut all_live) = (Vec::new(), true);
         for (place, &(n, cell)) in pending.iter().enumerate() {
             if options.run.interrupted.load(Ordering::Relaxed) {
-                return Ok(Sweep { is_interrupted: true, ..sweep });
+                return early(Sweep { is_interrupted: true, ..sweep });
             }
             let is_enough = |done: &DoneCell| options.is_enough(done);
             let claim = match cells.claim(&cell.info, options.retry, is_enough)? {
@@ -150,13 +151,12 @@ pub fn sweep(
             let left = options.time_left(start);
             if left.is_some_and(|left| left.is_zero()) {
                 claim.release()?;
-                return Ok(Sweep { is_time_up: true, ..sweep });
+                return early(Sweep { is_time_up: true, ..sweep });
             }
             let share = |left: Duration| {
                 let is_waiting =
                     |(_, cell): &&(usize, &Cell)| cells.is_waiting(&cell.info, is_enough);
-                let n_waiting = pending[place + 1..].iter().filter(is_waiting).count();
-                Instant::now() + left / (1 + u32::try_from(n_waiting).unwrap_or(u32::MAX))
+                share_of(left, pending[place + 1..].iter().filter(is_waiting).count())
             };
             let length = Length {
                 blocks: &study.blocks,
@@ -168,7 +168,7 @@ pub fn sweep(
             let trained = train(cell, length, options, &claim, observer)?;
             let Trained::Done { done, is_device_lost } = trained else {
                 claim.release()?;
-                return Ok(Sweep { is_interrupted: true, ..sweep });
+                return early(Sweep { is_interrupted: true, ..sweep });
             };
             match claim.done(&done) {
                 Ok(()) => {
@@ -207,11 +207,26 @@ pub fn sweep(
             wait(pause, options.run.interrupted);
             pause = (2 * pause).min(cells.pause());
             if options.time_left(start).is_some_and(|left| left.is_zero()) {
-                return Ok(Sweep { is_time_up: true, ..sweep });
+                return early(Sweep { is_time_up: true, ..sweep });
             }
         }
         pending = taken;
     }
+}
+
+/// Counts the cells that it has not come to, but which are done as well.
+fn ended_early(sweep: Sweep, study: &Study, cells: &Cells, options: &SweepOptions<'_>) -> Sweep {
+    let is_done = |cell: &&Cell| match cells.state(&cell.info) {
+        Ok(CellState::Done(done)) => options.is_enough(&done),
+        _ => false,
+    };
+    let n_done = study.cells.iter().filter(is_done).count();
+    Sweep { n_done_before: n_done.saturating_sub(sweep.n_done), ..sweep }
+}
+
+/// The end of a cell's share of the time that is left.
+fn share_of(left: Duration, n_waiting: usize) -> Instant {
+    Instant::now() + left / (1 + u32::try_from(n_waiting).unwrap_or(u32::MAX))
 }
 
 /// Reports why a finished cell is trained again.

@@ -17,7 +17,7 @@ from .comparison import Comparison, compare
 from .data import Graphs, from_arrays, from_ase, from_jraph, from_pyg, load
 from .loader import Loader
 from .python_batcher import Size, check_batcher
-from .results import Study, plan, read
+from .results import Study, plan, read, strategies
 from .sampler import BatchSampler
 
 __all__ = [
@@ -39,4 +39,5 @@ __all__ = [
     "load",
     "plan",
     "read",
+    "strategies",
 ]

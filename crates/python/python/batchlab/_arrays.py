@@ -1,11 +1,23 @@
 """Checks arrays from users, and turns them into what Rust reads: contiguous and of one type."""
 
+import operator
 from typing import Any
 
 import numpy as np
 
 # A batch indexes with 32 bits and a sign.
 MOST = 2**31 - 1
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """A whole number in a range."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; it must be a whole number") from None
+    if not low <= number <= high:
+        raise ValueError(f"{name} is {number}; it must be from {low} to {high}")
+    return number
 
 
 def array(name: str, values: Any) -> np.ndarray:
@@ -15,7 +27,7 @@ def array(name: str, values: Any) -> np.ndarray:
             values = values.detach()
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name}: cannot be read as a NumPy array ({error}); copy it to the host first") from error
+        raise TypeError(f"{name}: cannot be read as a NumPy array: {error}") from error
 
 
 def integers(name: str, values: Any, shape: tuple[int | None, ...] = (None,)) -> np.ndarray:

@@ -28,8 +28,9 @@ def value(option: Any) -> str:
     raise TypeError(f"an option is {type(option).__name__}; options are numbers, strings, booleans, lists and dictionaries")
 
 
-def batcher(batcher: str | Mapping[str, Any], options: Mapping[str, Any], shuffle: bool) -> str:
-    """A strategy and its options as a table. `batcher` is a label such as `static-64`, a name, or a dictionary."""
+def batcher(batcher: str | Mapping[str, Any], options: Mapping[str, Any], boundary: str | None) -> dict[str, Any]:
+    """A strategy and its options as a table. `batcher` is a label such as `static-64`, a name, or a dictionary;
+    `boundary` is its `epoch_boundary` unless it has one."""
     if isinstance(batcher, Mapping):
         table = dict(batcher)
     elif isinstance(batcher, str):
@@ -37,6 +38,6 @@ def batcher(batcher: str | Mapping[str, Any], options: Mapping[str, Any], shuffl
     else:
         raise TypeError(f"a batcher is a name or a dictionary, not {type(batcher).__name__}")
     table |= options
-    if shuffle and "epoch_boundary" in _batchlab.options(str(table.get("name"))):
-        table.setdefault("epoch_boundary", "emit-partial")
-    return value(table)
+    if boundary is not None and "epoch_boundary" in _batchlab.options(str(table.get("name"))):
+        table.setdefault("epoch_boundary", boundary)
+    return table

@@ -12,7 +12,7 @@ Layout = dict[str, tuple[int, np.dtype, int]]
 
 _DTYPES = {"f32": np.float32, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
 _ALWAYS = (
-    "n_node_of", "n_edge_of", "graph_offset", "origin", "output_target", "output_weight", "graph_of", "sender",
+    "n_node_of", "n_edge_of", "graph_offset", "origin", "output_weight", "graph_of", "sender",
     "receiver", "receiver_offset",
 )  # fmt: skip
 
@@ -42,12 +42,13 @@ class Batch:
     n_edge_of
     graph_offset        [n_graph + 1]        first node of each graph
     origin              [n_graph]            index in the data; -1 for padding
-    output_target       [n_graph]            target of each graph in its own unit
-    output_weight       [n_graph]            1; 0 for padding
+    output_target       [n_graph]            target of each graph in its own unit, as float32, if there is one
+    output_weight       [n_graph]            1; 0 for padding and where the target is missing
     node_class          [n_node]             class, for example element
     node_feature        [n_node, width]
     distance            [n_edge]             angstrom; 0 for padding
     displacement        [n_edge, 3]          receiver minus sender, periodic image included
+    pos                 [n_node, 3]          position in angstrom
     your own fields     [n, width] or [n]    0 for padding
     ==================  ===================  ==========================================================================
     """

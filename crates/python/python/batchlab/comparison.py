@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import html
+import itertools
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import _batchlab
+from . import _batchlab, _toml
+from ._arrays import whole
 from .data import Graphs
 from .loader import Loader
 from .python_batcher import PythonBatcher
+
+
+COLUMNS = ("strategy", "seconds", "n_output", "cell", "block")
 
 
 class Comparison:
@@ -39,13 +45,6 @@ class Comparison:
             for cell, text in self.texts.items()
         )
         return "".join(parts)
-
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Writes the times as CSV, for ``batchlab verdict``."""
-        with open(path, "x", newline="") as file:
-            writer = csv.DictWriter(file, ["strategy", "seconds", "n_output", "cell", "block"])
-            writer.writeheader()
-            writer.writerows(self.times)
 
 
 def compare(
@@ -78,7 +77,7 @@ def compare(
     pairs
         Mirrored pairs of blocks.
     out
-        A CSV file for the times, which ``batchlab verdict`` reads.
+        A new CSV file for the times, which ``batchlab verdict`` reads; written as they are measured.
     margin
         Differences up to this share count as equal; 0.02 by default.
     loader_options
@@ -86,47 +85,66 @@ def compare(
 
     """
     named = {"": steps} if callable(steps) else dict(steps)
-    if not named:
-        raise ValueError("steps is empty; give a training step")
-    if len(batchers) < 2:
-        raise ValueError("name at least two batchers to compare")
-    if pairs < 1 or steps_per_block < 1:
-        raise ValueError("pairs and steps_per_block must be 1 or more")
-    if out is not None and os.path.exists(out):
-        raise FileExistsError(f"{os.fspath(out)} exists already; name another file, or remove it")
-    found = Comparison()
     for name, step in named.items():
-        for size in batch_sizes:
-            # As in a sweep: an incomplete batch waits for the next epoch.
-            boundary = lambda of: {} if callable(of) else {"epoch_boundary": "carry-over"}
-            arms = [
-                Loader(data, of, size, seed=seed, as_=as_, **{**boundary(of), **loader_options}) for of in batchers
+        if not callable(step):
+            raise TypeError(f"steps[{name!r}] is {type(step).__name__}, not a function")
+    if isinstance(batchers, str) or len(batchers) < 2:
+        raise ValueError("name at least two batchers to compare, in a list")
+    if not named or not batch_sizes or len(set(batch_sizes)) < len(batch_sizes):
+        raise ValueError("give at least one training step and batch size, and each batch size once")
+    pairs, steps_per_block = whole("pairs", pairs, 1, 10_000), whole("steps_per_block", steps_per_block, 1, 2**31)
+    if margin is not None and not 0 < margin < 1:
+        raise ValueError(f"margin is {margin}; it must be between 0 and 1")
+    cells = {
+        f"{name} B={size}".strip(): (step, [_loader(data, of, size, seed, as_, loader_options) for of in batchers])
+        for name, step in named.items()
+        for size in batch_sizes
+    }
+    found = Comparison()
+    with open(out, "x", newline="") if out is not None else contextlib.nullcontext() as file:
+        writer = csv.DictWriter(file, COLUMNS) if file else None
+        if writer:
+            writer.writeheader()
+
+        def keep(row: dict[str, Any]) -> None:
+            found.times.append(row)
+            if writer and file:
+                writer.writerow(row)
+                file.flush()
+
+        for cell, (step, loaders) in cells.items():
+            _train(loaders, step, pairs, steps_per_block, seed, cell, keep, progress)
+            rows = [
+                (of["strategy"], of["seconds"], float(of["n_output"]), cell, of["block"])
+                for of in found.times
+                if of["cell"] == cell
             ]
-            cell = f"{name} B={size}".strip()
-            times = _times(arms, step, pairs, steps_per_block, seed, cell, progress)
-            rows = [(row["strategy"], row["seconds"], float(row["n_output"]), cell, row["block"]) for row in times]
             found.texts[cell], verdict = _batchlab.verdict(rows, margin=margin)
             found.verdicts[cell] = json.loads(verdict)
-            found.times += times
-    if out is not None:
-        found.write(out)
     return found
 
 
-def _times(
+def _loader(data: Graphs, batcher: Any, size: int, seed: int, as_: str, options: Mapping[str, Any]) -> Loader:
+    # As in a sweep: an incomplete batch waits for the next epoch.
+    of = batcher if callable(batcher) else _toml.batcher(batcher, {}, "carry-over")
+    return Loader(data, of, size, seed=seed, as_=as_, **options)
+
+
+def _train(
     loaders: list[Loader],
     step: Callable[[Any], Any],
     pairs: int,
     steps_per_block: int,
     seed: int,
     cell: str,
+    keep: Callable[[dict[str, Any]], None],
     progress: Callable[[str], None] | None,
-) -> list[dict[str, Any]]:
+) -> None:
     labels = [loader.sampler.label for loader in loaders]
     if len(set(labels)) < len(labels):
         raise ValueError(f"two of the batchers are the same: {', '.join(labels)}")
     streams = [_endless(loader) for loader in loaders]
-    times: list[dict[str, Any]] = []
+    n_turn = itertools.count(1)
 
     def train(arm: int, block: int) -> float:
         n_output = 0
@@ -135,13 +153,12 @@ def _times(
             step(batch)
             n_output += n_graph
         seconds = time.perf_counter() - start
-        times.append(dict(strategy=labels[arm], seconds=seconds, n_output=n_output, cell=cell, block=block))
-        if progress and block > 0 and len(times) % (2 * len(loaders)) == len(loaders):
+        keep(dict(zip(COLUMNS, (labels[arm], seconds, n_output, cell, block))))
+        if next(n_turn) % len(loaders) == 0 and block % 2 == 0 and block > 0 and progress:
             progress(f"{cell}: {block // 2} of {pairs} pairs")
         return seconds / n_output
 
     _batchlab.turns(len(loaders), pairs, seed, train)
-    return times
 
 
 def _endless(loader: Loader) -> Iterator[tuple[Any, int]]:

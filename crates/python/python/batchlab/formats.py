@@ -14,7 +14,7 @@ Convert = Callable[[Batch], Any]
 _PER = {"node_class": "node", "node_feature": "node", "distance": "edge", "displacement": "edge"}
 
 
-def converter(as_: str, fields: Sequence[str], own: Mapping[str, str]) -> Convert:
+def converter(as_: str, fields: Sequence[str], own: Mapping[str, str], has_target: bool) -> Convert:
     """What turns a batch with these fields into the wanted form; `own` says what the rows of own fields belong to."""
     if as_ == "numpy":
         return lambda batch: batch
@@ -24,12 +24,12 @@ def converter(as_: str, fields: Sequence[str], own: Mapping[str, str]) -> Conver
     per = {**_PER, **own}
     names = {of: [name for name in fields if per.get(name) == of] for of in ("node", "edge", "graph")}
     try:
-        return makers[as_](names)
+        return makers[as_](names, has_target)
     except ImportError as error:
         raise ImportError(f"as_={as_!r} needs a package that is not installed: {error}") from error
 
 
-def _jraph(names: Mapping[str, list[str]]) -> Convert:
+def _jraph(names: Mapping[str, list[str]], has_target: bool) -> Convert:
     import jraph
 
     def convert(batch: Batch) -> Any:
@@ -37,7 +37,7 @@ def _jraph(names: Mapping[str, list[str]]) -> Convert:
             nodes={name: getattr(batch, name) for name in names["node"]},
             edges={name: getattr(batch, name) for name in names["edge"]},
             globals={
-                "target": batch.output_target,
+                **({"target": batch.output_target} if has_target else {}),
                 "weight": batch.output_weight,
                 "origin": batch.origin,
                 **{name: getattr(batch, name) for name in names["graph"]},
@@ -51,14 +51,14 @@ def _jraph(names: Mapping[str, list[str]]) -> Convert:
     return convert
 
 
-def _torch(names: Mapping[str, list[str]]) -> Convert:
+def _torch(names: Mapping[str, list[str]], has_target: bool) -> Convert:
     import torch
 
     # Copies: tensors are changed in place, and the memory of a batch is read-only.
     return lambda batch: {name: torch.tensor(array) for name, array in batch.arrays().items()}
 
 
-def _pyg(names: Mapping[str, list[str]]) -> Convert:
+def _pyg(names: Mapping[str, list[str]], has_target: bool) -> Convert:
     import torch
     from torch_geometric.data import Batch as PygBatch
 
@@ -73,11 +73,12 @@ def _pyg(names: Mapping[str, list[str]]) -> Convert:
             tensors["z"] = long(batch.node_class)
         if "node_feature" in names["node"]:
             tensors["x"] = torch.tensor(batch.node_feature)
+        if has_target and "y" not in tensors:
+            tensors["y"] = torch.tensor(batch.output_target)
         edge_index = np.empty((2, batch.n_edge), np.int64)
         edge_index[0], edge_index[1] = batch.sender, batch.receiver
         return PygBatch(
             edge_index=torch.from_numpy(edge_index),
-            y=torch.tensor(batch.output_target),
             weight=torch.tensor(batch.output_weight),
             origin=torch.tensor(batch.origin),
             batch=long(batch.graph_of),

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from . import formats
+from ._arrays import whole
 from .batch import Batch, Layout, layout
 from .data import Graphs
 from .python_batcher import PythonBatcher
-from .sampler import BatchSampler
+from .sampler import BatchSampler, Pass
 
 
 class Loader:
@@ -35,14 +36,16 @@ class Loader:
         ``{"power": 2}``, ``{"shapes": 8}``.
     as_
         ``"numpy"``: `Batch`. ``"jraph"``: ``GraphsTuple`` with NumPy arrays, padded as by ``jraph.pad_with_graphs``;
-        ``globals`` has ``target`` and ``weight``, which is 0 for padding. ``"torch"``: a dictionary of tensors.
-        ``"pyg"``: PyTorch Geometric's ``Batch`` with ``z``, ``x``, ``edge_index``, ``distance``, ``y``, ``weight``,
-        where padding nodes belong to extra graphs at the end whose ``weight`` is 0. The last two copy.
+        ``globals`` has ``target`` and ``weight``, which is 0 for padding (with ``padding="none"`` there is no padding
+        graph, and jraph's masks of padding must not be used). ``"torch"``: a dictionary of tensors.
+        ``"pyg"``: PyTorch Geometric's ``Batch`` with ``z``, ``x``, ``pos``, ``edge_index``, ``distance``, ``y``,
+        ``weight``; padding nodes belong to extra graphs at the end whose ``weight`` is 0, and there are none with
+        ``padding="none"``. The last two copy. Edges are sorted by receiver in all forms, and their fields with them.
     fields
         Fields of the batch besides sizes, edges and targets; by default all that the data have. `Graphs.fields`
         lists them.
     prefetch
-        Batches that are ready before they are asked for.
+        Batches that are ready before they are asked for; 0 collates in the loop itself.
     """
 
     def __init__(
@@ -64,12 +67,17 @@ class Loader:
                 f"data is {type(data).__name__}; make Graphs of it with batchlab.from_arrays, from_pyg, from_jraph or "
                 "from_ase"
             )
-        if prefetch < 0:
-            raise ValueError(f"prefetch is {prefetch}; it must be 0 or more")
         self._data = data
-        self._fields = list(data.fields if fields is None else fields)
-        self._convert = formats.converter(as_, self._fields, dict(data._store.own()))
-        self._prefetch = prefetch
+        if isinstance(fields, str):
+            raise TypeError(f"fields is the string {fields!r}; give a list of names")
+        # The order by senders serves kernels.
+        self._fields = [of for of in data.fields if of != "sender_order"] if fields is None else list(fields)
+        for name in self._fields:
+            if name not in data.fields:
+                raise ValueError(f"the data have no field {name!r}; their fields are {', '.join(data.fields)}")
+        self._targets = [] if data.target is None else ["output_target"]
+        self._convert = formats.converter(as_, self._fields, dict(data._store.own()), bool(self._targets))
+        self._prefetch = whole("prefetch", prefetch, 0, 1024)
         self._layout: Layout | None = None
         self.sampler = BatchSampler(data, batcher, batch_size, seed=seed, shuffle=shuffle, members=members, **options)
 
@@ -78,16 +86,16 @@ class Loader:
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        sampler = self.sampler
-        epoch, first = sampler.epoch, sampler._next
-        plans = sampler._planned()
-        arenas = self._data._store.collate(plans, first, self._fields, self._prefetch)
-        for number, arena in enumerate(arenas, first + 1):
+        """A pass over the epoch, from its beginning unless a state has just been loaded."""
+        return self._batches(Pass(self.sampler))
+
+    def _batches(self, of: Pass) -> Iterator[Any]:
+        for arena in self._data._store.collate(of.plans, of.batch, self._fields, self._prefetch):
             if self._layout is None:
-                self._layout = layout(arena, self._fields)
-            sampler._next = number
+                self._layout = layout(arena, [*self._fields, *self._targets])
+            of.batch += 1
             yield self._convert(Batch(arena, self._layout))
-        sampler._begin(epoch + 1)
+        of.end()
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch that the next iteration yields; see `BatchSampler.set_epoch`."""

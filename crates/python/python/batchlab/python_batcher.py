@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import _batchlab, _toml
+from ._arrays import whole
 
 
 class Size(NamedTuple):
@@ -33,7 +35,10 @@ class PythonPlanner:
         seed: int,
         shuffle: bool,
         padding: Any = "none",
+        **unknown: Any,
     ):
+        if unknown:
+            raise TypeError(f"a batcher in Python has only the option 'padding', not {next(iter(unknown))!r}")
         self._graphs = graphs
         self._sizes = [Size(*of) for of in zip(*(column.tolist() for column in graphs))]
         self._batcher, self._batch_size, self._seed, self._shuffle = batcher, batch_size, seed, shuffle
@@ -54,7 +59,22 @@ class PythonPlanner:
         n = len(self._sizes)
         order = _batchlab.permutation(self._seed, number, n) if self._shuffle else range(n)
         groups = self._batcher(self._sizes[i] for i in order)
-        return [[of.id if isinstance(of, Size) else int(of) for of in group] for group in groups]
+        if not isinstance(groups, Iterable):
+            raise TypeError(f"{self.label} returned {type(groups).__name__}; it has to yield lists of graphs")
+        return [self._ids(f"epoch {number}, batch {batch}", group) for batch, group in enumerate(groups)]
+
+    def _ids(self, at: str, group: Any) -> list[int]:
+        if isinstance(group, Size) or not isinstance(group, Iterable):
+            raise TypeError(f"{at} is {group!r}; yield lists of graphs, or of their ids")
+        ids = []
+        for of in group:
+            try:
+                ids.append(of.id if isinstance(of, Size) else operator.index(of))
+            except TypeError:
+                raise TypeError(f"{at} holds {of!r}, which is neither a Size nor an id") from None
+        if ids and not 0 <= min(ids) <= max(ids) < 2**32:
+            raise ValueError(f"{at}: there is no graph {min(ids) if min(ids) < 0 else max(ids)}")
+        return ids
 
 
 def check_batcher(batcher: PythonBatcher, batch_size: int = 8, *, padding: Any = "none", cases: int = 50) -> None:
@@ -68,6 +88,7 @@ def check_batcher(batcher: PythonBatcher, batch_size: int = 8, *, padding: Any =
     AssertionError
         The first promise that is broken, with the sizes that break it.
     """
+    batch_size = whole("batch_size", batch_size, 2, 2**20)
     rng = random.Random(0)
     for case in range(cases):
         n = [1, 2, batch_size - 1, batch_size, rng.randint(1, 60)][min(case, 4)]
@@ -81,7 +102,7 @@ def check_batcher(batcher: PythonBatcher, batch_size: int = 8, *, padding: Any =
         try:
             planner = make()
             planned = [_ids(planner.epoch(number)) for number in (0, 1, 2)]
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise AssertionError(f"{error}; {told}") from error
         for number in (2, 0, 1):
             for of in (planner, make()):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import _batchlab, _toml
+from ._arrays import whole
 from .data import Graphs
 
 
@@ -65,5 +65,15 @@ def plan(
     shapes (padded shapes met in `steps` steps; what an engine that compiles per shape compiles), and peak_bytes (memory
     of the largest batch).
     """
-    tables = [_toml.batcher(batcher, {}, shuffle=False) for batcher in batchers]
-    return data._store.forecast(tables, list(batch_sizes), steps, seed)
+    if not isinstance(data, Graphs):
+        raise TypeError(f"data is {type(data).__name__}; make Graphs of it, for example with batchlab.from_arrays")
+    if isinstance(batchers, str):
+        raise TypeError(f"batchers is the string {batchers!r}; give a list")
+    tables = [_toml.value(_toml.batcher(batcher, {}, None)) for batcher in batchers]
+    sizes = [whole("batch_size", size, 2, 2**20) for size in batch_sizes]
+    return data._store.forecast(tables, sizes, whole("steps", steps, 1, 10**9), whole("seed", seed, 0, 2**64 - 1))
+
+
+def strategies() -> list[str]:
+    """Labels of the strategies that come along, such as ``"static-64"``; each is a batcher with options."""
+    return _batchlab.labels()

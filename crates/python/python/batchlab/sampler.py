@@ -1,12 +1,15 @@
 """Ids of batches, for training loops that build their batches themselves."""
 
+from __future__ import annotations
+
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from . import _batchlab, _toml
-from ._arrays import integers
+from ._arrays import integers, whole
 from .data import sizes_of
 from .python_batcher import PythonBatcher, PythonPlanner
 
@@ -28,7 +31,7 @@ class BatchSampler:
         Sizes of all graphs: a pair of arrays ``(n_node, n_edge)``; a sequence of PyTorch Geometric's ``Data``, of
         jraph's ``GraphsTuple`` or of ``ase.Atoms`` (with all pairs of atoms as edges); or `Graphs`.
     batcher
-        A strategy: a label such as ``"dynamic"``, ``"static-64"`` or ``"exact"``, as ``batchlab list`` shows them, or a
+        A strategy: a label such as ``"dynamic"``, ``"static-64"`` or ``"exact"`` (`strategies` lists them), or a
         dictionary with ``name`` and options. Or an idea of yours: a function that takes an iterator of `Size`, the
         graphs of an epoch in random order, and yields lists of ids or of `Size`, which together name every graph once.
         Its only option is ``padding``; `batchlab.check_batcher` tests it.
@@ -70,16 +73,28 @@ class BatchSampler:
         if (ids >= len(n_node)).any():
             at = np.flatnonzero(ids >= len(n_node))[0]
             raise ValueError(f"members[{at}] is {ids[at]}, but there are {len(n_node)} graphs")
+        batch_size = whole("batch_size", batch_size, 2, 2**20)
+        seed = whole("seed", seed, 0, 2**64 - 1)
         graphs = [ids, n_node[ids], n_edge[ids]]
+        self._arguments = (graphs, batcher, batch_size, seed, bool(shuffle), options)
+        self._open()
+
+    def _open(self) -> None:
+        graphs, batcher, batch_size, seed, shuffle, options = self._arguments
         self._planner: _batchlab.Planner | PythonPlanner
         if callable(batcher):
             self._planner = PythonPlanner(graphs, batcher, batch_size, seed, shuffle, **options)
         else:
-            text = _toml.batcher(batcher, options, shuffle)
+            text = _toml.value(_toml.batcher(batcher, options, "emit-partial" if shuffle else None))
             self._planner = _batchlab.Planner(graphs, text, batch_size, seed, shuffle)
-        self._settings = {"label": self._planner.label, "batch_size": batch_size, "seed": seed, "n_graph": len(ids)}
-        self._epoch, self._next = 0, 0
+        checksum = zlib.crc32(b"".join(of.tobytes() for of in graphs))
+        self._settings = {
+            "label": self._planner.label, "batch_size": batch_size, "seed": seed, "shuffle": shuffle, "graphs": checksum
+        }  # fmt: skip
+        # The epoch of the next pass, and how many of its batches have been trained already.
+        self._epoch, self._resume = 0, 0
         self._plans: _batchlab.Epoch | None = None
+        self._pass: Pass | None = None
 
     @property
     def label(self) -> str:
@@ -88,18 +103,17 @@ class BatchSampler:
 
     @property
     def epoch(self) -> int:
-        """The epoch that the next iteration yields; it grows by 1 at the end of each."""
+        """The epoch that the next pass yields: one more after each complete pass."""
         return self._epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next iteration yields, from its beginning.
+        """Chooses the epoch that the next pass yields, from its beginning.
 
         Not needed where epochs simply follow each other. Where an incomplete batch is carried over, and with fixed
         composition, the epochs before it are planned first.
         """
-        if epoch < 0:
-            raise ValueError(f"epoch is {epoch}; it must be 0 or more")
-        self._epoch, self._next, self._plans = epoch, 0, None
+        self._epoch, self._resume = whole("epoch", epoch, 0, 2**53), 0
+        self._plans, self._pass = None, None
 
     def shapes(self) -> np.ndarray:
         """Padded sizes of the epoch's batches, int32 [n_batch, 3]: nodes, edges and graphs."""
@@ -122,32 +136,60 @@ class BatchSampler:
         return len(self._planned())
 
     def __iter__(self) -> Iterator[list[int]]:
-        plans, epoch, first = self._planned(), self._epoch, self._next
-        for batch in range(first, len(plans)):
-            self._next = batch + 1
-            yield plans.ids(batch)
-        self._begin(epoch + 1)
+        """A pass over the epoch, from its beginning unless a state has just been loaded."""
+        return self._batches(Pass(self))
 
-    def _begin(self, epoch: int) -> None:
-        self._epoch, self._next, self._plans = epoch, 0, None
+    def _batches(self, of: Pass) -> Iterator[list[int]]:
+        for batch in range(of.batch, len(of.plans)):
+            of.batch = batch + 1
+            yield of.plans.ids(batch)
+        of.end()
 
     def state_dict(self, batch: int | None = None) -> dict[str, Any]:
-        """Where the sampler is, for an exact continuation with `load_state_dict`.
+        """Where the newest pass is, for an exact continuation with `load_state_dict`.
 
-        A `DataLoader` with workers asks for batches ahead of time: give the number of batches of this epoch that you
+        A `DataLoader` with workers asks for batches ahead of time: give the number of batches of this pass that you
         have trained as `batch`.
         """
-        plans = self._planned()
-        batch = self._next if batch is None else batch
-        if not 0 <= batch <= len(plans):
-            raise ValueError(f"batch is {batch}, but epoch {self._epoch} has {len(plans)}")
-        return {**self._settings, "epoch": self._epoch, "batch": batch, "start": plans.start}
+        of = self._pass or Pass(self, is_new=False)
+        batch = of.batch if batch is None else whole("batch", batch, 0, len(of.plans))
+        return {**self._settings, "epoch": of.epoch, "batch": batch, "start": of.plans.start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues where `state_dict` was called: the next iteration yields the rest of that epoch."""
+        """Continues where `state_dict` was called: the next pass yields the rest of that epoch."""
+        missing = [key for key in (*self._settings, "epoch", "batch", "start") if key not in state]
+        if missing:
+            raise ValueError(f"this is no state of a sampler: it has no {missing[0]!r}")
         for key, own in self._settings.items():
-            if state.get(key) != own:
-                raise ValueError(f"this state is of a sampler with {key} = {state.get(key)!r}; here it is {own!r}")
+            if state[key] != own:
+                raise ValueError(f"this state is of a sampler with {key} = {state[key]!r}; here it is {own!r}")
+        self.set_epoch(state["epoch"])
         self._planner.seek(state["start"])
-        self._epoch, self._next, self._plans = state["epoch"], state["batch"], None
+        batch = whole("batch", state["batch"], 0, len(self))
+        if batch == len(self):
+            self.set_epoch(self._epoch + 1)
+        else:
+            self._resume = batch
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"arguments": self._arguments, "state": self.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._arguments = state["arguments"]
+        self._open()
+        self.load_state_dict(state["state"])
+
+
+class Pass:
+    """One iteration over an epoch, or the rest of it."""
+
+    def __init__(self, sampler: BatchSampler, is_new: bool = True):
+        self.sampler, self.epoch, self.plans = sampler, sampler._epoch, sampler._planned()
+        self.batch = sampler._resume
+        if is_new:
+            sampler._resume, sampler._pass = 0, self
+
+    def end(self) -> None:
+        """After the last batch, the next epoch follows, unless another pass has begun or an epoch was chosen."""
+        if self.sampler._pass is self:
+            self.sampler._epoch, self.sampler._plans = self.epoch + 1, None
