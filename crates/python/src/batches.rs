@@ -1,4 +1,4 @@
-//! Collates the batches of an epoch in a thread.
+//! Collates the batches of an epoch.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};

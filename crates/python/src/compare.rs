@@ -23,10 +23,9 @@ pub(crate) fn turns(
 
 /// The verdict on rows of strategy, seconds, outputs, cell and block: as text and as JSON.
 #[pyfunction]
-#[pyo3(signature = (times, reference = None, margin = None))]
+#[pyo3(signature = (times, margin = None))]
 pub(crate) fn verdict(
     times: Vec<(String, f64, f64, String, i64)>,
-    reference: Option<String>,
     margin: Option<f64>,
 ) -> PyResult<(String, String)> {
     let times: Vec<RecordedTime> = times
@@ -37,10 +36,8 @@ pub(crate) fn verdict(
             RecordedTime { line, strategy, seconds, n_output, replicate }
         })
         .collect();
-    let mut questions = Questions { reference, ..Questions::default() };
-    if let Some(margin) = margin {
-        questions.margin = margin;
-    }
+    let margin = margin.unwrap_or(Questions::default().margin);
+    let questions = Questions { margin, ..Questions::default() };
     let verdict = verdict_of_times(&times, &questions).map_err(value_error)?;
     Ok((text(&verdict), serde_json::to_string(&verdict).map_err(value_error)?))
 }

@@ -8,7 +8,7 @@ use batchlab_core::plan::Cursor;
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{
     BatchContext, BatchPlan, BatchStream, Batcher, BatcherError, Dataset, GraphSize, Purpose,
-    Shape, View,
+    Shape, View, random,
 };
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
@@ -226,10 +226,11 @@ struct Padded {
     padding: Padding,
 }
 
-/// The order of `n` graphs in an epoch of training, as every batcher gets it.
+/// A random order of `n` graphs, as a run draws it: with the purpose "order", that of an epoch of
+/// training; with "split", that from which the subsets are taken.
 #[pyfunction]
-pub(crate) fn permutation(seed: u64, epoch: u64, n: usize) -> Vec<u32> {
-    BatchContext::new(Purpose::Training, seed).permutation(epoch, n)
+pub(crate) fn permutation(seed: u64, purpose: &str, epoch: u64, n: usize) -> Vec<u32> {
+    random::permutation(seed, purpose, epoch, n)
 }
 
 /// Labels of strategies.

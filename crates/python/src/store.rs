@@ -8,7 +8,7 @@ use batchlab_core::graphs::{
     Edges, ManyGraphs, NodeClass, NodeFeature, Number, OwnField, OwnShape, Per, StoredEdges,
     Target, Topology,
 };
-use batchlab_core::{BatchFields, DatasetError, Graphs, LoadContext};
+use batchlab_core::{BatchFields, Graphs, LoadContext};
 use batchlab_run::cache::Keep;
 use batchlab_run::{Cache, memory, search_folders};
 use pyo3::buffer::PyBuffer;
@@ -157,23 +157,17 @@ impl Store {
         forecast(py, &self.graphs, &tables, &batch_sizes, n_step, seed)
     }
 
-    /// Collates the batches of an epoch from `first` on, in a thread.
+    /// Collates the batches of an epoch from `first` on; a field that the data do not have is reported
+    /// with the first batch.
     fn collate(
         &self,
         epoch: &Epoch,
         first: usize,
         fields: Vec<String>,
         prefetch: usize,
-    ) -> PyResult<Batches> {
-        let needs = needs(fields);
-        if let Some(missing) = needs.missing_from(&self.graphs.fields()) {
-            let known = self.fields().join(", ");
-            return Err(value_error(format!(
-                "the data have no {missing}; their fields are {known}"
-            )));
-        }
+    ) -> Batches {
         let graphs = Arc::clone(&self.graphs);
-        Ok(Batches::start(graphs, Arc::clone(&epoch.plans), first, needs, prefetch))
+        Batches::start(graphs, Arc::clone(&epoch.plans), first, needs(fields), prefetch)
     }
 }
 
@@ -235,7 +229,7 @@ fn graphs(py: Python<'_>, arrays: Arrays) -> PyResult<Graphs> {
             _ => field,
         });
     }
-    graphs.check().map_err(|error: DatasetError| value_error(error))?;
+    graphs.check().map_err(value_error)?;
     Ok(graphs)
 }
 

@@ -334,6 +334,8 @@ def test_attributes_of_pyg_are_not_lost():
     data = batchlab.from_pyg(make(n) for n in (1, 3, 2))
     (batch,) = Loader(data, "exact", 4, shuffle=False, as_="pyg")
     assert batch.y.shape == (3, 19) and batch.y[:, 0].tolist() == [1, 3, 2] and batch.u.shape == (3, 4)
+    one = batchlab.from_pyg([data_of(z=torch.tensor([[6]]), x=torch.ones(1), pos=torch.ones(1, 3))])
+    assert one.n_node.tolist() == [1] and {"node_class", "node_feature", "pos"} <= set(one.fields)
     with pytest.raises(ValueError, match=r"data\[1\] has no 'u', which data\[0\] has"):
         batchlab.from_pyg([make(2), data_of(z=torch.arange(2), y=torch.ones(1, 19))])
     with pytest.raises(ValueError, match=r"data\[0\].odd has 7 rows"):

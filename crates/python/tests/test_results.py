@@ -1,5 +1,6 @@
 """Tables for other tools, forecasts, comparisons, and the command line."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -90,6 +91,10 @@ def test_the_program_comes_along(tmp_path):
     trained = run("run", "--dataset", "qm9", "model=schnet", "batcher=dynamic", "batcher.batch_size=16", "training.steps=3", "study=mine")
     assert trained.returncode == 0, trained.stderr
     assert len(batchlab.read(tmp_path / "results" / "mine").steps) == 3
+    # Each cell is trained in a process of its own, which replaces this one.
+    few = "training.steps=6 blocks.steps=2 blocks.pairs=1 blocks.seconds=0.01 study=cells --json".split()
+    swept = run("sweep", "--dataset", "qm9", "models=schnet", "batchers=dynamic,static-64", "batch_sizes=8,16", *few)
+    assert json.loads(swept.stdout)["n_done"] == 2, swept.stderr
 
 
 def test_a_damaged_run_is_left_out(study, tmp_path):

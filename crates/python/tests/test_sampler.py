@@ -64,21 +64,26 @@ def test_a_state_in_the_middle_of_an_epoch_goes_on_exactly(batcher, boundary):
         assert list(chosen) == epochs[epoch]
 
 
-def test_ids_are_those_of_rust(tmp_path):
-    """The first batches of a run, as its table `steps` records them, are those of a sampler with the same options."""
-    data = batchlab.load("qm9")
-    sampler = BatchSampler(data, "dynamic", 16, seed=7, epoch_boundary="carry-over")
-    plan = {(row["strategy"], row["batch_size"]): row for row in rows(batchlab.plan(data, ["dynamic"], [16], steps=500, seed=7))}
-    n_graph = []
-    while len(n_graph) < 500:
-        n_graph += sampler.real_shapes()[:, 2].tolist()
-        list(sampler)
-    assert plan["dynamic", 16]["graphs_per_step"] == pytest.approx(np.mean(n_graph[:500]), rel=0.01)
-
-
-def rows(table):
+def test_batches_are_those_of_a_run(tmp_path):
+    """The steps that a run records have the sizes of the sampler's batches, one by one, over several epochs."""
     polars = pytest.importorskip("polars")
-    return polars.DataFrame(table).to_dicts()
+    words = "run --dataset qm9 model=schnet model.latent_size=4 model.n_interaction=1 batcher=dynamic batcher.batch_size=16 "
+    words += "training.steps=300 training.seeds.order=7 split.validation=0 split.test=0 evaluation.subsets=[] study=whole"
+    command = [sys.executable, "-m", "batchlab", *words.split(), "--quiet"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    steps = polars.DataFrame(batchlab.read(tmp_path / "results" / "whole").steps).sort("step")
+    names = ("n_node", "n_edge", "n_graph")
+    recorded = steps.select(*(f"{name}_padded" for name in names), *names).to_numpy()
+
+    data = batchlab.load("qm9")
+    order = batchlab._batchlab.permutation(42, "split", 0, len(data))
+    sampler = BatchSampler(data, "dynamic", 16, seed=7, members=order, epoch_boundary="carry-over")
+    planned = []
+    while len(planned) < len(recorded):
+        planned += np.concatenate([sampler.shapes(), sampler.real_shapes()], axis=1).tolist()
+        list(sampler)
+    assert sampler.epoch > 1
+    np.testing.assert_array_equal(planned[: len(recorded)], recorded)
 
 
 def test_evaluation_is_one_pass_in_order():

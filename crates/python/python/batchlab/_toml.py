@@ -9,9 +9,9 @@ from . import _batchlab
 
 def value(option: Any) -> str:
     """A value in one line."""
-    if isinstance(option, bool) or option is None:
-        if option is None:
-            raise TypeError("an option is None; leave it out")
+    if option is None:
+        raise TypeError("an option is None; leave it out")
+    if isinstance(option, bool):
         return "true" if option else "false"
     if isinstance(option, (int, float)):
         return repr(option)

@@ -265,7 +265,9 @@ def from_pyg(data: Iterable[Any]) -> Graphs:
         fits = [per for per, expected in rows.items() if lengths == expected]
         if key in known and "node" in fits:
             joined = np.concatenate(values)
-            arrays[known[key]] = joined.reshape(len(joined), -1) if key == "x" else joined.squeeze()
+            # A class may be a column, and features a vector.
+            shape = {"z": (-1,), "x": (len(joined), -1), "pos": joined.shape}[key]
+            arrays[known[key]] = joined.reshape(shape)
         elif key == "y" and all(of.size == 1 for of in values) and "graph" in fits:
             arrays["target"] = [of.item() for of in values]
         elif not fits:

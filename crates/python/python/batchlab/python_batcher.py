@@ -57,7 +57,7 @@ class PythonPlanner:
 
     def _groups(self, number: int) -> list[list[int]]:
         n = len(self._sizes)
-        order = _batchlab.permutation(self._seed, number, n) if self._shuffle else range(n)
+        order = _batchlab.permutation(self._seed, "order", number, n) if self._shuffle else range(n)
         groups = self._batcher(self._sizes[i] for i in order)
         if not isinstance(groups, Iterable):
             raise TypeError(f"{self.label} returned {type(groups).__name__}; it has to yield lists of graphs")

@@ -178,11 +178,11 @@ impl Trainer for Engine {
 
 /// The arrays of a batch, in the order of its layout.
 fn fields<'a>(empty: &'a BatchBuffer, ctx: &'a ModelContext) -> Vec<Field<'a>> {
-    let built_in = empty.batch().layout().map(|FieldLayout { name, number, .. }| {
+    let built_in = empty.batch().layout().map(|FieldLayout { name, number, width, .. }| {
         let width = match name {
-            "displacement" => Some(3),
+            // An empty batch does not know it.
             "node_feature" => Some(ctx.node_feature_width),
-            _ => None,
+            _ => (width > 1).then_some(width),
         };
         Field { name, number, width }
     });
