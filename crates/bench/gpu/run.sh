@@ -3,6 +3,7 @@
 #
 #   gpu-bundle/run.sh RESULTS first      does it run, is it right: at most 9 minutes
 #   gpu-bundle/run.sh RESULTS figures    the training step beside JAX and PyTorch: at most 9 minutes
+#   gpu-bundle/run.sh RESULTS study      which batching is the fastest on this GPU: configs/study/quick.toml
 #   gpu-bundle/run.sh RESULTS profile    where five kernels lose their time (needs ncu)
 #
 # Everything is written to the folder RESULTS, and after each step to the one file
@@ -14,7 +15,6 @@ results=$(mkdir -p "${1:?a folder for the results}" && cd "$1" && pwd)
 call=${2:-first}
 budget=${BUDGET_S:-540}
 cd "$here"
-failed=()
 
 # CUDA's libraries come with the system or with Python's packages.
 libraries=$(python3 - <<'P'
@@ -56,33 +56,43 @@ export BATCHLAB_TEST_DEVICE=cuda:0 RUST_TEST_THREADS=4
 export BATCHLAB_GOLDEN=$here/golden
 
 keep() {
-  tar czf "$results/.results.tar.gz" -C "$results" --exclude=peers --exclude='*.tar.gz' . 2>/dev/null
+  tar czf "$results/.results.tar.gz" -C "$results" --exclude=peers --exclude='*.tar.gz' --exclude='./*-run' . 2>/dev/null
   mv "$results/.results.tar.gz" "$results/results.tar.gz"
 }
 
+# Runs a command with a time limit. Its output goes to a file of its name, the last LINES_SHOWN lines
+# of it to the terminal.
 step() { # name, seconds at most, command ...
-  local name=$1 most=$2 start=$SECONDS; shift 2
+  local name=$1 most=$2 start=$SECONDS status; shift 2
   local left=$((budget - SECONDS))
-  if [ $left -lt 10 ]; then
-    echo "--- $name: left out, the time is used up" | tee -a "$results/summary.txt"
-    failed+=("$name")
-    keep
-    return 1
-  fi
   [ $left -lt "$most" ] && most=$left
-  echo "=== $name"
-  timeout --kill-after=5 "$most" "$@" > "$results/$name.log" 2>&1
-  local status=$?
+  if [ $left -lt 10 ]; then
+    echo "left out: the time is used up" > "$results/$name.log"
+    status=97
+  else
+    timeout --kill-after=5 "$most" "$@" > "$results/$name.log" 2>&1
+    status=$?
+  fi
   # A name that no test has would pass.
   if [ $status -eq 0 ] && grep -q '^test result: ok. 0 passed' "$results/$name.log"; then
     echo "no test of this name ran" >> "$results/$name.log"
     status=98
   fi
-  tail -n "${LINES_SHOWN:-4}" "$results/$name.log"
-  echo "--- $name: status $status after $((SECONDS - start)) s of at most $most" | tee -a "$results/summary.txt"
-  [ $status -eq 0 ] || failed+=("$name")
-  keep
+  [ $status -eq 0 ] || echo "$name" >> "$results/failed"
+  local last; last=$(tail -n "${LINES_SHOWN:-4}" "$results/$name.log")
+  echo "--- $name: status $status after $((SECONDS - start)) s of at most $most" >> "$results/summary.txt"
+  printf '=== %s: status %s after %s s of at most %s\n%s\n' "$name" $status $((SECONDS - start)) "$most" "$last"
+  keep_unless_together
   return $status
+}
+
+# Steps of which none is timed, at the same time: they mostly wait for the compiler of their kernels.
+keep_unless_together() { [ -n "${TOGETHER:-}" ] || keep; }
+together() { # commands, one per argument
+  local command
+  for command in "$@"; do TOGETHER=1 $command & done
+  wait
+  keep
 }
 
 environment() {
@@ -107,62 +117,86 @@ for name in ("jax", "torch", "torch_geometric", "numpy"):
 # A failing test once more, with every launch waited for: the message then names the kernel.
 tests() { # name, seconds, program, arguments ...
   local name=$1 most=$2; shift 2
-  step "$name" "$most" "$@" ||
-    step "$name-one-by-one" 60 env CUDA_LAUNCH_BLOCKING=1 RUST_TEST_THREADS=1 "$@"
+  step "$name" "$most" "$@" --nocapture ||
+    step "$name-one-by-one" 60 env CUDA_LAUNCH_BLOCKING=1 RUST_TEST_THREADS=1 "$@" --nocapture
 }
 
 sanitizer() { # tool
-  local of=(tests/operations cuda_message::the_models --test-threads 1)
-  step "$1" 60 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 "${of[@]}"
+  step "$1" 100 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 \
+    tests/operations cuda_message::the_models --test-threads 2 --nocapture
 }
 
-smoke() { # folder
-  bin/batchlab run configs/smoke.toml --device cuda:0 training.steps="$STEPS" --out "$results/$1"
+# Two runs of the program, with recorded steps and without, must train the same parameters to the bit.
+run() { # name, batcher
+  bin/batchlab run configs/smoke.toml --device cuda:0 training.steps="$STEPS" batcher="$2" --out "$results/$1-run"
+}
+recorded() { # batcher
+  run "$1" "$1" &&
+    BATCHLAB_CUDA_GRAPHS=1 run "$1-recorded" "$1" &&
+    bin/batchlab compare "$results/$1-run" "$results/$1-recorded-run" &&
+    python3 - "$results/$1-run" "$results/$1-recorded-run" <<'P'
+import glob, json, struct, sys
+
+def tensors(folder):
+    """The bytes of the last checkpoint, without the description of its run."""
+    path = max(glob.glob(f"{folder}/runs/*/checkpoints/*.safetensors"))
+    content = open(path, "rb").read()
+    length = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(content[8:8 + length])
+    return {name: content[8 + length + at["data_offsets"][0]:8 + length + at["data_offsets"][1]]
+            for name, at in header.items() if name != "__metadata__"}
+
+one, other = (tensors(folder) for folder in sys.argv[1:])
+different = [name for name in one if one[name] != other.get(name)]
+print(f"{len(one)} tensors with {sum(map(len, one.values()))} bytes; different after recorded steps: {different}")
+sys.exit(bool(different) or one.keys() != other.keys())
+P
 }
 
-# The smoke run again, with steps that are recorded.
-recorded() {
-  BATCHLAB_CUDA_GRAPHS=1 smoke recorded &&
-    bin/batchlab compare "$results/smoke" "$results/recorded"
-}
-
-export -f environment smoke recorded
+export -f environment run recorded
 export results
+rm -f "$results/failed"
 case $call in
   first)
     LINES_SHOWN=60 step environment 20 bash -c environment
-    # Without this, nothing of the rest says anything.
-    if ! step open 30 tests/kernels --exact cuda::tests::elementwise_kernels; then
+    # Without this, nothing of the rest says anything. The first use of a GPU loads 600 MB of libraries.
+    if ! step open 120 tests/kernels --exact cuda::tests::elementwise_kernels --nocapture; then
       echo "the GPU cannot be used: see above, and docs/gpu.md" >&2
       exit 1
     fi
-    LINES_SHOWN=12 step smoke 60 bash -c 'smoke smoke'
-    LINES_SHOWN=30 step recorded 60 bash -c recorded
-    tests kernels 60 tests/kernels cuda::
-    tests models 90 tests/operations cuda_message::the_models
-    tests golden 90 tests/schnet golden::
+    LINES_SHOWN=12 step smoke 60 bash -c 'run smoke dynamic'
+    LINES_SHOWN=30 step recorded-dynamic 60 bash -c 'recorded dynamic'
+    LINES_SHOWN=30 step recorded-static-64 60 bash -c 'recorded static-64'
+    together "tests kernels 90 tests/kernels cuda::" \
+      "tests models 120 tests/operations cuda_message::the_models" \
+      "tests golden 90 tests/schnet golden::"
     if command -v compute-sanitizer >/dev/null; then
-      for tool in memcheck racecheck synccheck; do sanitizer $tool; done
+      together "sanitizer memcheck" "sanitizer racecheck" "sanitizer synccheck" "sanitizer initcheck" \
+        "tests operations 240 tests/operations"
     else
       echo "--- compute-sanitizer is not on this machine" | tee -a "$results/summary.txt"
+      tests operations 240 tests/operations
     fi
-    tests operations 240 tests/operations
     ;;
   figures)
     python3 -m pip install --quiet --no-deps --target "$results/peers" wheels/*.whl
     export PYTHONPATH=$results/peers
     LINES_SHOWN=80 step figures "$budget" python3 peers/compare_gpu.py --binary bin/batchlab-bench \
-      --json "$results/figures.json"
+      --json "$results/figures.json" ${FIGURES:-}
+    ;;
+  study)
+    LINES_SHOWN=60 step study "$budget" bash -c 'bin/batchlab sweep configs/study/quick.toml --device cuda:0 \
+      --time-limit ${STUDY_S:-100}s --out "$results/study" && bin/batchlab report "$results/study"'
     ;;
   profile)
     LINES_SHOWN=80 step profile "$budget" ncu --clock-control none --launch-skip 100 --launch-count 5 \
       --kernel-name regex:message_ --section SpeedOfLight --section Occupancy --section LaunchStats \
       tests/operations --exact cuda_message::the_models_at_their_widths --test-threads 1
     ;;
-  *) echo "the call is \"first\", \"figures\" or \"profile\", not \"$call\"" >&2; exit 2 ;;
+  *) echo "the call is \"first\", \"figures\", \"study\" or \"profile\", not \"$call\"" >&2; exit 2 ;;
 esac
-if [ ${#failed[@]} -gt 0 ]; then
-  echo "failed: ${failed[*]}" | tee -a "$results/summary.txt"
+if [ -s "$results/failed" ]; then
+  echo "failed: $(tr '\n' ' ' < "$results/failed")" | tee -a "$results/summary.txt"
   keep
   exit 1
 fi

@@ -53,6 +53,9 @@ class Processes:
                                             keeps_memory=False)
         return self.peers[kind]
 
+    def forget(self, kind):
+        self.peers.pop(kind).process.kill()
+
     def all(self):
         return [*self.ours.values(), *self.peers.values()]
 
@@ -73,10 +76,17 @@ def compare_step(processes, model, batch_size, rates):
         ours.ask("write", case=0, folder=folder)
         systems = {name: timed(worker, 0, options.block_ms)
                    for name, worker in processes.ours.items()}
-        for row, (kind, _, of_model) in rows_of_peers(model, options.peers).items():
+        with_compiled = batch_size in options.compiled_batch_size
+        for row, (kind, _, of_model) in rows_of_peers(model, options.peers, with_compiled).items():
             worker = processes.peer(kind)
             case = sum(other is worker for other in opened)
-            worker.ask("open", folder=folder, model=model, options=of_model)
+            try:
+                worker.ask("open", folder=folder, model=model, options=of_model)
+            except SystemExit as end:
+                # One peer that cannot run the model must not take the others' times with it.
+                processes.forget(kind)
+                refused[row] = str(end)
+                continue
             opened.append(worker)
             found = worker.ask("compare", case=case, folder=folder)
             if "refused" in found:
@@ -161,6 +171,8 @@ def arguments():
     add("--strategy", default="static-64")
     add("--precision", default=list(OURS), nargs="+", choices=list(OURS))
     add("--peers", default=["jax", "eager"], nargs="+", choices=["jax", "eager"])
+    add("--compiled-batch-size", default=[32], nargs="*", type=int,
+        help="batch sizes for which torch.compile with CUDA graphs is measured, too")
     add("--blocks", default=8, type=int)
     add("--block-ms", default=100, type=float)
     add("--steady-steps", default=2000, type=int)
@@ -187,7 +199,8 @@ def main():
             options.json.write_text(json.dumps(result, indent=1))
     for processes in all_processes.values():
         processes.stop()
-    result["steady"] = [steady(options, model) for model in options.models]
+    if options.steady_steps:
+        result["steady"] = [steady(options, model) for model in options.models]
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
 

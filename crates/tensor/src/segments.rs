@@ -16,9 +16,6 @@ pub struct Segments<D: DeviceMemory> {
     pub(crate) of: D::Words,
     /// Start of each segment's items in `order`, and the number of items, `[n_segment + 1]`.
     pub(crate) offset: D::Words,
-    /// Number of items in the longest segment.
-    #[allow(dead_code, reason = "kernels of a GPU ask for it")]
-    pub(crate) longest: usize,
     /// Items sorted by segment, `[n_item]`; `None` if they already are.
     pub(crate) order: Option<D::Words>,
 }
@@ -61,11 +58,9 @@ impl<D: DeviceMemory> Segments<D> {
     ) -> Result<Rc<Self>, D::Err> {
         // A GPU does not check bounds. Data sets are checked when they are loaded.
         debug_assert_eq!(fault(of, offset, order), None);
-        let length = |bounds: &[u32]| bounds[1].saturating_sub(bounds[0]) as usize;
         Ok(Rc::new(Self {
             n_segment: offset.len().saturating_sub(1),
             n_item: of.len(),
-            longest: offset.windows(2).map(length).max().unwrap_or(0),
             of: device.put_words(arena, of)?,
             offset: device.put_words(arena, offset)?,
             order: order.map(|order| device.put_words(arena, order)).transpose()?,

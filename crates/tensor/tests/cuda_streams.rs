@@ -10,11 +10,12 @@ mod common;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
+use batchlab_core::plan::Shape;
 use batchlab_core::{BatchBuffer, Trainer};
 use batchlab_tensor::dfdx::tensor::Cuda;
 use batchlab_tensor::emulation::{Streams, counts, set_recording, set_streams};
 use batchlab_tensor::{Activation, Dense, DeviceMemory, open};
-use common::{Operation, PADDING, Probe, collated, collated_of, context, needs};
+use common::{Operation, PADDING, Probe, batch_of, collated, collated_of, context, graphs, needs};
 
 const ALL: [Streams; 4] = [Streams::Eager, Streams::Lazy, Streams::OthersFirst, Streams::Random];
 
@@ -122,7 +123,28 @@ struct Batch {
 
 impl Batch {
     fn new(members: &[u32], factor: f32) -> Self {
-        let buffer = collated_of(members, PADDING);
+        Self::of(collated_of(members, PADDING), factor)
+    }
+
+    /// Four graphs and `n_padding` nodes and edges of padding, 120 in all: the longest segment is the
+    /// padding, which the shape does not tell.
+    fn padded_by(n_padding: u32) -> Self {
+        let n_real = 120 - n_padding;
+        let size: Vec<u32> = (0..4).map(|graph| (n_real + graph) / 4).collect();
+        let along: Vec<u32> = size.iter().flat_map(|&n| 0..n).collect();
+        let back: Vec<u32> = size.iter().flat_map(|&n| (0..n).rev()).collect();
+        let n = n_real as usize;
+        let distance: Vec<f32> = (0..n_real).map(|edge| 0.02 * edge as f32 + 0.5).collect();
+        let displacement = vec![[0.3, -0.2, 0.1]; n];
+        let class = along.iter().map(|node| node % 3).collect();
+        let target = vec![0.0, 3.0, 1.0, 2.0];
+        let ends = [&along[..], &back];
+        let graphs = graphs(&size, &size, ends, &distance, &displacement, class, target);
+        let padding = Shape { n_node: n_padding, n_edge: n_padding, n_graph: 1, n_output: 1 };
+        Self::of(batch_of(&graphs, &[0, 1, 2, 3], vec![1.0; 4], padding), 1.0)
+    }
+
+    fn of(buffer: BatchBuffer, factor: f32) -> Self {
         let distance = buffer.batch().distance.iter().map(|d| factor * d).collect();
         Self { buffer, distance }
     }
@@ -391,6 +413,42 @@ fn recorded_steps_give_the_same_bits() {
                 n_recorded >= 2,
                 "{operation:?}, {streams:?}: {n_recorded} steps were recorded"
             );
+        }
+    }
+}
+
+/// A step recorded for a batch is repeated for others of its shape, whose segments end elsewhere.
+/// Sums are computed differently from 33 items on.
+#[test]
+fn recorded_steps_serve_segments_of_all_lengths() {
+    let train = |operation, n_padding: &[u32]| {
+        let batches: Vec<Batch> = n_padding.iter().map(|&n| Batch::padded_by(n)).collect();
+        let mut diary = Diary::of(operation, false);
+        for batch in &batches {
+            diary.upload(Slot::A, batch);
+            diary.forward(Slot::A);
+            diary.backward();
+            diary.update();
+        }
+        let n_recorded = diary.n_recorded;
+        (diary.state(), n_recorded)
+    };
+    let _turn = order(Streams::Random);
+    for operation in [
+        Operation::SegmentMean,
+        Operation::PropagateSum,
+        Operation::Attend,
+        Operation::Everything,
+        Operation::EquivariantMessage,
+    ] {
+        for n_padding in [[31, 31, 33, 65, 32], [65, 65, 32, 33, 31], [1, 1, 119, 40, 1]] {
+            let (expected, _) = train(operation, &n_padding);
+            set_recording(true);
+            let (said, n_recorded) = train(operation, &n_padding);
+            set_recording(false);
+            assert_eq!(n_recorded, 1, "{operation:?}: the others repeat the second step");
+            let different = said.iter().zip(&expected).position(|(a, b)| a != b);
+            assert_eq!(different, None, "{operation:?}, {n_padding:?}: the first number");
         }
     }
 }

@@ -145,7 +145,7 @@ mod tests {
             let segment = offset[1..].iter().position(|&end| place < end).unwrap();
             of[item as usize] = segment as u32;
         }
-        Segments { n_segment: 4, n_item: 2505, of, offset, longest: 2500, order: Some(order) }
+        Segments { n_segment: 4, n_item: 2505, of, offset, order: Some(order) }
     }
 
     fn values() -> Vec<f32> {
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn nan_is_not_hidden() {
         let (of, offset) = (vec![0, 0, 0], vec![0, 3]);
-        let items = Segments { n_segment: 1, n_item: 3, of, offset, longest: 3, order: None };
+        let items = Segments { n_segment: 1, n_item: 3, of, offset, order: None };
         let mut out = [0.0];
         largest(&mut out, &[1.0, f32::NAN, 2.0], &items, 1);
         assert!(out[0].is_nan());

@@ -205,7 +205,9 @@ impl Kernels<'_> {
         }
     }
 
-    /// Sums of parts and, for segments with several parts, the sums of those.
+    /// Sums of parts and, for segments with several parts, the sums of those. What is launched
+    /// depends on the number of items, never on where segments end: a recorded step is repeated
+    /// for other batches of the same shape.
     fn reduce(
         &self,
         [parts, join]: [&str; 2],
@@ -216,8 +218,8 @@ impl Kernels<'_> {
         mean: i32,
     ) -> Result<()> {
         let n_chunk = segments.n_item.div_ceil(PART);
-        let has_long = segments.longest > PART;
-        let partial = self.unwritten(if has_long { 2 * n_chunk * width } else { 1 })?;
+        let may_have_long = segments.n_item > PART;
+        let partial = self.unwritten(if may_have_long { 2 * n_chunk * width } else { 1 })?;
         let rest = arguments![
             &segments.of,
             segments.order.as_ref(),
@@ -229,7 +231,7 @@ impl Kernels<'_> {
         let places = [out, Argument::from(&partial)];
         let all = [places.as_slice(), inputs, rest].concat();
         self.launch(parts, Launch::each(n_chunk * width)?, &all)?;
-        if has_long {
+        if may_have_long {
             let all = [places.as_slice(), rest].concat();
             let blocks = [count("items", n_chunk)?, count("columns", width.div_ceil(32))?];
             self.launch(join, Launch { blocks, threads: 256, shared: 0 }, &all)?;

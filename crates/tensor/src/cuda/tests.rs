@@ -568,7 +568,7 @@ fn the_same_bits_every_time() {
 
 #[test]
 fn a_gpu_that_is_not_there() {
-    let error = open(7).expect_err("no such GPU").to_string();
+    let error = open(700).expect_err("no such GPU").to_string();
     assert!(error.contains("GPUs that CUDA can use, counted from 0"), "{error}");
 }
 
