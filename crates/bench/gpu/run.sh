@@ -123,7 +123,7 @@ tests() { # name, seconds, program, arguments ...
 
 sanitizer() { # tool
   step "$1" 100 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 \
-    tests/operations cuda_message::the_models --test-threads 2 --nocapture
+    tests/operations cuda_message::the_models --test-threads 1 --nocapture
 }
 
 # Two runs of the program, with recorded steps and without, must train the same parameters to the bit.

@@ -43,8 +43,8 @@ class Processes:
         self.options, self.precision = options, precision
         self.ours = {name: workers.ours(options.binary, THREADS, options.device, own, environment)
                      for name, (own, environment) in OURS[precision].items()}
-        self.rates = self.peer("eager").ask("gpu")
         self.peers = {}
+        self.rates = self.peer("eager").ask("gpu")
 
     def peer(self, kind):
         if kind not in self.peers:

@@ -10,6 +10,8 @@ use cudarc::driver::{
 use super::arena::Memory;
 use super::device::Gpu;
 use super::error::Error;
+use super::module::{Argument, Launch, count};
+use super::recording;
 
 /// A part of an arena, with 32 bits per index or number.
 pub struct Words {
@@ -43,10 +45,19 @@ impl Words {
 }
 
 /// Fills memory of `n` numbers, in stream order.
+///
+/// While a step is recorded, a kernel does so: for a fill of its own, the driver checks when the
+/// recording is made ready that the memory is still allocated, and results that only the recording
+/// uses are not.
 #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
 pub(super) fn fill(gpu: &Gpu, to: CUdeviceptr, value: f32, n: usize) -> Result<(), Error> {
     if n == 0 {
         return Ok(());
+    }
+    if recording::stream().is_some() {
+        let n = count("numbers", n)?;
+        let arguments = [Argument::Pointer(to), Argument::F32(value), Argument::U32(n)];
+        return gpu.launch(&*gpu.plain()?, "fill", Launch::each(n as usize)?, &arguments);
     }
     gpu.bind()?;
     // SAFETY: callers pass memory of this many numbers.

@@ -1,5 +1,10 @@
 // Sums and products, elementwise and row by row.
 
+extern "C" __global__ void fill(float* out, float value, word n) {
+    word i = element();
+    if (i < n) out[i] = value;
+}
+
 extern "C" __global__ void add(float* out, const float* a, const float* b, word n) {
     word i = element();
     if (i < n) out[i] = a[i] + b[i];
