@@ -12,7 +12,7 @@ pub(crate) const DATA: u8 = 3;
 const NOT_FINITE: u8 = 5;
 pub(crate) const INTERRUPTED: u8 = 6;
 pub(crate) const PARTIAL: u8 = 7;
-/// Passed by the training process of a sweep to the process that supervises it.
+/// No later call to the GPU succeeds in this process. A sweep continues in a new one.
 pub(crate) const DEVICE_LOST: u8 = 8;
 
 pub(crate) fn code_of_status(status: Status) -> ExitCode {
@@ -28,6 +28,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     match run_error(error) {
         Some(error) if error.is_config() => CONFIG.into(),
         Some(error) if error.is_data() => DATA.into(),
+        Some(error) if error.is_device_lost() => DEVICE_LOST.into(),
         None if error.is::<Diagnostic>() || error.is::<Usage>() => CONFIG.into(),
         None if error.is::<DataFault>() => DATA.into(),
         _ => OTHER.into(),

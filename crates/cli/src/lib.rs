@@ -83,7 +83,7 @@ Examples:
 
 Exit codes:
   0 done, 1 other failure, 2 configuration, 3 data, 5 loss not finite, 6 interrupted,
-  7 some cells of a sweep have failed";
+  7 some cells of a sweep have failed, 8 the GPU has failed";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -126,6 +126,7 @@ pub fn main_as(program: Vec<OsString>, arguments: Vec<OsString>) -> ExitCode {
 
 fn run_command(arguments: Vec<OsString>) -> ExitCode {
     batchlab_builtin::link();
+    exit_when_device_is_lost();
     let all = std::iter::once("batchlab".into()).chain(arguments);
     let arguments = Arguments::try_parse_from(all).unwrap_or_else(|error| explained(error).exit());
     let result = match arguments.command {
@@ -160,6 +161,19 @@ fn run_command(arguments: Vec<OsString>) -> ExitCode {
         say::say!("{prefix}{message}");
         exit::code_of(&error)
     })
+}
+
+/// Exits with the reason when memory of a GPU that has failed cannot be freed, instead of aborting.
+fn exit_when_device_is_lost() {
+    let otherwise = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let Some(loss) = batchlab_tensor::device::loss_behind(panic) else {
+            return otherwise(panic);
+        };
+        say::say!("error: {loss}");
+        sweep::leave_reason(&loss);
+        std::process::exit(exit::DEVICE_LOST.into());
+    }));
 }
 
 /// An error with its causes, most of which already appear in its message.

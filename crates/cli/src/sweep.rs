@@ -100,7 +100,15 @@ Examples:
   batchlab status results/quick
   batchlab report results/quick --html report.html";
 
+/// Leaves the reason for which this process exits to the one that supervises it, if there is one.
+pub(crate) use supervise::leave_reason;
+
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let since = supervise::since();
+    if since.is_none() && !arguments.dry_run {
+        // The process that trains opens it.
+        batchlab_tensor::device::leave_gpus_closed();
+    }
     let study = Study::of(&arguments.configuration.read(&arguments.engine.change())?)?;
     if arguments.ci_width.is_some() && !study.blocks.exclusive {
         let message = "--ci-width needs comparable times; omit blocks.exclusive=false";
@@ -121,7 +129,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let asked = Asked { retry, ci_width, time_limit: arguments.time_limit };
         return print(&dry_run::run(&study, &cells, asked, &cache, arguments.json)?);
     }
-    let since = supervise::since();
     let is_on_gpu = study.cells.iter().any(|cell| cell.info.device.starts_with("cuda"));
     if since.is_none() && (arguments.restart || is_on_gpu) {
         return supervise::supervise(&Cells::of(&out, &hardware, claims));

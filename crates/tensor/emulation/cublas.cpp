@@ -13,7 +13,7 @@ struct Handle {
     void* stream;
 };
 
-enum { ok = 0, invalid_value = 7, not_supported = 15 };
+enum { ok = 0, invalid_value = 7, execution_failed = 13, not_supported = 15 };
 
 // Memory size of a matrix, in numbers.
 size_t extent(int n_row, int n_column, int step) {
@@ -78,7 +78,7 @@ int cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* 
     float alpha = *(const float*)alpha_p, beta = *(const float*)beta_p;
     const float *a = (const float*)a_p, *b = (const float*)b_p;
     float* c = (float*)c_p;
-    emulated_submit(((Handle*)handle)->stream, [=] {
+    bool is_queued = emulated_submit(((Handle*)handle)->stream, [=] {
         check("a", a, ta ? extent(k, m, lda) : extent(m, k, lda));
         check("b", b, tb ? extent(n, k, ldb) : extent(k, n, ldb));
         check("c", c, extent(m, n, ldc));
@@ -98,7 +98,7 @@ int cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* 
             }
         }
     });
-    return ok;
+    return is_queued ? ok : execution_failed;
 }
 
 // Referenced by dfdx, but never called by this program.

@@ -33,6 +33,7 @@ enum : Result {
     invalid_ptx = 218,
     invalid_handle = 400,
     not_found = 500,
+    illegal_address = 700,
     too_many_resources = 701,
     capture_unsupported = 900,
 };
@@ -267,9 +268,15 @@ int retained[8];
 
 int n_device() { return (int)std::min<uint64_t>(setting("EMULATED_CUDA_DEVICES", 1), 8); }
 
-#define NEEDS_CONTEXT                        \
-    Guard guard(mutex);                      \
-    if (!current_context) return invalid_context;
+// From the call of this number on, all calls fail as after a kernel that went wrong; 0 for none.
+const uint64_t first_failure = setting("EMULATED_CUDA_FAIL", 0);
+uint64_t n_call;
+bool is_lost() { return first_failure && ++n_call >= first_failure; }
+
+#define NEEDS_CONTEXT                               \
+    Guard guard(mutex);                             \
+    if (!current_context) return invalid_context; \
+    if (is_lost()) return illegal_address;
 
 // ---- modules ----
 
@@ -324,11 +331,13 @@ Turns turns = [] {
 }  // namespace
 
 // For the emulated cuBLAS: does something in stream order.
-void emulated_submit(void* stream, std::function<void()> run) {
+bool emulated_submit(void* stream, std::function<void()> run) {
     Guard guard(mutex);
+    if (is_lost()) return false;
     counts.products++;
     if (Graph* recorded = stream_of(stream)->recorded) recorded->n_kernel++;
     submit(stream, std::move(run));
+    return true;
 }
 bool emulated_inside(Address address, size_t n) {
     Guard guard(mutex);
@@ -431,6 +440,7 @@ static const struct { Result code; const char *name, *text; } errors[] = {
     {invalid_handle, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
     {not_found, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
     {too_many_resources, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
+    {illegal_address, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
     {capture_unsupported, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
 };
 Result cuGetErrorName(Result code, const char** out) {

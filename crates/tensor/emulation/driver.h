@@ -18,5 +18,5 @@ struct EmulatedCounts {
 #undef FIELD
 };
 
-void emulated_submit(void* stream, std::function<void()> run);
+bool emulated_submit(void* stream, std::function<void()> run);
 bool emulated_inside(unsigned long long address, size_t n);

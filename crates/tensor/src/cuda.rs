@@ -62,7 +62,8 @@ impl DeviceMemory for Cuda {
 
     fn zeros_buffer(&self, n: usize) -> Result<Buffer> {
         // Never allocate zero bytes: it is undocumented whether such an allocation can be freed.
-        let mut buffer = Storage::<f32>::try_alloc_len(self, n.max(1))?;
+        let mut buffer = Storage::<f32>::try_alloc_len(self, n.max(1))
+            .map_err(Error::dfdx(format!("allocate {n} numbers")))?;
         gradient::shorten(device::of(self)?, &mut buffer, n);
         if recording::stream().is_some() {
             words::fill(device::of(self)?, raw::of_buffer(&buffer), 0.0, n)?;

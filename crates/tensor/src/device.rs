@@ -1,6 +1,8 @@
 //! Devices by name.
 
+use std::panic::PanicHookInfo;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use batchlab_core::ModelError;
 
@@ -48,8 +50,19 @@ impl FromStr for Device {
     }
 }
 
+/// Names of GPUs are no longer tried out from now on: a process that only supervises others must not
+/// open a GPU, which may be reserved for one process at a time.
+pub fn leave_gpus_closed() {
+    GPUS_STAY_CLOSED.store(true, Ordering::Relaxed);
+}
+
+static GPUS_STAY_CLOSED: AtomicBool = AtomicBool::new(false);
+
 #[cfg(feature = "cuda")]
 fn cuda(ordinal: usize) -> Result<Device, String> {
+    if GPUS_STAY_CLOSED.load(Ordering::Relaxed) {
+        return Ok(Device::Cuda(ordinal));
+    }
     match crate::cuda::open(ordinal) {
         Ok(_) => Ok(Device::Cuda(ordinal)),
         Err(error) => Err(error.to_string()),
@@ -61,6 +74,29 @@ fn cuda(_: usize) -> Result<Device, String> {
     Err("this build has no support for CUDA; use device = \"cpu\", or build with `cargo build \
          --release --features cuda` (see docs/gpu.md)"
         .into())
+}
+
+/// Why the GPU was lost, if that is what this panic is about.
+///
+/// After a kernel has gone wrong, the driver fails every call, even those that free memory. dfdx
+/// panics there, and a second time while the stack unwinds, which aborts the process: the error that
+/// names the kernel never gets to the top. A program that asks in its panic hook, reports the answer
+/// and exits loses nothing. See [`ModelError::DeviceLost`] for the cases without a panic.
+#[must_use]
+pub fn loss_behind(panic: &PanicHookInfo<'_>) -> Option<String> {
+    let payload = panic.payload();
+    let literal = || payload.downcast_ref::<&str>().copied();
+    loss(payload.downcast_ref::<String>().map(String::as_str).or_else(literal)?)
+}
+
+#[cfg(feature = "cuda")]
+fn loss(panic: &str) -> Option<String> {
+    crate::cuda::error::loss_behind(panic)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn loss(_: &str) -> Option<String> {
+    None
 }
 
 /// Number of threads used by CPU kernels: those of the current rayon pool.

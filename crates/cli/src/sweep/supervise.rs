@@ -1,10 +1,11 @@
 //! Runs a sweep in a child process, which is restarted when it dies or loses its device.
 //!
 //! A kernel error destroys a GPU context: every later call of the process fails, even calls that
-//! free memory, and the process may be aborted. The cell being trained is recorded as failed, and a
-//! new process continues with the others.
+//! free memory, and the process may have to exit in the middle of a cell. That cell is recorded as
+//! failed, and a new process continues with the others.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::{ChildStdin, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,15 +59,17 @@ pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
         let status = child.wait().context("cannot wait for the training process")?;
         let lost = u8::try_from(status.code().unwrap_or(-1)).ok();
         match lost {
-            Some(DEVICE_LOST) => say!("note: continuing in a new process"),
-            Some(code) => return Ok(code.into()),
-            None => {
-                let reason = format!("its training process was ended by {}", cause(status));
+            // The process itself has recorded its cell as failed.
+            Some(DEVICE_LOST) if !reason_file(child.id()).exists() => {
+                say!("note: continuing in a new process");
+            }
+            Some(code) if code != DEVICE_LOST => return Ok(code.into()),
+            _ => {
+                let reason = taken_reason(child.id()).unwrap_or_else(|| {
+                    format!("its training process was ended by {}", cause(status))
+                });
                 let Some(cell) = cells.record_failure(child.id(), &reason)? else {
-                    bail!(
-                        "the training process was ended by {} outside of any cell",
-                        cause(status)
-                    );
+                    bail!("the training process has ended outside of any cell: {reason}");
                 };
                 say!("error: cell {cell} has failed: {reason}; continuing in a new process");
             }
@@ -75,6 +78,25 @@ pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
             return Ok(crate::exit::INTERRUPTED.into());
         }
     }
+}
+
+/// See [`super::leave_reason`].
+pub(crate) fn leave_reason(reason: &str) {
+    if since().is_some() {
+        // If it cannot be written, the reason is still on the screen.
+        let _ = std::fs::write(reason_file(std::process::id()), reason);
+    }
+}
+
+fn taken_reason(process: u32) -> Option<String> {
+    let file = reason_file(process);
+    let reason = std::fs::read_to_string(&file).ok();
+    let _ = std::fs::remove_file(file);
+    reason
+}
+
+fn reason_file(process: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("batchlab-{process}-end"))
 }
 
 fn cause(status: ExitStatus) -> String {

@@ -131,7 +131,7 @@ impl Arena {
             Some(matrix) => matrix,
             None => cuda
                 .try_zeros_like(&(n_row, n_column))
-                .map_err(|error| Error::Engine(error.to_string()))?,
+                .map_err(Error::dfdx("allocate a matrix of a batch"))?,
         };
         let first = filled.take(bytemuck::cast_slice(host))?;
         if !host.is_empty() {

@@ -1,11 +1,12 @@
 //! Errors of a GPU, with messages for the bare codes passed on by dfdx.
 
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 use batchlab_core::ModelError;
 use cudarc::cublas::result::CublasError;
 use cudarc::driver::DriverError;
-use cudarc::driver::sys::CUresult;
+use cudarc::driver::sys::{self, CUresult};
 use dfdx::tensor::CudaError;
 
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +38,34 @@ impl Error {
     /// For `map_err`: what was attempted when the driver failed.
     pub(crate) fn driver(what: impl Into<String>) -> impl FnOnce(DriverError) -> Self {
         let what = what.into();
-        move |source| Self::Driver { what, source }
+        move |source| {
+            let error = Self::Driver { what, source };
+            if is_final(source) {
+                // Only the first one names what went wrong.
+                let _ = LOSS.set(error.to_string());
+            }
+            error
+        }
     }
 
-    /// For `map_err`: what was attempted when cuBLAS failed.
+    /// For `map_err`: what was attempted when cuBLAS failed. It has no code for an earlier kernel
+    /// that went wrong, so the driver is asked.
+    #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
     pub(crate) fn blas(what: &'static str) -> impl FnOnce(CublasError) -> Self {
-        move |status| Self::Blas { what, status }
+        // SAFETY: it takes no arguments.
+        move |status| match unsafe { sys::cuCtxSynchronize() }.result() {
+            Err(source) if is_final(source) => Self::driver(what)(source),
+            _ => Self::Blas { what, status },
+        }
+    }
+
+    /// For `map_err`: what was attempted when dfdx failed.
+    pub(crate) fn dfdx(what: impl Into<String>) -> impl FnOnce(CudaError) -> Self {
+        let what = what.into();
+        move |error| match error {
+            CudaError::Driver(source) => Self::driver(what)(source),
+            other => Self::Engine(format!("could not {what}: {other}")),
+        }
     }
 
     fn code(&self) -> CUresult {
@@ -55,6 +78,9 @@ impl Error {
         }
     }
 }
+
+/// The first error after which every call of the process fails.
+static LOSS: OnceLock<String> = OnceLock::new();
 
 /// Errors after which every call of the process fails, according to the driver's documentation.
 const LOST: [&str; 10] = [
@@ -69,6 +95,23 @@ const LOST: [&str; 10] = [
     "CUDA_ERROR_ASSERT",
     "CUDA_ERROR_ECC_UNCORRECTABLE",
 ];
+
+fn is_final(error: DriverError) -> bool {
+    LOST.contains(&name(error).as_str())
+}
+
+/// Why the GPU was lost, if this is the message of the panic that cudarc answers with when memory
+/// cannot be freed any more.
+pub(crate) fn loss_behind(panic: &str) -> Option<String> {
+    let code = LOST.iter().find(|code| panic.contains(*code))?;
+    let found_by_chance = || {
+        format!(
+            "CUDA could not free memory: {code}; an earlier kernel or copy went wrong: set \
+             CUDA_LAUNCH_BLOCKING=1 to learn which"
+        )
+    };
+    Some(LOSS.get().cloned().unwrap_or_else(found_by_chance))
+}
 
 /// Reconstructs an engine error from its message, since dfdx passes on nothing else.
 pub(crate) fn of_model(message: String) -> ModelError {

@@ -13,7 +13,8 @@ use super::{Buffer, words};
 /// with [`Kernels::sum`]. The zeros written by dfdx do not count, because a recording does not
 /// repeat them.
 pub(super) fn unwritten(cuda: &Cuda, n: usize) -> Result<Buffer, CudaError> {
-    let gradient = Storage::<f32>::try_alloc_len(cuda, n + 1)?;
+    let gradient = Storage::<f32>::try_alloc_len(cuda, n + 1)
+        .map_err(Error::dfdx(format!("allocate a gradient of {n} numbers")))?;
     // Exposes elements that a kernel fails to write.
     #[cfg(feature = "cuda-check")]
     words::fill(super::device::of(cuda)?, memory(&gradient).address(), f32::NAN, n + 1)?;

@@ -63,13 +63,8 @@ impl<'a> Kernels<'a> {
 
     /// A matrix zeroed by dfdx, which a recording does not repeat.
     fn new_matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
-        self.cuda.try_zeros_like(&(n_row, n_column)).map_err(|error| match error {
-            CudaError::Driver(source) => {
-                let what = format!("allocate a matrix of {n_row} x {n_column}");
-                Error::Driver { what, source }
-            }
-            other => Error::Engine(other.to_string()),
-        })
+        let zeros = self.cuda.try_zeros_like(&(n_row, n_column));
+        zeros.map_err(Error::dfdx(format!("allocate a matrix of {n_row} x {n_column}")))
     }
 
     /// Memory for numbers that a kernel will write before they are read.

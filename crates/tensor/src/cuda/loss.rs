@@ -30,7 +30,7 @@ impl Kernels<'_> {
         let unit = self
             .cuda
             .zeros_buffer(n_row * width)
-            .map_err(|error| Error::Engine(error.to_string()))?;
+            .map_err(Error::dfdx("allocate the gradient of the predictions"))?;
         // For double-precision numbers.
         let n_block = outputs.row_on_host.len().div_ceil(THREADS as usize).max(1);
         let (total, sums) = (self.unwritten(2)?, self.unwritten(2 * n_block)?);
