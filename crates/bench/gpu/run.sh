@@ -3,7 +3,7 @@
 #
 #   gpu-bundle/run.sh RESULTS first      does it run, is it right: at most 9 minutes
 #   gpu-bundle/run.sh RESULTS figures    the training step beside JAX and PyTorch: at most 9 minutes
-#   gpu-bundle/run.sh RESULTS study      which batching is the fastest on this GPU: configs/study/quick.toml
+#   gpu-bundle/run.sh RESULTS study      which batching is the fastest on this GPU: configs/study/gpu.toml
 #   gpu-bundle/run.sh RESULTS profile    where five kernels lose their time (needs ncu)
 #
 # Everything is written to the folder RESULTS, and after each step to the one file
@@ -127,14 +127,16 @@ sanitizer() { # tool
 }
 
 # Two runs of the program, with recorded steps and without, must train the same parameters to the bit.
-run() { # name, batcher
-  bin/batchlab run configs/smoke.toml --device cuda:0 training.steps="$STEPS" batcher="$2" --out "$results/$1-run"
+run() { # name, overrides
+  local name=$1; shift
+  bin/batchlab run configs/smoke.toml --device cuda:0 training.steps="$STEPS" --out "$results/$name-run" "$@"
 }
-recorded() { # batcher
-  run "$1" "$1" &&
-    BATCHLAB_CUDA_GRAPHS=1 run "$1-recorded" "$1" &&
-    bin/batchlab compare "$results/$1-run" "$results/$1-recorded-run" &&
-    python3 - "$results/$1-run" "$results/$1-recorded-run" <<'P'
+recorded() { # model, batcher
+  local plain=$1-$2-plain recorded=$1-$2
+  run "$recorded" model="$1" batcher="$2" &&
+    run "$plain" model="$1" batcher="$2" training.cuda_graphs=false &&
+    bin/batchlab compare "$results/$plain-run" "$results/$recorded-run" &&
+    python3 - "$results/$plain-run" "$results/$recorded-run" <<'P'
 import glob, json, struct, sys
 
 def tensors(folder):
@@ -164,13 +166,18 @@ case $call in
       echo "the GPU cannot be used: see above, and docs/gpu.md" >&2
       exit 1
     fi
-    LINES_SHOWN=12 step smoke 60 bash -c 'run smoke dynamic'
-    LINES_SHOWN=30 step recorded-dynamic 60 bash -c 'recorded dynamic'
-    LINES_SHOWN=30 step recorded-static-64 60 bash -c 'recorded static-64'
+    LINES_SHOWN=12 step smoke 60 bash -c 'run smoke'
+    for model in schnet mpeu painn; do
+      for batcher in dynamic static-64; do
+        LINES_SHOWN=1 step "recorded-$model-$batcher" 60 bash -c "recorded $model $batcher"
+      done
+    done
     together "tests kernels 90 tests/kernels cuda::" \
       "tests models 120 tests/operations cuda_message::the_models" \
       "tests golden 90 tests/schnet golden::"
     if command -v compute-sanitizer >/dev/null; then
+      LINES_SHOWN=6 step memcheck-recorded 60 compute-sanitizer --error-exitcode 9 --print-limit 20 bin/batchlab \
+        run configs/smoke.toml --device cuda:0 training.steps=20 --out "$results/memcheck-run"
       together "sanitizer memcheck" "sanitizer racecheck" "sanitizer synccheck" "sanitizer initcheck" \
         "tests operations 240 tests/operations"
     else
@@ -185,8 +192,8 @@ case $call in
       --json "$results/figures.json" ${FIGURES:-}
     ;;
   study)
-    LINES_SHOWN=60 step study "$budget" bash -c 'bin/batchlab sweep configs/study/quick.toml --device cuda:0 \
-      --time-limit ${STUDY_S:-100}s --out "$results/study" && bin/batchlab report "$results/study"'
+    LINES_SHOWN=60 step study "$budget" bash -c 'bin/batchlab sweep configs/study/gpu.toml \
+      --time-limit ${STUDY_S:-300}s --out "$results/study" && bin/batchlab report "$results/study"'
     ;;
   profile)
     LINES_SHOWN=80 step profile "$budget" ncu --clock-control none --launch-skip 100 --launch-count 5 \

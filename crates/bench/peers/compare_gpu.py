@@ -22,17 +22,17 @@ from blocks import measure, summarise
 from compare_training import MODELS, choice, rows_of_peers, timed
 
 THREADS = 2
-# Our variants, by precision and environment: plain steps, recorded steps, and recorded steps with four
-# message blocks per multiprocessor instead of two. The first call of run.sh, not this script, checks that all
+# Our variants, by precision, options and environment: recorded steps, plain ones, and recorded ones with
+# four message blocks per multiprocessor instead of two. The first call of run.sh, not this script, checks that all
 # compute the same. Peers have no bf16 mode with factors and results in single precision.
-PLAIN = {"BATCHLAB_CUDA_GRAPHS": "0", "BATCHLAB_CUDA_BLOCKS": "2"}
-RECORDED = PLAIN | {"BATCHLAB_CUDA_GRAPHS": "1"}
-SMALL_BLOCKS = RECORDED | {"BATCHLAB_CUDA_BLOCKS": "4"}
+RECORDED = (["--cuda-graphs"], {"BATCHLAB_CUDA_BLOCKS": "2"})
+PLAIN = ([], RECORDED[1])
+SMALL_BLOCKS = (RECORDED[0], {"BATCHLAB_CUDA_BLOCKS": "4"})
 OURS = {
-    "f32": {"batchlab": ("f32", PLAIN), "recorded": ("f32", RECORDED),
-            "recorded, small blocks": ("f32", SMALL_BLOCKS)},
-    "tf32": {"batchlab": ("tf32", PLAIN), "recorded": ("tf32", RECORDED),
-             "recorded, small blocks": ("tf32", SMALL_BLOCKS), "recorded, bf16": ("bf16", RECORDED)},
+    "f32": {"batchlab": ("f32", *RECORDED), "not recorded": ("f32", *PLAIN),
+            "small blocks": ("f32", *SMALL_BLOCKS)},
+    "tf32": {"batchlab": ("tf32", *RECORDED), "not recorded": ("tf32", *PLAIN),
+             "small blocks": ("tf32", *SMALL_BLOCKS), "bf16": ("bf16", *RECORDED)},
 }
 
 
@@ -41,8 +41,8 @@ class Processes:
 
     def __init__(self, options, precision):
         self.options, self.precision = options, precision
-        self.ours = {name: workers.ours(options.binary, THREADS, options.device, own, environment)
-                     for name, (own, environment) in OURS[precision].items()}
+        self.ours = {name: workers.ours(options.binary, THREADS, options.device, own, extra, environment)
+                     for name, (own, extra, environment) in OURS[precision].items()}
         self.peers = {}
         self.rates = self.peer("eager").ask("gpu")
 

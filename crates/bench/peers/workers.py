@@ -59,11 +59,11 @@ class Worker:
         self.process.wait()
 
 
-def ours(binary, threads, device="cpu", precision="f32", environment=None):
+def ours(binary, threads, device="cpu", precision="f32", options=(), environment=None):
     if not binary.exists():
         sys.exit(f"{binary} is missing: cargo build --release -p batchlab-bench")
     command = [str(binary), "serve-training", "--threads", str(threads), "--device", device,
-               "--precision", precision]
+               "--precision", precision, *options]
     return Worker(command, threads, environment or {})
 
 

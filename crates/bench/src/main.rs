@@ -48,6 +48,9 @@ enum Command {
         /// How layers multiply: `f32`, or `tf32` or `bf16` on a GPU
         #[arg(long, default_value = "f32", value_parser = precision)]
         precision: Precision,
+        /// Record the step of a batch on a GPU, and replay it.
+        #[arg(long)]
+        cuda_graphs: bool,
     },
 }
 
@@ -80,11 +83,12 @@ fn main() -> anyhow::Result<()> {
         }
         Command::ServeNodes { threads } => pool(threads)?
             .install(|| nodes::serve::serve(std::io::stdin().lock(), std::io::stdout().lock())),
-        Command::ServeTraining { threads, device, precision } => pool(threads)?.install(|| {
-            precision.check(&device)?;
-            let engine = training::case::Engine { device, precision };
-            training::serve::serve(engine, std::io::stdin().lock(), std::io::stdout().lock())
-        }),
+        Command::ServeTraining { threads, device, precision, cuda_graphs } => pool(threads)?
+            .install(|| {
+                precision.check(&device)?;
+                let engine = training::case::Engine { device, precision, cuda_graphs };
+                training::serve::serve(engine, std::io::stdin().lock(), std::io::stdout().lock())
+            }),
     }
 }
 

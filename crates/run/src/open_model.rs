@@ -64,6 +64,7 @@ fn model_context(loaded: &LoadedConfig, data: &TrainingData) -> Result<ModelCont
         precision: config.training.precision,
         weight_decay: config.training.weight_decay.into(),
         resident_bytes: config.training.resident_bytes(),
+        cuda_graphs: config.training.cuda_graphs.unwrap_or(true),
         search: search_folders(&loaded.path),
     })
 }

@@ -38,8 +38,6 @@ use crate::matrix::engine;
 pub(crate) use device::{has_tensor_cores, open};
 use error::Error;
 pub(crate) use kernels::Kernels;
-#[cfg(feature = "cuda-check")]
-pub(crate) use recording::want as want_recordings;
 
 type Result<T> = std::result::Result<T, <Cuda as HasErr>::Err>;
 type Dense = crate::Dense<Cuda>;

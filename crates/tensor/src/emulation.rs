@@ -74,11 +74,6 @@ pub fn set_streams(streams: Streams) {
     unsafe { emulated_cuda_streams(name.as_ptr()) }
 }
 
-/// Whether trainers opened from now on record their steps.
-pub fn set_recording(wanted: bool) {
-    crate::cuda::want_recordings(wanted);
-}
-
 /// Calls to the emulated GPU so far, by all threads.
 #[must_use]
 pub fn counts() -> Counts {

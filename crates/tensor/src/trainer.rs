@@ -108,7 +108,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             scale: Scale::new(device).map_err(engine)?,
             traced: None,
             gradients: None,
-            recorded: RecordedSteps::new(),
+            recorded: RecordedSteps::new(ctx.cuda_graphs),
             recording_ns: None,
         })
     }

@@ -13,7 +13,7 @@ use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
 use batchlab_core::plan::Shape;
 use batchlab_core::{BatchBuffer, Trainer};
 use batchlab_tensor::dfdx::tensor::Cuda;
-use batchlab_tensor::emulation::{Streams, counts, set_recording, set_streams};
+use batchlab_tensor::emulation::{Streams, counts, set_streams};
 use batchlab_tensor::{Activation, Dense, DeviceMemory, open};
 use common::{Operation, PADDING, Probe, batch_of, collated, collated_of, context, graphs, needs};
 
@@ -163,11 +163,11 @@ struct Diary<'a> {
 
 impl<'a> Diary<'a> {
     fn open(waits: bool) -> Self {
-        Self::of(Operation::Everything, waits)
+        Self::of(Operation::Everything, waits, false)
     }
 
-    fn of(operation: Operation, waits: bool) -> Self {
-        let ctx = ModelContext { device: "cuda:0".into(), ..context(Loss::Mse, 1) };
+    fn of(operation: Operation, waits: bool, cuda_graphs: bool) -> Self {
+        let ctx = ModelContext { device: "cuda:0".into(), cuda_graphs, ..context(Loss::Mse, 1) };
         let probe = |p: &mut _| Probe::new(operation, 1, p);
         let trainer = open(&ctx, needs(), probe).expect("the emulated GPU");
         Self { trainer, waits, later: None, said: Vec::new(), n_recorded: 0 }
@@ -326,11 +326,11 @@ fn a_trainer_can_be_dropped_in_the_middle_of_a_step() {
 /// Steps on batches of two layouts, and everything that may come between two of them. Also returns
 /// how many kernels and recordings were launched in the last steps, and how many steps were
 /// recorded before.
-fn steps(operation: Operation) -> (Vec<u64>, [u64; 3]) {
+fn steps(operation: Operation, cuda_graphs: bool) -> (Vec<u64>, [u64; 3]) {
     use Slot::{A, B};
     let [one, two] = [(&[0, 2], 1.0), (&[2, 0], 0.7)].map(|(of, factor)| Batch::new(of, factor));
     let larger = Batch::new(&[0, 1, 2], 0.8);
-    let mut diary = Diary::of(operation, false);
+    let mut diary = Diary::of(operation, false, cuda_graphs);
     let step = |diary: &mut Diary<'_>, slot, batch, scale| {
         diary.upload(slot, batch);
         diary.forward(slot);
@@ -391,14 +391,12 @@ fn recorded_steps_give_the_same_bits() {
     for operation in operations {
         let expected = {
             let _turn = order(Streams::Eager);
-            steps(operation)
+            steps(operation, false)
         };
         assert_eq!(expected.1[1..], [0, 0], "nothing is recorded without being asked for");
         for streams in ALL {
             let _turn = order(streams);
-            set_recording(true);
-            let (said, [launches, recordings, n_recorded]) = steps(operation);
-            set_recording(false);
+            let (said, [launches, recordings, n_recorded]) = steps(operation, true);
             let different = said.iter().zip(&expected.0).position(|(a, b)| a != b);
             assert_eq!(
                 different, None,
@@ -421,9 +419,9 @@ fn recorded_steps_give_the_same_bits() {
 /// Sums are computed differently from 33 items on.
 #[test]
 fn recorded_steps_serve_segments_of_all_lengths() {
-    let train = |operation, n_padding: &[u32]| {
+    let train = |operation, n_padding: &[u32], cuda_graphs| {
         let batches: Vec<Batch> = n_padding.iter().map(|&n| Batch::padded_by(n)).collect();
-        let mut diary = Diary::of(operation, false);
+        let mut diary = Diary::of(operation, false, cuda_graphs);
         for batch in &batches {
             diary.upload(Slot::A, batch);
             diary.forward(Slot::A);
@@ -442,10 +440,8 @@ fn recorded_steps_serve_segments_of_all_lengths() {
         Operation::EquivariantMessage,
     ] {
         for n_padding in [[31, 31, 33, 65, 32], [65, 65, 32, 33, 31], [1, 1, 119, 40, 1]] {
-            let (expected, _) = train(operation, &n_padding);
-            set_recording(true);
-            let (said, n_recorded) = train(operation, &n_padding);
-            set_recording(false);
+            let (expected, _) = train(operation, &n_padding, false);
+            let (said, n_recorded) = train(operation, &n_padding, true);
             assert_eq!(n_recorded, 1, "{operation:?}: the others repeat the second step");
             let different = said.iter().zip(&expected).position(|(a, b)| a != b);
             assert_eq!(different, None, "{operation:?}, {n_padding:?}: the first number");
@@ -458,10 +454,8 @@ fn what_cannot_be_repeated_is_not_recorded() {
     // Dropout draws different numbers in every step; maxima are computed from numbers of the host.
     for operation in [Operation::Dropout, Operation::SegmentMax] {
         let _turn = order(Streams::Random);
-        let expected = steps(operation).0;
-        set_recording(true);
-        let (said, [_, recordings, _]) = steps(operation);
-        set_recording(false);
+        let expected = steps(operation, false).0;
+        let (said, [_, recordings, _]) = steps(operation, true);
         assert!(said == expected, "{operation:?}");
         assert_eq!(recordings, 0, "{operation:?}");
     }

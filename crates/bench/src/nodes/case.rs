@@ -76,6 +76,7 @@ impl Case {
             precision: Precision::F32,
             weight_decay: 0.0,
             resident_bytes: choice.resident_mib << 20,
+            cuda_graphs: false,
             standardisation: batchlab_core::graphs::Standardisation::default(),
             own: Vec::new(),
             search: Vec::new(),

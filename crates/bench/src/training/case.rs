@@ -21,6 +21,7 @@ pub struct Engine {
     /// `cpu` or `cuda:0`.
     pub device: String,
     pub precision: Precision,
+    pub cuda_graphs: bool,
 }
 
 /// A model in training on one batch.
@@ -114,6 +115,7 @@ fn fresh(model: &dyn Model, graphs: &Graphs, engine: &Engine) -> anyhow::Result<
         precision: engine.precision,
         weight_decay: 0.0,
         resident_bytes: 0,
+        cuda_graphs: engine.cuda_graphs,
         standardisation: batchlab_core::graphs::Standardisation::default(),
         own: Vec::new(),
         search: Vec::new(),

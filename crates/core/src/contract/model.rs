@@ -97,6 +97,9 @@ pub struct ModelContext {
     pub weight_decay: f64,
     /// Bytes of batches that [`Trainer::upload_kept`] may keep on the device.
     pub resident_bytes: u64,
+    /// Whether training steps on a GPU may be recorded for each padded shape and replayed with one
+    /// call (CUDA graphs). Results are the same to the bit.
+    pub cuda_graphs: bool,
     /// Folders searched for relative paths, in this order.
     pub search: Vec<PathBuf>,
 }

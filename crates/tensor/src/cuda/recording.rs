@@ -14,8 +14,8 @@
 //! threads have trainers.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{LazyLock, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use batchlab_core::ModelError;
 use cudarc::driver::sys;
@@ -27,11 +27,6 @@ use crate::matrix::engine;
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Whether to record steps. Off by default: no real GPU has done it yet.
-static WANTED: LazyLock<AtomicBool> = LazyLock::new(|| {
-    AtomicBool::new(std::env::var("BATCHLAB_CUDA_GRAPHS").is_ok_and(|value| value == "1"))
-});
-
 /// Number of threads with trainers on a GPU.
 static N_THREAD: AtomicUsize = AtomicUsize::new(0);
 
@@ -42,15 +37,9 @@ thread_local! {
     static N_TRAINER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Overrides the environment.
-#[cfg(feature = "cuda-check")]
-pub(crate) fn want(wanted: bool) {
-    WANTED.store(wanted, Ordering::Relaxed);
-}
-
 /// Whether this thread, which has a trainer, may record.
 pub(super) fn is_possible() -> bool {
-    WANTED.load(Ordering::Relaxed) && N_THREAD.load(Ordering::Relaxed) == 1
+    N_THREAD.load(Ordering::Relaxed) == 1
 }
 
 /// The stream on which this thread records, if it does.
@@ -165,7 +154,9 @@ impl Recorder {
             unsafe { sys::cuGraphInstantiateWithFlags(&raw mut runnable, graph, 0) }.result();
         // SAFETY: nobody else has the handle.
         let _ = unsafe { sys::cuGraphDestroy(graph) };
-        made.map_err(Error::driver("make a recorded step ready"))?;
+        made.map_err(Error::driver(
+            "make a recorded step ready (training.cuda_graphs = false does without)",
+        ))?;
         Ok(Recording { gpu: self.gpu, graph: runnable })
     }
 
@@ -180,7 +171,8 @@ impl Recorder {
         self.gpu.pool.use_on(&self.gpu.device)?;
         let blas = self.gpu.blas.lock().unwrap_or_else(PoisonError::into_inner);
         blas.work_on(self.gpu.stream())?;
-        ended.map_err(Error::driver("record a step"))?;
+        ended
+            .map_err(Error::driver("record a step (training.cuda_graphs = false does without)"))?;
         Ok(graph)
     }
 }

@@ -10,12 +10,15 @@ use crate::batch::Layout;
 use crate::matrix::engine;
 use crate::{Backend, Buffer};
 
-/// Maximum number of recorded steps.
-const MOST_STEPS: usize = 64;
+/// Maximum number of recorded steps. Each keeps gradients of its own.
+const MOST_STEPS: usize = 128;
+/// A recorded step makes room for another one when it has not been used in this many steps. With
+/// more shapes than there is room for, replacing them earlier would record most steps in vain.
+const IDLE_STEPS: u64 = 2048;
 /// Maximum number of remembered layouts, which are recorded if they recur.
 const MOST_LAYOUTS: usize = 4096;
 
-/// Recorded training steps, by the layout of their batch, with least-recently-used eviction.
+/// Recorded training steps, by the layout of their batch.
 pub(super) struct RecordedSteps<D: Backend> {
     steps: HashMap<Layout, Rc<RecordedStep<D>>>,
     last_use: HashMap<Layout, u64>,
@@ -45,13 +48,14 @@ pub(super) enum Way<D: Backend> {
 }
 
 impl<D: Backend> RecordedSteps<D> {
-    pub(super) fn new() -> Self {
+    /// Records nothing unless `is_on`.
+    pub(super) fn new(is_on: bool) -> Self {
         Self {
             steps: HashMap::new(),
             last_use: HashMap::new(),
             n_use: 0,
             met: HashSet::new(),
-            is_on: true,
+            is_on,
             memory: Rc::default(),
         }
     }
@@ -68,7 +72,24 @@ impl<D: Backend> RecordedSteps<D> {
         if self.met.len() == MOST_LAYOUTS {
             self.met.clear();
         }
-        if self.met.insert(layout) { Way::Plain } else { Way::Record(layout) }
+        let is_new = self.met.insert(layout);
+        if is_new || !self.make_room() { Way::Plain } else { Way::Record(layout) }
+    }
+
+    /// Whether another step can be recorded, in place of an idle one if need be.
+    fn make_room(&mut self) -> bool {
+        if self.steps.len() < MOST_STEPS {
+            return true;
+        }
+        let oldest = self.last_use.iter().min_by_key(|(_, last_use)| **last_use);
+        let Some((&oldest, _)) =
+            oldest.filter(|(_, last_use)| **last_use + IDLE_STEPS < self.n_use)
+        else {
+            return false;
+        };
+        self.steps.remove(&oldest);
+        self.last_use.remove(&oldest);
+        true
     }
 
     pub(super) fn memory(&self) -> Rc<RefCell<D::RecordingMemory>> {
@@ -76,12 +97,6 @@ impl<D: Backend> RecordedSteps<D> {
     }
 
     pub(super) fn keep(&mut self, layout: Layout, step: Rc<RecordedStep<D>>) {
-        if self.steps.len() == MOST_STEPS
-            && let Some((&oldest, _)) = self.last_use.iter().min_by_key(|(_, last_use)| **last_use)
-        {
-            self.steps.remove(&oldest);
-            self.last_use.remove(&oldest);
-        }
         self.steps.insert(layout, step);
         self.last_use.insert(layout, self.n_use);
     }

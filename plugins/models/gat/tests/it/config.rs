@@ -41,6 +41,7 @@ fn its_size_is_known_before_it_is_made() {
             precision: Precision::F32,
             weight_decay: 0.0,
             resident_bytes: 0,
+            cuda_graphs: false,
             standardisation: batchlab_core::graphs::Standardisation::default(),
             own: Vec::new(),
             search: Vec::new(),
