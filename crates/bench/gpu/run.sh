@@ -4,6 +4,7 @@
 #   gpu-bundle/run.sh RESULTS first      does it run, is it right: at most 9 minutes
 #   gpu-bundle/run.sh RESULTS figures    the training step beside JAX and PyTorch: at most 9 minutes
 #   gpu-bundle/run.sh RESULTS study      which batching is the fastest on this GPU: configs/study/gpu.toml
+#   gpu-bundle/run.sh RESULTS engines    the same for SchNet in JAX
 #   gpu-bundle/run.sh RESULTS profile    where five kernels lose their time (needs ncu)
 #
 # Everything is written to the folder RESULTS, and after each step to the one file
@@ -56,7 +57,7 @@ export BATCHLAB_TEST_DEVICE=cuda:0 RUST_TEST_THREADS=4
 export BATCHLAB_GOLDEN=$here/golden
 
 keep() {
-  tar czf "$results/.results.tar.gz" -C "$results" --exclude=peers --exclude='*.tar.gz' --exclude='./*-run' . 2>/dev/null
+  tar czf "$results/.results.tar.gz" -C "$results" --exclude=peers --exclude='*.tar.gz' --exclude='./*-run' --exclude=checkpoints . 2>/dev/null
   mv "$results/.results.tar.gz" "$results/results.tar.gz"
 }
 
@@ -195,12 +196,20 @@ case $call in
     LINES_SHOWN=60 step study "$budget" bash -c 'bin/batchlab sweep configs/study/gpu.toml \
       --time-limit ${STUDY_S:-300}s --out "$results/study" && bin/batchlab report "$results/study"'
     ;;
+  engines)
+    # JAX would take three quarters of the memory for each run of the cell.
+    export XLA_PYTHON_CLIENT_PREALLOCATE=false
+    LINES_SHOWN=40 step engines "$budget" bin/batchlab sweep configs/smoke.toml study=engines --device cuda:0 \
+      'models=[{ name = "python", file = "schnet_jax.py", python = "python3" }]' \
+      "batchers=${ENGINE_BATCHERS:-dynamic,static-constant,static-2^N,static-64}" batch_sizes=32 training.steps=200 \
+      evaluation.every=200 blocks.steps=20 blocks.seconds=0.1 blocks.pairs=10 --out "$results/engines"
+    ;;
   profile)
     LINES_SHOWN=80 step profile "$budget" ncu --clock-control none --launch-skip 100 --launch-count 5 \
       --kernel-name regex:message_ --section SpeedOfLight --section Occupancy --section LaunchStats \
       tests/operations --exact cuda_message::the_models_at_their_widths --test-threads 1
     ;;
-  *) echo "the call is \"first\", \"figures\", \"study\" or \"profile\", not \"$call\"" >&2; exit 2 ;;
+  *) echo "the call is \"first\", \"figures\", \"study\", \"engines\" or \"profile\", not \"$call\"" >&2; exit 2 ;;
 esac
 if [ -s "$results/failed" ]; then
   echo "failed: $(tr '\n' ' ' < "$results/failed")" | tee -a "$results/summary.txt"

@@ -77,8 +77,8 @@ pub struct Training {
     /// first. Default 1024; 0 copies every batch every time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resident_mib: Option<u32>,
-    /// Whether to record the training step of a padded shape on a GPU when the shape occurs for the
-    /// second time, and to replay it with one call from then on (CUDA graphs). Like compilation in
+    /// Whether to record the training step of a padded shape on a GPU when the shape has occurred a
+    /// few times, and to replay it with one call from then on (CUDA graphs). Like compilation in
     /// other engines, it favours strategies with few shapes. On by default; no effect on a CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cuda_graphs: Option<bool>,

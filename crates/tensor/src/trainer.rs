@@ -95,6 +95,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         let wanted = Wanted { fields: needs, n_class: ctx.n_node_class, only_outputs };
         Ok(Self {
             decay: parameters.decay(ctx.weight_decay),
+            recorded: RecordedSteps::new(ctx.cuda_graphs, parameters.n_number()),
             network,
             parameters,
             moments,
@@ -108,7 +109,6 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             scale: Scale::new(device).map_err(engine)?,
             traced: None,
             gradients: None,
-            recorded: RecordedSteps::new(ctx.cuda_graphs),
             recording_ns: None,
         })
     }

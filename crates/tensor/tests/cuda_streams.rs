@@ -369,6 +369,7 @@ fn steps(operation: Operation, cuda_graphs: bool) -> (Vec<u64>, [u64; 3]) {
     let state = diary.trainer.state().expect("the device works");
     diary.trainer.restore(&state).expect("its own state");
     pairs(&mut diary);
+    pairs(&mut diary);
     let (before, n_recorded) = (counts(), diary.n_recorded);
     step(&mut diary, A, &one, 1.0);
     step(&mut diary, B, &one, 1.0);
@@ -439,14 +440,30 @@ fn recorded_steps_serve_segments_of_all_lengths() {
         Operation::Everything,
         Operation::EquivariantMessage,
     ] {
-        for n_padding in [[31, 31, 33, 65, 32], [65, 65, 32, 33, 31], [1, 1, 119, 40, 1]] {
+        for [first, others @ ..] in [[31, 33, 65, 32], [65, 32, 33, 31], [1, 119, 40, 1]] {
+            let n_padding = [vec![first; 4], others.to_vec()].concat();
             let (expected, _) = train(operation, &n_padding, false);
             let (said, n_recorded) = train(operation, &n_padding, true);
-            assert_eq!(n_recorded, 1, "{operation:?}: the others repeat the second step");
+            assert_eq!(n_recorded, 1, "{operation:?}: the others repeat the fourth step");
             let different = said.iter().zip(&expected).position(|(a, b)| a != b);
             assert_eq!(different, None, "{operation:?}, {n_padding:?}: the first number");
         }
     }
+}
+
+/// Batches of three sizes take turns, as with padded shapes.
+#[test]
+fn each_shape_is_recorded_once() {
+    let _turn = order(Streams::Random);
+    let batches = [&[0][..], &[2], &[0, 2]].map(|members| Batch::new(members, 1.0));
+    let mut diary = Diary::of(Operation::Everything, false, true);
+    for step in 0..30 {
+        diary.upload(Slot::A, &batches[step % 3]);
+        diary.forward(Slot::A);
+        diary.backward();
+        diary.update();
+    }
+    assert_eq!(diary.n_recorded, 3);
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub fn context(n_node_class: usize) -> ModelContext {
         precision: Precision::F32,
         weight_decay: 0.0,
         resident_bytes: 0,
-        cuda_graphs: false,
+        cuda_graphs: true,
         standardisation: batchlab_core::graphs::Standardisation::default(),
         own: Vec::new(),
         search: Vec::new(),

@@ -9,6 +9,7 @@
 //! `copied`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use cudarc::driver::{CudaSlice, DevicePtr, DeviceSlice, result, sys};
@@ -26,10 +27,41 @@ type Result<T> = std::result::Result<T, Error>;
 
 const WORD: usize = size_of::<u32>();
 
+/// Maximum memory of matrices kept for later batches of their shape.
+const MOST_SPARE_BYTES: usize = 256 << 20;
+
 /// Memory for the arrays of a batch. Views of it are [`Words`].
 #[derive(Default)]
 pub struct Arena {
     filled: Option<Filled>,
+    spare: Spare,
+}
+
+/// Matrices of earlier batches by shape. A batch of a shape that has occurred before has its
+/// matrices where they were, so that a recorded step can be repeated.
+#[derive(Default)]
+struct Spare {
+    by_shape: HashMap<(usize, usize), VecDeque<Dense>>,
+    n_byte: usize,
+}
+
+impl Spare {
+    fn keep(&mut self, matrix: Dense) {
+        let &shape = matrix.shape();
+        let n_byte = shape.0 * shape.1 * WORD;
+        if self.n_byte + n_byte <= MOST_SPARE_BYTES {
+            self.n_byte += n_byte;
+            self.by_shape.entry(shape).or_default().push_back(matrix);
+        }
+    }
+
+    /// The first that was kept: a batch asks for its matrices in the order in which it gives them
+    /// back.
+    fn take(&mut self, shape: (usize, usize)) -> Option<Dense> {
+        let matrix = self.by_shape.get_mut(&shape)?.pop_front()?;
+        self.n_byte -= shape.0 * shape.1 * WORD;
+        Some(matrix)
+    }
 }
 
 struct Filled {
@@ -126,8 +158,12 @@ impl Arena {
         [n_row, n_column]: [usize; 2],
     ) -> Result<Dense> {
         assert_eq!(host.len(), n_row * n_column, "as many numbers as the matrix has");
+        if let Some(matrix) = reclaimed {
+            self.spare.keep(matrix);
+        }
+        let spare = self.spare.take((n_row, n_column));
         let filled = self.filled()?;
-        let matrix = match reclaimed.filter(|matrix| matrix.shape() == &(n_row, n_column)) {
+        let matrix = match spare {
             Some(matrix) => matrix,
             None => cuda
                 .try_zeros_like(&(n_row, n_column))
