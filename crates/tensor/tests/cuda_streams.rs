@@ -440,7 +440,7 @@ fn recorded_steps_serve_segments_of_all_lengths() {
         Operation::Everything,
         Operation::EquivariantMessage,
     ] {
-        for [first, others @ ..] in [[31, 33, 65, 32], [65, 32, 33, 31], [1, 119, 40, 1]] {
+        for [first, others @ ..] in [[31, 33, 65, 32], [65, 32, 33, 31], [1, 112, 40, 1]] {
             let n_padding = [vec![first; 4], others.to_vec()].concat();
             let (expected, _) = train(operation, &n_padding, false);
             let (said, n_recorded) = train(operation, &n_padding, true);
