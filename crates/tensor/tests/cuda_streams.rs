@@ -439,7 +439,7 @@ fn recorded_steps_serve_segments_of_all_lengths() {
         Operation::Everything,
         Operation::EquivariantMessage,
     ] {
-        for n_padding in [[31, 31, 33, 65, 32], [65, 65, 32, 33, 31], [1, 1, 119, 40, 1]] {
+        for n_padding in [[31, 31, 33, 65, 32], [65, 65, 32, 33, 31], [1, 1, 116, 40, 1]] {
             let (expected, _) = train(operation, &n_padding, false);
             let (said, n_recorded) = train(operation, &n_padding, true);
             assert_eq!(n_recorded, 1, "{operation:?}: the others repeat the second step");
