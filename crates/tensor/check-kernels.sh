@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Compiles all CUDA sources, those of the models' messages as they are written out too, with NVIDIA's
 # own compilers, for sm_80 and sm_90: with NVRTC as the program does, and with nvcc, which prints what
-# each kernel uses. Fails on an error or where a kernel has no room for its values in registers. Needs
-# no GPU; both come from crates/bench/gpu/toolkit.sh where nvcc is not on the path or NVRTC does not
+# each kernel uses. Fails on an error or where a kernel has no room for its values in registers: where
+# it spills some, or keeps an array in a stack frame. Needs no GPU; both come from crates/bench/gpu/toolkit.sh where nvcc is not on the path or NVRTC does not
 # name the folder of libnvrtc.
 #
 #   crates/tensor/check-kernels.sh [arguments for cargo, so that it builds nothing anew]
@@ -12,8 +12,10 @@ set -euo pipefail
 crate=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$crate/../.." && pwd)
 sources=$root/target/kernel-sources
-# Bytes that a thread may put aside to memory for want of registers.
+# Bytes that a thread may put aside to memory for want of registers, or because it indexes an array of
+# its own by a variable.
 most_spilled=0
+most_stack=0
 archs=${ARCHS:-sm_80 sm_90}
 
 if ! command -v nvcc >/dev/null || [ -z "${NVRTC:-}" ]; then
@@ -30,7 +32,7 @@ ls "$sources"/message-*.cu >/dev/null
 
 status=0
 LD_LIBRARY_PATH=$NVRTC:${LD_LIBRARY_PATH:-} "${PYTHON:-python3}" "$crate/nvrtc.py" "$sources"/*.cu || status=1
-printf '%-6s %-32s %-28s %9s %8s %13s\n' arch source kernel registers spilled 'shared bytes'
+printf '%-6s %-32s %-28s %9s %8s %6s %13s\n' arch source kernel registers spilled stack 'shared bytes'
 compile() {
   nvcc "-arch=$2" -cubin -Xptxas -v -diag-suppress 177 -o /dev/null "$1" > "$1.$2.log" 2>&1 || touch "$1.$2.failed"
 }
@@ -45,20 +47,26 @@ for source in "$sources"/*.cu; do
       status=1
       continue
     fi
-    table=$( (grep 'bytes of dynamic shared memory' "$source" || true; printf '%s\n' "$log") | awk -v arch="$arch" -v source="$(basename "$source")" -v most="$most_spilled" '
+    table=$( (grep 'bytes of dynamic shared memory' "$source" || true; printf '%s\n' "$log") | awk -v arch="$arch" -v source="$(basename "$source")" -v most_spilled="$most_spilled" -v most_stack="$most_stack" '
       /^\/\/ .* bytes of dynamic shared memory$/ { sub(":", "", $2); dynamic[$2] = $3 }
-      /Compiling entry function/ { split($0, word, "\047"); kernel = word[2] }
-      /spill stores/ { for (i = 1; i < NF; i++) if ($(i + 2) == "spill") spilled = $i }
+      /Compiling entry function/ { split($0, word, "\047"); kernel = word[2]; spilled = 0; stack = 0 }
+      # One such line for the kernel, and one for each function that it calls.
+      /spill stores/ {
+        for (i = 1; i < NF; i++) {
+          if ($(i + 2) == "spill" && $i > spilled) spilled = $i + 0
+          if ($(i + 2) == "stack" && $i > stack) stack = $i + 0
+        }
+      }
       /Used [0-9]+ registers/ {
         shared = dynamic[kernel]
         for (i = 1; i < NF; i++) {
           if ($i == "Used") registers = $(i + 1)
           if ($(i + 1) == "bytes" && $(i + 2) ~ /^smem/) shared += $i
         }
-        printf "%-6s %-32s %-28s %9s %8s %13s\n", arch, source, kernel, registers, spilled, shared
-        if (spilled > most) bad = 1
+        printf "%-6s %-32s %-28s %9s %8s %6s %13s\n", arch, source, kernel, registers, spilled, stack, shared
+        if (spilled > most_spilled || stack > most_stack) bad = 1
       }
-      END { exit bad }') || { status=1; echo "a kernel spills registers: see below" >&2; }
+      END { exit bad }') || { status=1; echo "a kernel spills registers or has a stack frame: see below" >&2; }
     printf '%s\n' "$table"
   done
 done

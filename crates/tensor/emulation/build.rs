@@ -16,13 +16,11 @@ pub(crate) fn build() {
     }
     // The names are those that a real program loads; the linker wants them without a version
     // number.
-    library(&sources, &out, "driver", "cuda", "libcuda.so.1", &[]);
+    let emulation = format!("-DEMULATION=\"{}\"", sources.display());
+    library(&sources, &out, "driver", "cuda", "libcuda.so.1", std::slice::from_ref(&emulation));
     let driver = [format!("-L{}", out.display()), "-lcuda".into(), "-Wl,-rpath,$ORIGIN".into()];
     library(&sources, &out, "cublas", "cublas", "libcublas.so.13", &driver);
-    let folders = [
-        format!("-DEMULATION=\"{}\"", sources.display()),
-        format!("-DEMULATED_CACHE=\"{}\"", cache.display()),
-    ];
+    let folders = [emulation, format!("-DEMULATED_CACHE=\"{}\"", cache.display())];
     library(&sources, &out, "nvrtc", "nvrtc", "libnvrtc.so.13", &folders);
 
     println!("cargo::rustc-link-search=native={}", out.display());

@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "driver.h"
+#include "launch.h"
+#include "races.h"
 
 typedef unsigned long long Address;
 typedef int Result;
@@ -36,17 +38,6 @@ enum : Result {
     illegal_address = 700,
     too_many_resources = 701,
     capture_unsupported = 900,
-};
-
-struct EmulatedLaunch {  // as in kernel.h
-    const char* name;
-    void (*entry)(const unsigned char*);
-    const unsigned char* packed;
-    unsigned grid[3], block[3];
-    unsigned shared, shared_limit;
-    unsigned resident;
-    bool every_barrier;
-    uint64_t seed;
 };
 
 namespace {
@@ -104,6 +95,7 @@ struct Work {
 struct Graph {
     std::vector<std::function<void()>> nodes;
     uint64_t n_kernel = 0, n_fill = 0;
+    std::vector<unsigned long long> filled;  // addresses
 };
 
 struct Stream {
@@ -129,11 +121,14 @@ struct Memory {
     const Stream* stream;  // on which it is allocated
     uint64_t position;     // position of that stream when it is allocated
     Pool* pool;            // null for the default pool
+    bool in_pool;          // freed in stream order, and not handed out again since
+    std::vector<races::Word> words;  // accesses of the running launch, of kernels that are watched
 };
 
 // These are never destroyed: threads of the program may still free memory during exit, after all
 // other variables are gone.
 std::map<Address, Memory>& device_memory = *new std::map<Address, Memory>;
+std::map<Address, size_t>& freed_memory = *new std::map<Address, size_t>;
 std::map<Address, size_t>& pinned_memory = *new std::map<Address, size_t>;
 uint64_t in_use, most_in_use;
 Pool* current_pool;  // null for the default pool
@@ -146,7 +141,7 @@ Address allocate(size_t n, const Stream* stream) {
     mprotect(mapped + pages, page, PROT_NONE);
     memset(mapped, 0xff, pages);
     Address address = (Address)(mapped + (pages - n) / 16 * 16);
-    device_memory[address] = {mapped, pages + page, n, false, stream, stream->submitted, current_pool};
+    device_memory[address] = {mapped, pages + page, n, false, stream, stream->submitted, current_pool, false, {}};
     in_use += n;
     most_in_use = std::max(most_in_use, in_use);
     return address;
@@ -163,9 +158,29 @@ void release(Address address) {
     if (found == device_memory.end()) stop("memory is freed twice");
     const Memory& m = found->second;
     check_slack(address, m);
-    munmap(m.mapped, m.mapped_size);
+    // The addresses are not used again, so that whoever still refers to them is found.
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    if (mmap(m.mapped, m.mapped_size, PROT_NONE, flags, -1, 0) == MAP_FAILED) stop("the machine has no more memory");
+    freed_memory[address] = m.size;
     in_use -= m.size;
     device_memory.erase(found);
+}
+
+// What is freed in a pool may not be used until it is handed out again. Otherwise recorded work may:
+// the pool keeps the memory, and nobody else gets it.
+const bool strict_pools = [] {
+    const char* text = getenv("EMULATED_CUDA_POOLS");
+    if (!text || !*text || !strcmp(text, "lenient")) return false;
+    if (!strcmp(text, "strict")) return true;
+    stop("EMULATED_CUDA_POOLS is \"lenient\" or \"strict\"");
+}();
+
+// The array with this address, or null.
+Memory* memory_at(Address address) {
+    auto after = device_memory.upper_bound(address);
+    if (after == device_memory.begin()) return nullptr;
+    auto& found = *std::prev(after);
+    return address < found.first + found.second.size ? &found.second : nullptr;
 }
 
 bool inside(Address address, size_t n) {
@@ -173,7 +188,24 @@ bool inside(Address address, size_t n) {
     auto after = device_memory.upper_bound(address);
     if (after == device_memory.begin()) return false;
     const auto& found = *std::prev(after);
-    return address + n <= found.first + found.second.size;
+    return address + n <= found.first + found.second.size && !(strict_pools && found.second.in_pool);
+}
+
+bool is_freed(Address address) {
+    if (const Memory* memory = memory_at(address)) return strict_pools && memory->in_pool;
+    auto after = freed_memory.upper_bound(address);
+    if (after == freed_memory.begin()) return false;
+    return address < std::prev(after)->first + std::prev(after)->second;
+}
+
+// Whether the memory that the arguments of a launch refer to exists when it is its turn: structures
+// among them also contain addresses, so all words are looked up.
+void check_arguments(const std::string& kernel, const std::vector<unsigned char>& packed) {
+    for (size_t at = 0; at + 8 <= packed.size(); at += 8) {
+        Address word;
+        memcpy(&word, packed.data() + at, 8);
+        if (is_freed(word)) stop("kernel " + kernel + " is given memory that is freed before its turn");
+    }
 }
 
 void check(const char* what, Address address, size_t n) {
@@ -281,6 +313,7 @@ bool is_lost() { return first_failure && ++n_call >= first_failure; }
 // ---- modules ----
 
 struct Module {
+    std::string path;
     void* library;
     void (*launch)(const EmulatedLaunch*);
 };
@@ -296,6 +329,90 @@ struct Function {
 };
 
 const Module* running;
+const EmulatedLaunch* running_launch;
+uint32_t n_launch;
+
+// ---- races ----
+
+// Accesses to the shared memory of the blocks that run at a time.
+std::vector<races::Word>& shared_words = *new std::vector<races::Word>;
+const size_t shared_room = 512 * 1024;  // bytes, for arrays of all kernels of a source
+
+// Where pages of memory belong, for a quick look-up during a launch.
+struct Page {
+    Address page;
+    Address start;
+    Memory* memory;
+};
+Page pages[1024];
+
+races::Word* words_of(const EmulatedAccess& access) {
+    if (access.array) {
+        if (access.offset + access.n_byte > shared_room) stop("a source with too many shared arrays");
+        if (shared_words.empty()) shared_words.resize(4 * shared_room / 4);
+        return &shared_words[(access.resident * shared_room + access.offset) / 4];
+    }
+    Page& known = pages[access.address / page % 1024];
+    if (known.page != access.address / page) {
+        auto after = device_memory.upper_bound(access.address);
+        bool found = after != device_memory.begin() && memory_at(access.address);
+        known = {access.address / page, found ? std::prev(after)->first : 0, found ? &std::prev(after)->second : nullptr};
+    }
+    if (!known.memory) return nullptr;
+    std::vector<races::Word>& words = known.memory->words;
+    if (words.empty()) words.resize(known.memory->size / 4 + 4);
+    return access.address < known.start ? nullptr : &words[(access.address - known.start) / 4];
+}
+
+// Has a word of memory of the device been written since it was allocated?
+bool is_unwritten(Address address) { return *(const uint32_t*)address == 0xffffffffu; }
+
+std::string block_name(uint64_t block) {
+    const unsigned* grid = running_launch->grid;
+    return "block (" + std::to_string(block % grid[0]) + ", " + std::to_string(block / grid[0] % grid[1]) + ", " +
+           std::to_string(block / ((uint64_t)grid[0] * grid[1])) + ")";
+}
+
+// The line of an instruction, and those from which the functions are called that it is inlined into.
+std::string line_of(unsigned code) {
+    char command[4096], text[1024];
+    snprintf(command, sizeof command, "addr2line -e '%s' -i %#x 2>/dev/null", running->path.c_str(), code);
+    FILE* lines = popen(command, "r");
+    std::string out;
+    while (lines && fgets(text, sizeof text, lines))
+        if (!strstr(text, EMULATION)) out += (out.empty() ? "" : ", called in ") + std::string(text, strcspn(text, " \n"));
+    if (lines) pclose(lines);
+    return out.empty() ? "an unknown line" : out;
+}
+
+[[noreturn]] void stop_at(const EmulatedAccess& access, const std::string& what) {
+    char place[256];
+    if (access.array) snprintf(place, sizeof place, "byte %zu of %s", access.in_array, access.array);
+    else snprintf(place, sizeof place, "address %#lx", (unsigned long)access.address);
+    stop(std::string("kernel ") + running_launch->name + ", " + block_name(access.block) + ", thread " +
+         std::to_string(access.thread) + (access.is_write ? " writes " : " reads ") + place + " in " +
+         line_of(access.code) + ", " + what);
+}
+
+// Called before every access of a kernel that is compiled with checks.
+void watch(const EmulatedAccess* access) {
+    races::Word* words = words_of(*access);
+    if (!words) return;
+    races::Access now(n_launch, *access);
+    for (unsigned i = 0; i < access->n_byte; i += 4) {
+        races::Word& word = words[i / 4];
+        if (access->array) word.forget_other_blocks(now);
+        if (!access->is_write && (access->array ? !word.is_written(now) : is_unwritten(access->address + i)))
+            stop_at(*access, "which nobody has written");
+        if (const races::Access* other = word.conflict(now, access->is_write)) {
+            std::string who = other->threads(now);
+            if (!other->many_blocks && other->block != now.block) who += " of " + block_name(other->block);
+            stop_at(*access, "a race: " + who + (other == &word.write ? " has written" : " has read") + " it in " +
+                                 line_of(other->code) + ", in no order with this");
+        }
+        word.add(now, access->is_write);
+    }
+}
 
 void fault(int, siginfo_t* info, void*) {
     char place[256] = "no kernel";
@@ -474,6 +591,8 @@ Result cuMemAllocAsync(Address* address, size_t n, void* stream) {
             *address = kept->second;
             current_pool->free.erase(kept);
             device_memory[*address].freed = false;
+            Address again = *address;
+            submit(stream, [=] { device_memory.at(again).in_pool = false; });
             in_use += n;
             most_in_use = std::max(most_in_use, in_use);
             return ok;
@@ -501,6 +620,7 @@ Result cuMemFreeAsync(Address address, void* stream) {
         check_slack(address, found->second);
         pool->free.emplace(found->second.size, address);
         in_use -= found->second.size;
+        submit(stream, [=] { device_memory.at(address).in_pool = true; });
         return ok;
     }
     submit(stream, [=] { release(address); });
@@ -589,6 +709,7 @@ Result cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) 
     if (n == 0) return ok;
     check("filling", to, n);
     count_fill(stream);
+    if (Graph* recorded = stream_of(stream)->recorded) recorded->filled.push_back(to);
     submit(stream, [=] { memset((void*)to, value, n); });
     return ok;
 }
@@ -599,6 +720,7 @@ Result cuMemsetD32Async(Address to, unsigned value, size_t n, void* stream) {
     check("filling", to, 4 * n);
     // Other values mark memory that nobody has written yet.
     if (value == 0) count_fill(stream);
+    if (Graph* recorded = stream_of(stream)->recorded) recorded->filled.push_back(to);
     submit(stream, [=] { std::fill_n((unsigned*)to, n, value); });
     return ok;
 }
@@ -703,6 +825,11 @@ Result cuStreamEndCapture(void* handle, void** graph) {
 }
 Result cuGraphInstantiateWithFlags(void** out, void* graph, unsigned long long) {
     NEEDS_CONTEXT
+    // As an H100 does, which lets kernels pass.
+    for (Address address : ((Graph*)graph)->filled) {
+        const Memory* memory = memory_at(address);
+        if (!memory || memory->freed) return invalid_value;
+    }
     *out = new std::shared_ptr<Graph>(new Graph(*(Graph*)graph));
     return ok;
 }
@@ -784,7 +911,7 @@ Result cuModuleLoadData(void** out, const void* image) {
     void* library = dlopen(text + strlen(prefix), RTLD_NOW | RTLD_LOCAL);
     if (!library) stop(std::string("cannot load compiled kernels: ") + dlerror());
     auto launch = (void (*)(const EmulatedLaunch*))dlsym(library, "emulated_launch");
-    *out = new Module{library, launch};
+    *out = new Module{text + strlen(prefix), library, launch};
     return ok;
 }
 Result cuModuleLoad(void**, const char*) { return not_found; }
@@ -838,8 +965,12 @@ Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsig
         // Static and dynamic memory together, which only the kernel itself knows.
         unsigned limit = f->has_asked ? shared_limit() : std::min(shared_without_asking, shared_limit());
         EmulatedLaunch launch{f->name.c_str(), f->entry, packed->data(), {gx, gy, gz}, {bx, by, bz}, shared, limit,
-                              turns == one ? 1u : turns == barriers ? 4u : 0u, turns == barriers, seed};
+                              turns == one ? 1u : turns == barriers ? 4u : 0u, turns == barriers, seed, watch};
+        check_arguments(f->name, *packed);
         running = f->module;
+        running_launch = &launch;
+        n_launch++;
+        std::fill(std::begin(pages), std::end(pages), Page{});
         f->module->launch(&launch);
         running = nullptr;
     });

@@ -10,7 +10,11 @@
 #include <type_traits>
 #include <utility>
 
+#include "launch.h"
+
 #define EMULATED_GPU
+// The emulation's own functions, which checks.h need not look at.
+#define UNWATCHED __attribute__((no_sanitize("thread", "alignment")))
 #define __global__
 #define __device__
 #define __host__
@@ -53,6 +57,7 @@ struct Thread {
     State state;
     unsigned mask;       // the warp's lanes that are waited for
     unsigned exchanges;  // number of exchanges so far: two sets of slots are used alternately
+    unsigned epoch, warp_epoch;  // number of __syncthreads and __syncwarp so far
     uint3 index;
 };
 
@@ -65,7 +70,8 @@ struct Block {
     uint64_t slots[2][most_threads][2];
     uint32_t factors[2][most_threads][6];
     uint3 index;
-    bool backwards, fresh;
+    bool fresh;
+    uint64_t random;  // state of its random numbers
     bool has[most_shared];    // shared arrays that it has used
     char* kept[most_shared];  // their content while another block runs
     char* kept_dynamic;
@@ -78,6 +84,7 @@ static Thread* threads;
 static uint64_t (*slots)[most_threads][2];
 static void* scheduler_stack;
 static Thread* current;
+static void (*watcher)(const EmulatedAccess*);
 static void (*entry)(const unsigned char*);
 static const unsigned char* packed;
 static const int most_fibres = most_threads * most_resident;
@@ -158,7 +165,7 @@ emulated_switch_local:
 #error "the emulated GPU switches fibres on x86-64 and aarch64 only"
 #endif
 
-static void leave(State state) {
+UNWATCHED static void leave(State state) {
     current->state = state;
     emulated_switch(&current->stack, scheduler_stack);
 }
@@ -171,7 +178,7 @@ static void fibre() {
     }
 }
 
-static void start(Thread* thread) {
+UNWATCHED static void start(Thread* thread) {
     if (n_free > 0) {
         int which = free_fibres[--n_free];
         thread->fibre = which;
@@ -195,7 +202,7 @@ static void start(Thread* thread) {
     thread->stack = frame;
 }
 
-static void run(Thread* thread) {
+UNWATCHED static void run(Thread* thread) {
     if (thread->state == fresh) start(thread);
     current = thread;
     threadIdx = thread->index;
@@ -207,7 +214,7 @@ static void run(Thread* thread) {
 }
 
 // Resumes the lanes of a warp if all that are waited for have arrived.
-static bool release_warp(unsigned first, unsigned n) {
+UNWATCHED static bool release_warp(unsigned first, unsigned n) {
     unsigned end = first + 32 < n ? first + 32 : n;
     bool released = false;
     for (unsigned i = first; i < end; i++) {
@@ -228,10 +235,30 @@ static bool release_warp(unsigned first, unsigned n) {
     return released;
 }
 
-// Runs every thread of the current block up to its next barrier. Returns whether all are done.
-static bool run_to_barrier(unsigned n) {
-    for (unsigned k = 0; k < n; k++) {
-        Thread& t = threads[block->backwards ? n - 1 - k : k];
+// splitmix64
+UNWATCHED static uint64_t draw(uint64_t& state) {
+    uint64_t z = state += 0x9e3779b97f4a7c15;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return z ^ (z >> 31);
+}
+
+// A random order of n things: `at` advances by a stride coprime to n.
+struct Order {
+    uint64_t n, stride, at;
+    UNWATCHED Order(uint64_t n, uint64_t& state) : n(n), stride(n > 1 ? draw(state) % n : 0), at(n > 1 ? draw(state) % n : 0) {
+        auto gcd = [](uint64_t a, uint64_t b) { while (b) { uint64_t c = a % b; a = b; b = c; } return a; };
+        while (n > 1 && gcd(stride, n) != 1) stride = stride + 1 == n ? 1 : stride + 1;
+    }
+    UNWATCHED void advance() { at = (at + stride) % n; }
+};
+
+// Runs every thread of the current block up to its next barrier, in random order. Returns whether
+// all are done.
+UNWATCHED static bool run_to_barrier(unsigned n) {
+    Order order(n, block->random);
+    for (unsigned k = 0; k < n; k++, order.advance()) {
+        Thread& t = threads[order.at];
         if (t.state == fresh || t.state == ready) run(&t);
     }
     bool released = false;
@@ -257,7 +284,7 @@ static bool run_to_barrier(unsigned n) {
     return false;
 }
 
-template <class T> static T exchange(unsigned mask, T value, unsigned lane_of_source) {
+template <class T> UNWATCHED static T exchange(unsigned mask, T value, unsigned lane_of_source) {
     static_assert(sizeof(T) <= 8, "values of up to 8 bytes are exchanged");
     unsigned self = (unsigned)(current - threads), first = self & ~31u;
     if (!(mask >> (self - first) & 1)) stop("a lane that is not in its own mask");
@@ -281,7 +308,7 @@ template <class T> static T exchange(unsigned mask, T value, unsigned lane_of_so
 
 // A product of two small matrices by tensor cores, computed jointly by all lanes of a warp: each
 // lane provides four registers of the left factor, 16 rows, and two of the right one, 8 columns.
-template <class PRODUCT> static void multiply(float* sum, const uint32_t* left, const uint32_t* right, int n_inner, PRODUCT product) {
+template <class PRODUCT> UNWATCHED static void multiply(float* sum, const uint32_t* left, const uint32_t* right, int n_inner, PRODUCT product) {
     unsigned self = (unsigned)(current - threads), first = self & ~31u;
     auto* set = block->factors[current->exchanges++ & 1];
     memcpy(set[self], left, 16);
@@ -297,7 +324,7 @@ template <class PRODUCT> static void multiply(float* sum, const uint32_t* left, 
 
 // m16n8k8 with TF32: for lane q of four, register 0 has column q of the inner dimension, register 1
 // column q + 4.
-static float product_tf32(uint32_t (*of)[6], unsigned row, unsigned column, int k) {
+UNWATCHED static float product_tf32(uint32_t (*of)[6], unsigned row, unsigned column, int k) {
     uint32_t a = of[row % 8 * 4 + k % 4][row / 8 + k / 4 * 2], b = of[column * 4 + k % 4][4 + k / 4];
     if ((a | b) & 0x1fff) stop("a factor of a tensor core's product was not rounded to TF32");
     float x, y;
@@ -307,7 +334,7 @@ static float product_tf32(uint32_t (*of)[6], unsigned row, unsigned column, int 
 }
 
 // m16n8k16 with bf16: register 0 has columns 2 q and 2 q + 1, register 1 those 8 further.
-static float product_bf16(uint32_t (*of)[6], unsigned row, unsigned column, int k) {
+UNWATCHED static float product_bf16(uint32_t (*of)[6], unsigned row, unsigned column, int k) {
     unsigned q = k % 8 / 2, high = k % 2, far = k / 8;
     uint32_t a = of[row % 8 * 4 + q][row / 8 + far * 2], b = of[column * 4 + q][4 + far];
     a = high ? a & 0xffff0000u : a << 16;
@@ -318,9 +345,9 @@ static float product_bf16(uint32_t (*of)[6], unsigned row, unsigned column, int 
     return x * y;
 }
 
-static unsigned lane() { return (unsigned)(current - threads) & 31; }
+UNWATCHED static unsigned lane() { return (unsigned)(current - threads) & 31; }
 
-static unsigned ballot(unsigned mask, bool predicate) {
+UNWATCHED static unsigned ballot(unsigned mask, bool predicate) {
     unsigned own = predicate, result = 0;
     unsigned self = (unsigned)(current - threads), first = self & ~31u;
     auto* set = slots[current->exchanges & 1];
@@ -332,15 +359,15 @@ static unsigned ballot(unsigned mask, bool predicate) {
 }
 
 // Shared arrays of fixed size, which are at the same place for all blocks.
-static struct { void* array; size_t n; } shared_arrays[most_shared];
+static struct { void* array; size_t n; const char* name; } shared_arrays[most_shared];
 static size_t shared_dynamic, shared_limit;  // bytes per block, of the current launch
 alignas(128) static char dynamic_memory[256 * 1024];
 template <class T> static T* dynamic_shared() { return (T*)dynamic_memory; }
 
 // Initial content of shared memory. Also counts its size: the limit applies to both kinds.
-static void fill_once_per_block(void* array, size_t n) {
+UNWATCHED static void fill_once_per_block(void* array, size_t n, const char* name) {
     for (int i = 0; i < most_shared; i++) {
-        if (!shared_arrays[i].array) shared_arrays[i] = {array, n};
+        if (!shared_arrays[i].array) shared_arrays[i] = {array, n, name};
         if (shared_arrays[i].array != array) continue;
         if (block->has[i]) return;
         block->has[i] = true;
@@ -358,10 +385,10 @@ static void fill_once_per_block(void* array, size_t n) {
 }
 
 // Switches to another block, with its own shared memory.
-static void enter(Block* next) {
+UNWATCHED static void enter(Block* next) {
     if (block == next) return;
     for (int i = 0; i < most_shared; i++) {
-        auto [array, n] = shared_arrays[i];
+        auto [array, n, name] = shared_arrays[i];
         if (block && block->has[i]) {
             if (!block->kept[i]) block->kept[i] = (char*)malloc(n);
             memcpy(block->kept[i], array, n);
@@ -381,16 +408,16 @@ static void enter(Block* next) {
     blockIdx = next->index;
 }
 
-static void begin(Block* next, uint3 index, unsigned n, bool backwards) {
+UNWATCHED static void begin(Block* next, uint3 index, unsigned n, uint64_t random) {
     next->index = index;
-    next->backwards = backwards;
+    next->random = random;
     next->fresh = true;
     next->static_shared = 0;
     memset(next->has, 0, sizeof next->has);
     for (unsigned i = 0; i < n; i++) {
         Thread& t = next->threads[i];
         t.state = fresh;
-        t.exchanges = 0;
+        t.exchanges = t.epoch = t.warp_epoch = 0;
         t.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
     }
 }
@@ -423,41 +450,20 @@ template <class... A> static void call(void (*f)(A...), const unsigned char* pac
     call(f, packed, std::index_sequence_for<A...>());
 }
 
-// splitmix64
-static uint64_t draw(uint64_t& state) {
-    uint64_t z = state += 0x9e3779b97f4a7c15;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-    return z ^ (z >> 31);
-}
-
 }  // namespace emulated
 
-struct EmulatedLaunch {
-    const char* name;
-    void (*entry)(const unsigned char*);
-    const unsigned char* packed;
-    unsigned grid[3], block[3];
-    unsigned shared, shared_limit;
-    unsigned resident;   // blocks that run concurrently; 0: drawn from the seed
-    bool every_barrier;  // whether to switch blocks at every barrier; else at some
-    uint64_t seed;
-};
-
 // Runs all blocks of a launch, some concurrently, in an order drawn from the seed.
-extern "C" __attribute__((visibility("default"))) void emulated_launch(const EmulatedLaunch* launch) {
+extern "C" UNWATCHED __attribute__((visibility("default"))) void emulated_launch(const EmulatedLaunch* launch) {
     using namespace emulated;
     kernel_name = launch->name;
     entry = launch->entry;
     packed = launch->packed;
+    watcher = launch->watch;
     gridDim = {launch->grid[0], launch->grid[1], launch->grid[2]};
     blockDim = {launch->block[0], launch->block[1], launch->block[2]};
     uint64_t n_block = (uint64_t)gridDim.x * gridDim.y * gridDim.z, state = launch->seed;
     unsigned n_thread = blockDim.x * blockDim.y * blockDim.z;
-    // A stride coprime to the number of blocks visits each of them once.
-    uint64_t stride = n_block > 1 ? draw(state) % n_block : 0, at = n_block > 1 ? draw(state) % n_block : 0;
-    auto gcd = [](uint64_t a, uint64_t b) { while (b) { uint64_t c = a % b; a = b; b = c; } return a; };
-    while (n_block > 1 && gcd(stride, n_block) != 1) stride = stride + 1 == n_block ? 1 : stride + 1;
+    Order order(n_block, state);
     shared_dynamic = launch->shared;
     shared_limit = launch->shared_limit;
     unsigned most = launch->resident ? launch->resident : 1 + draw(state) % most_resident;
@@ -467,11 +473,12 @@ extern "C" __attribute__((visibility("default"))) void emulated_launch(const Emu
     while (n_idle < most) { idle[n_idle] = &blocks[n_idle]; n_idle++; }
     block = nullptr;
     for (uint64_t k = 0; k < n_block || n_running > 0;) {
-        for (; k < n_block && n_idle > 0; k++, at = (at + stride) % n_block) {
+        for (; k < n_block && n_idle > 0; k++, order.advance()) {
+            uint64_t at = order.at;
             uint3 index = {(unsigned)(at % gridDim.x), (unsigned)(at / gridDim.x % gridDim.y),
                            (unsigned)(at / ((uint64_t)gridDim.x * gridDim.y))};
             running[n_running++] = idle[--n_idle];
-            begin(running[n_running - 1], index, n_thread, draw(state) & 1);
+            begin(running[n_running - 1], index, n_thread, draw(state));
         }
         unsigned i = (unsigned)(draw(state) % n_running);
         enter(running[i]);
@@ -492,8 +499,15 @@ extern "C" __attribute__((visibility("default"))) void emulated_place(char* out,
              blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z);
 }
 
-#define __syncthreads() emulated::leave(emulated::at_block)
-static inline void __syncwarp(unsigned mask = 0xffffffffu) { emulated::exchange(mask, 0u, emulated::lane()); }
+UNWATCHED static inline void __syncthreads() {
+    emulated::leave(emulated::at_block);
+    emulated::current->epoch++;
+}
+// Unlike exchanges of values, it orders accesses to memory; here only with a mask of all lanes.
+UNWATCHED static inline void __syncwarp(unsigned mask = 0xffffffffu) {
+    emulated::exchange(mask, 0u, emulated::lane());
+    if (mask == 0xffffffffu) emulated::current->warp_epoch++;
+}
 template <class T> T __shfl_sync(unsigned mask, T v, int source, int width = 32) {
     unsigned l = emulated::lane(), first = l & ~(unsigned)(width - 1);
     return emulated::exchange(mask, v, first + ((unsigned)source & (width - 1)));
@@ -530,6 +544,8 @@ static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline float emulated_rsqrtf(float x) { return 1.0f / sqrtf(x); }
 #define rsqrtf emulated_rsqrtf
+static inline float emulated_cospif(float x) { return (float)cos(3.14159265358979323846 * (double)x); }
+#define cospif emulated_cospif
 // The instructions used by messages on tensor cores, see message_cores.cuh.
 static inline unsigned emulated_tf32(float x) {
     unsigned bits;

@@ -73,8 +73,10 @@ std::string with_shared(const std::string& source) {
         out += "static " + what + ";";
         std::sregex_iterator name(what.begin(), what.end(), array), end;
         if (name == end) name = std::sregex_iterator(what.begin(), what.end(), last);
-        for (; name != end; ++name)
-            out += " emulated::fill_once_per_block(&" + std::string((*name)[1]) + ", sizeof " + std::string((*name)[1]) + ");";
+        for (; name != end; ++name) {
+            std::string of = (*name)[1];
+            out += " emulated::fill_once_per_block(&" + of + ", sizeof " + of + ", \"" + of + "\");";
+        }
         text = rest;
     }
     return out + text;
@@ -89,31 +91,51 @@ std::vector<std::string> kernels(const std::string& source) {
     return names;
 }
 
-int compile(Program& program) {
-    const std::string source = without_comments(program.source);
-    if (std::regex_search(source, std::regex(R"((^|\n)\s*#\s*include\b)"))) {
-        program.log = "kernels cannot include headers: NVRTC is given no path to any";
-        return 6;
-    }
-    std::string header = std::string(EMULATION) + "/kernel.h";
-    std::string flags = " -std=c++17 -O1 -fPIC -shared -fvisibility=hidden -fno-strict-aliasing"
-                              " -ffp-contract=off -w -x c++ ";
+// A setting with two values; `otherwise` is the default.
+bool chosen(const char* variable, const char* wanted, const char* otherwise) {
+    const char* text = getenv(variable);
+    if (!text || !*text || !strcmp(text, otherwise)) return false;
+    if (!strcmp(text, wanted)) return true;
+    fprintf(stderr, "emulated GPU: %s is \"%s\" or \"%s\"\n", variable, otherwise, wanted);
+    abort();
+}
+
+// EMULATED_CUDA_WITHOUT="text:3" removes the third barrier of every source that contains the text, to
+// see whether that is noticed. Returns false if there is no such barrier.
+bool remove_barrier(std::string& source) {
+    const char* setting = getenv("EMULATED_CUDA_WITHOUT");
+    if (!setting || !*setting) return true;
+    std::string text = setting;
+    size_t colon = text.rfind(':');
+    if (source.find(text.substr(0, colon)) == std::string::npos) return true;
+    static const std::regex barrier(R"(__sync(threads|warp)\s*\(\s*\)\s*;)");
+    std::sregex_iterator found(source.begin(), source.end(), barrier), end;
+    for (long n = strtol(text.c_str() + colon + 1, nullptr, 10); n > 1 && found != end; n--) ++found;
+    if (found == end) return false;
+    source.replace((size_t)found->position(), (size_t)found->length(), ";");
+    return true;
+}
+
+std::string flags(bool checks) {
+    std::string flags = " -std=c++17 -O1 -fPIC -fvisibility=hidden -fno-strict-aliasing -w";
+    // NVRTC contracts products and sums, the tests' comparisons of bits are stricter without.
+    flags += chosen("EMULATED_CUDA_CONTRACT", "fast", "off") ? " -ffp-contract=fast" : " -ffp-contract=off";
 #if defined(__x86_64__)
     // `fmaf` as an instruction instead of a call to the C library: the same bits in a fraction of
     // the time.
-    if (__builtin_cpu_supports("fma")) flags += "-mfma ";
+    if (__builtin_cpu_supports("fma")) flags += " -mfma";
 #endif
-    char name[64];
-    uint64_t h = hash(flags, hash(compiler(), hash(read(header), hash(program.source, 0xcbf29ce484222325))));
-    snprintf(name, sizeof name, "/%016llx", (unsigned long long)h);
-    std::string base = std::string(EMULATED_CACHE) + name, library = base + ".so";
-    program.image = "emulated " + library;
-    if (exists(library)) return 0;
+    if (checks)
+        flags += " -g1 -fsanitize=thread,alignment -fno-sanitize-recover=alignment --param tsan-instrument-func-entry-exit=0";
+    return flags;
+}
 
-    mkdir(EMULATED_CACHE, 0777);
-    std::string unique = base + "." + std::to_string(getpid()) + "." +
-                         std::to_string((unsigned long long)(uintptr_t)&program);
-    std::string text = "#include \"" + header + "\"\n#line 1 \"kernel\"\n" + with_shared(source);
+// What the compiler is given. `place` names the source in messages.
+std::string translated(const std::string& source, const std::string& place, bool checks) {
+    const std::string folder = EMULATION;
+    std::string text = "#include \"" + folder + "/kernel.h\"\n";
+    if (checks) text += "#include \"" + folder + "/checks.h\"\n";
+    text += "#line 1 \"" + place + "\"\n" + with_shared(source);
     text += "\n#define EMULATED_EXPORT extern \"C\" __attribute__((visibility(\"default\")))\n";
     for (const std::string& k : kernels(source)) {
         text += "EMULATED_EXPORT const unsigned long emulated_size_" + k + " = emulated::packed_size(" + k + ");\n";
@@ -122,12 +144,47 @@ int compile(Program& program) {
         text += "EMULATED_EXPORT void emulated_entry_" + k +
                 "(const unsigned char* packed) { emulated::call(" + k + ", packed); }\n";
     }
-    std::string source_file = unique + ".cpp", log_file = unique + ".log", made = unique + ".so";
-    std::ofstream(source_file) << text;
-    std::string command = std::string(compiler()) + flags + "'" + source_file + "' -o '" + made + "' 2> '" + log_file + "'";
+    return text;
+}
+
+int compile(Program& program) {
+    std::string source = without_comments(program.source);
+    if (std::regex_search(source, std::regex(R"((^|\n)\s*#\s*include\b)"))) {
+        program.log = "kernels cannot include headers: NVRTC is given no path to any";
+        return 6;
+    }
+    if (!remove_barrier(source)) {
+        program.log = "there is no such barrier to remove";
+        return 6;
+    }
+    bool checks = chosen("EMULATED_CUDA_CHECK", "races", "none");
+    std::string all = flags(checks) + compiler() + source;
+    for (const char* header : {"/kernel.h", "/launch.h", "/checks.h"}) all += read(std::string(EMULATION) + header);
+    char name[64];
+    snprintf(name, sizeof name, "/%016llx", (unsigned long long)hash(all, 0xcbf29ce484222325));
+    std::string base = std::string(EMULATED_CACHE) + name, library = base + ".so";
+    program.image = "emulated " + library;
+    if (exists(library)) return 0;
+
+    mkdir(EMULATED_CACHE, 0777);
+    std::string unique = base + "." + std::to_string(getpid()) + "." +
+                         std::to_string((unsigned long long)(uintptr_t)&program);
+    // Faults that the checks find are given with their lines, so the source is kept.
+    std::string place = checks ? base + ".cu" : "kernel";
+    if (checks) {
+        std::ofstream(unique + ".cu") << program.source;
+        rename((unique + ".cu").c_str(), place.c_str());
+    }
+    std::string source_file = unique + ".cpp", object = unique + ".o", log_file = unique + ".log", made = unique + ".so";
+    std::ofstream(source_file) << translated(source, place, checks);
+    // In two steps: to link with -fsanitize would be to link with the sanitizer's own library.
+    std::string command = std::string(compiler()) + flags(checks) + " -c '" + source_file + "' -o '" + object + "' 2> '" +
+                          log_file + "' && " + compiler() + " -shared '" + object + "' -o '" + made + "' 2>> '" +
+                          log_file + "'";
     int status = system(command.c_str());
     program.log = read(log_file);
     unlink(log_file.c_str());
+    unlink(object.c_str());
     if (status != 0 || !exists(made)) {
         program.log += "\n(the source is kept in " + source_file + ")";
         return 6;

@@ -12,6 +12,8 @@ mod compile;
 mod device;
 mod elementwise;
 pub(crate) mod error;
+#[cfg(all(test, feature = "cuda-check"))]
+mod faults;
 mod geometry;
 mod gradient;
 mod kernels;

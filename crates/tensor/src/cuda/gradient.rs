@@ -17,7 +17,7 @@ pub(super) fn unwritten(cuda: &Cuda, n: usize) -> Result<Buffer, CudaError> {
         .map_err(Error::dfdx(format!("allocate a gradient of {n} numbers")))?;
     // Exposes elements that a kernel fails to write.
     #[cfg(feature = "cuda-check")]
-    words::fill(super::device::of(cuda)?, memory(&gradient).address(), f32::NAN, n + 1)?;
+    words::fill(super::device::of(cuda)?, memory(&gradient).address(), words::UNWRITTEN, n + 1)?;
     Ok(gradient)
 }
 

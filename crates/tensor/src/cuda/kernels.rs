@@ -48,7 +48,7 @@ impl<'a> Kernels<'a> {
         let matrix = self.new_matrix(shape)?;
         // Exposes elements that a kernel fails to write: dfdx has zeroed it.
         #[cfg(feature = "cuda-check")]
-        words::fill(self.gpu, raw::of_tensor(&matrix), f32::NAN, shape[0] * shape[1])?;
+        words::fill(self.gpu, raw::of_tensor(&matrix), words::UNWRITTEN, shape[0] * shape[1])?;
         Ok(matrix)
     }
 

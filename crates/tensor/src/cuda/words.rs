@@ -44,6 +44,10 @@ impl Words {
     }
 }
 
+/// What new memory of the emulated GPU holds: a NaN that no computation yields.
+#[cfg(feature = "cuda-check")]
+pub(super) const UNWRITTEN: f32 = f32::from_bits(u32::MAX);
+
 /// Fills memory of `n` numbers, in stream order.
 ///
 /// While a step is recorded, a kernel does so: for a fill of its own, the driver checks when the

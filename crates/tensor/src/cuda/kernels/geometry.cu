@@ -10,12 +10,12 @@ extern "C" __global__ void edge_geometry(float* distance, float* direction, cons
     for (word k = 0; k < 3; k++) direction[3 * (wide)e + k] = d[k] / (length + epsilon);
 }
 
-// NaN stays NaN.
+// NaN stays NaN. (`cosf` would need a stack frame, for large arguments.)
 extern "C" __global__ void cosine_cutoff(float* out, const float* distance, float cutoff, word n_edge) {
     word e = element();
     if (e >= n_edge) return;
     float d = distance[e];
-    out[e] = d >= cutoff ? 0.0f : 0.5f * (cosf(3.14159265f * d / cutoff) + 1.0f);
+    out[e] = d >= cutoff ? 0.0f : 0.5f * (cospif(d / cutoff) + 1.0f);
 }
 
 // Values below 1e-12 are flushed to 0, as on the CPU.

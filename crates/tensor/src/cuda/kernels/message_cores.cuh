@@ -239,16 +239,18 @@ __device__ void add_input_gradient_on_cores(float *of_input, const float *gradie
 
 // of_weight += 16 rows of input^T gradient from k on, times the columns of WEIGHT_GROUPS groups
 // from j on. Each sum belongs to the same thread in all tiles, so no synchronisation is needed.
-template <int PRECISION, int TILE, int STRIDE, int N_IN, int N_OUT, class INPUT>
+template <int PRECISION, int TILE, int STRIDE, int N_IN, class COLUMNS, class INPUT>
 __device__ __forceinline__ void add_weight_rows(
-    float *of_weight, const float *gradient, int k, int j, int start, int end, INPUT input)
+    float *of_weight, const float *gradient, COLUMNS columns, int k, int j, int start, int end,
+    INPUT input)
 {
+    const int N_OUT = COLUMNS::N;
     float sums[WEIGHT_GROUPS][4] = {};
     add_products<PRECISION>(
         sums, start, end, [=](int row, int e) { return e < TILE ? input(row, e) : 0.0f; },
         [=](int e, int group, int column) {
             const int at = j + group * 8 + column;
-            return e < TILE && at < N_OUT ? gradient[at * STRIDE + e] : 0.0f;
+            return e < TILE && columns.has(at) ? gradient[at * STRIDE + e] : 0.0f;
         });
 #pragma unroll
     for (int group = 0; group < WEIGHT_GROUPS; ++group) {
@@ -260,25 +262,27 @@ __device__ __forceinline__ void add_weight_rows(
     }
 }
 
-template <int PRECISION, int TILE, int STRIDE, int N_IN, int N_OUT>
-__device__ void add_weight_gradient_on_cores(float *of_weight, const float *input, const float *gradient)
+template <int PRECISION, int TILE, int STRIDE, int N_IN, class COLUMNS>
+__device__ void add_weight_gradient_on_cores(
+    float *of_weight, const float *input, const float *gradient, COLUMNS columns)
 {
-    const int WIDE = 8 * WEIGHT_GROUPS, ACROSS = (N_OUT + WIDE - 1) / WIDE;
+    const int WIDE = 8 * WEIGHT_GROUPS, ACROSS = (COLUMNS::N + WIDE - 1) / WIDE;
     for (int task = WARP; task < (N_IN + 15) / 16 * ACROSS; task += N_WARP) {
         const int j = task % ACROSS * WIDE, k = task / ACROSS * 16;
-        add_weight_rows<PRECISION, TILE, STRIDE, N_IN, N_OUT>(
-            of_weight, gradient, k, j, 0, TILE,
+        add_weight_rows<PRECISION, TILE, STRIDE, N_IN>(
+            of_weight, gradient, columns, k, j, 0, TILE,
             [=](int row, int e) { return k + row < N_IN ? input[(k + row) * STRIDE + e] : 0.0f; });
     }
 }
 
 // The same for Gaussians, of which only those in the bands are read. The edges are sorted by
 // distance, so those whose bands reach into 16 rows are consecutive.
-template <int PRECISION, int TILE, int STRIDE, int N_IN, int N_OUT>
+template <int PRECISION, int TILE, int STRIDE, int N_IN, class COLUMNS>
 __device__ void add_weight_gradient_of_bands_on_cores(
-    float *of_weight, const float *input, const float *gradient, const Rows<TILE> &rows)
+    float *of_weight, const float *input, const float *gradient, COLUMNS columns,
+    const Rows<TILE> &rows)
 {
-    const int WIDE = 8 * WEIGHT_GROUPS, ACROSS = (N_OUT + WIDE - 1) / WIDE;
+    const int WIDE = 8 * WEIGHT_GROUPS, ACROSS = (COLUMNS::N + WIDE - 1) / WIDE;
     for (int task = WARP; task < (N_IN + 15) / 16 * ACROSS; task += N_WARP) {
         const int j = task % ACROSS * WIDE, k = task / ACROSS * 16;
         int start = TILE, end = 0;
@@ -289,8 +293,8 @@ __device__ void add_weight_gradient_of_bands_on_cores(
         }
         if (start >= end) continue;
         const Rows<TILE> *of = &rows;
-        add_weight_rows<PRECISION, TILE, STRIDE, N_IN, N_OUT>(
-            of_weight, gradient, k, j, start, end, [=](int row, int e) {
+        add_weight_rows<PRECISION, TILE, STRIDE, N_IN>(
+            of_weight, gradient, columns, k, j, start, end, [=](int row, int e) {
                 const bool has = k + row >= of->band_start[e / 4] && k + row < of->band_end[e / 4];
                 return has ? input[(k + row) * STRIDE + e] : 0.0f;
             });

@@ -181,6 +181,7 @@ __device__ void activate_sums(float *value, float *kept, COLUMNS columns)
 {
     for (int task = threadIdx.x; task < COLUMNS::N * (TILE / 4); task += THREADS) {
         const int e = task % (TILE / 4) * 4, j = task / (TILE / 4);
+        if (!columns.has(j)) continue;
         const float4 x = four(value + j * STRIDE + e);
         const float4 y = make_float4(
             activate<ACTIVATION>(x.x), activate<ACTIVATION>(x.y), activate<ACTIVATION>(x.z),
@@ -259,10 +260,12 @@ __device__ void add_input_gradient(float *of_input, const float *gradient, const
 
 // of_weight += input^T gradient, [N_IN, N_OUT]. Each sum belongs to the same thread in all tiles,
 // so no synchronisation is needed. A thread's rows and columns are spread out, so that neighbouring
-// threads read neighbouring ones, which are in different banks.
-template <int TILE, int STRIDE, int N_IN, int N_OUT>
-__device__ void add_weight_gradient(float *of_weight, const float *input, const float *gradient)
+// threads read neighbouring ones, which are in different banks. Sums of columns that do not exist are 0.
+template <int TILE, int STRIDE, int N_IN, class COLUMNS>
+__device__ void add_weight_gradient(
+    float *of_weight, const float *input, const float *gradient, COLUMNS columns)
 {
+    const int N_OUT = COLUMNS::N;
     const int ACROSS = (N_OUT + 3) / 4, DOWN = (N_IN + 3) / 4;
     for (int task = threadIdx.x; task < DOWN * ACROSS; task += THREADS) {
         const int j = task % ACROSS, k = task / ACROSS;
@@ -277,8 +280,8 @@ __device__ void add_weight_gradient(float *of_weight, const float *input, const 
             float4 g[4];
 #pragma unroll
             for (int b = 0; b < 4; ++b) {
-                g[b] = j + b * ACROSS < N_OUT ? four(gradient + (j + b * ACROSS) * STRIDE + e)
-                                              : make_float4(0, 0, 0, 0);
+                g[b] = columns.has(j + b * ACROSS) ? four(gradient + (j + b * ACROSS) * STRIDE + e)
+                                                   : make_float4(0, 0, 0, 0);
             }
 #pragma unroll
             for (int a = 0; a < 4; ++a) {
@@ -302,10 +305,12 @@ __device__ void add_weight_gradient(float *of_weight, const float *input, const 
 
 // The same for Gaussians, of which only those in the bands are read: a thread has four consecutive
 // rows, which are either in a band or outside of it.
-template <int TILE, int STRIDE, int N_IN, int N_OUT>
+template <int TILE, int STRIDE, int N_IN, class COLUMNS>
 __device__ void add_weight_gradient_of_bands(
-    float *of_weight, const float *input, const float *gradient, const Rows<TILE> &rows)
+    float *of_weight, const float *input, const float *gradient, COLUMNS columns,
+    const Rows<TILE> &rows)
 {
+    const int N_OUT = COLUMNS::N;
     const int ACROSS = (N_OUT + 3) / 4;
     for (int task = threadIdx.x; task < (N_IN + 3) / 4 * ACROSS; task += THREADS) {
         const int j = task % ACROSS, k = task / ACROSS * 4;
@@ -316,8 +321,8 @@ __device__ void add_weight_gradient_of_bands(
             float4 g[4];
 #pragma unroll
             for (int b = 0; b < 4; ++b) {
-                g[b] = j + b * ACROSS < N_OUT ? four(gradient + (j + b * ACROSS) * STRIDE + e)
-                                              : make_float4(0, 0, 0, 0);
+                g[b] = columns.has(j + b * ACROSS) ? four(gradient + (j + b * ACROSS) * STRIDE + e)
+                                                   : make_float4(0, 0, 0, 0);
             }
 #pragma unroll
             for (int a = 0; a < 4; ++a) {
@@ -339,11 +344,12 @@ __device__ void add_weight_gradient_of_bands(
     }
 }
 
-// of_bias += sum of the gradients of the tile's edges, [N_OUT].
-template <int TILE, int STRIDE, int N_OUT>
-__device__ void add_bias_gradient(float *of_bias, const float *gradient)
+// of_bias += sum of the gradients of the tile's edges, by column.
+template <int TILE, int STRIDE, class COLUMNS>
+__device__ void add_bias_gradient(float *of_bias, const float *gradient, COLUMNS columns)
 {
-    for (int j = threadIdx.x; j < N_OUT; j += THREADS) {
+    for (int j = threadIdx.x; j < COLUMNS::N; j += THREADS) {
+        if (!columns.has(j)) continue;
         // Sequential, so that an additional zero between two edges does not change a bit.
         float sum = 0.0f;
 #pragma unroll

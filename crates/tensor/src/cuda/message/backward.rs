@@ -302,7 +302,7 @@ impl Backward<'_> {
         let tiling = self.tiling;
         let [t, s] = [tiling.tile, tiling.stride()];
         let EdgeLayer { input, n_in, .. } = *linear;
-        let (width, local) = (tiling.step(v).width, tiling.local_width(v));
+        let (width, columns) = (tiling.step(v).width, tiling.columns(v));
         if linear.of_weight {
             self.have_value(input);
         }
@@ -313,7 +313,7 @@ impl Backward<'_> {
         if linear.of_bias {
             let _ = writeln!(
                 text,
-                "    add_bias_gradient<{t}, {s}, {local}>(bias_sums_{v}, gradient_{v});"
+                "    add_bias_gradient<{t}, {s}>(bias_sums_{v}, gradient_{v}, {columns});"
             );
         }
         if linear.of_weight {
@@ -326,8 +326,8 @@ impl Backward<'_> {
             let function = tiling.products(function);
             let _ = writeln!(
                 text,
-                "    {function}{t}, {s}, {n_in}, {local}>(weight_sums_{v}, \
-                 value_{input}, gradient_{v}{rows});"
+                "    {function}{t}, {s}, {n_in}>(weight_sums_{v}, value_{input}, gradient_{v}, \
+                 {columns}{rows});"
             );
         }
         if tiling.step(input).tracked {
