@@ -483,7 +483,7 @@ Result cuInit(unsigned flags) {
     return ok;
 }
 Result cuDriverGetVersion(int* version) {
-    *version = 13000;
+    *version = (int)setting("EMULATED_CUDA_DRIVER", 13000);
     return ok;
 }
 Result cuDeviceGetCount(int* n) {

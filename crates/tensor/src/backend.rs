@@ -238,7 +238,9 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
     /// [`Trainer::arithmetic`](batchlab_core::model::Trainer::arithmetic).
     fn arithmetic() -> &'static str;
     /// Peak memory use since the last call, in bytes; `None` for host memory.
-    fn take_peak_bytes(&self) -> Result<Option<u64>, Self::Err>;
+    /// `recordings` have memory of their own.
+    fn take_peak_bytes(&self, recordings: &Self::RecordingMemory)
+    -> Result<Option<u64>, Self::Err>;
 
     /// Partitions the edges of a batch, whose messages go from one end to the other, into tasks.
     /// Edges from `n_real` on are padding, which does not affect the partition of the real ones.

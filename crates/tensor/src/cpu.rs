@@ -166,7 +166,7 @@ impl DeviceMemory for Cpu {
         wide::vectors().name()
     }
 
-    fn take_peak_bytes(&self) -> Result<Option<u64>> {
+    fn take_peak_bytes(&self, (): &()) -> Result<Option<u64>> {
         Ok(None)
     }
 

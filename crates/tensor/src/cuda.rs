@@ -167,8 +167,9 @@ impl DeviceMemory for Cuda {
         "cuda"
     }
 
-    fn take_peak_bytes(&self) -> Result<Option<u64>> {
-        Ok(Some(device::of(self)?.pool.take_peak_bytes()?))
+    fn take_peak_bytes(&self, recordings: &recording::Memory) -> Result<Option<u64>> {
+        // At most this much at a time: both peaks need not coincide.
+        Ok(Some(device::of(self)?.pool.take_peak_bytes()? + recordings.take_peak_bytes()?))
     }
 
     fn edge_plan(&self, _: &Segments, _: &Segments, _: usize) -> Result<()> {

@@ -398,7 +398,8 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
     }
 
     fn take_peak_device_bytes(&mut self) -> Result<Option<u64>, ModelError> {
-        self.parameters.device().take_peak_bytes().map_err(engine)
+        let recordings = self.recorded.memory();
+        self.parameters.device().take_peak_bytes(&recordings.borrow()).map_err(engine)
     }
 }
 

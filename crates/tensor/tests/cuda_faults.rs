@@ -63,11 +63,11 @@ fn a_process_that_trains() {
     }
 }
 
-fn fail_from(call: usize) -> Output {
+fn train_with(variable: &str, value: &str) -> Output {
     let program = std::env::current_exe().expect("this test");
     let mut command = Command::new(program);
     command.args(["--exact", "a_process_that_trains", "--ignored", "--nocapture"]);
-    command.env(FIRST_FAILURE, call.to_string()).env(TRAINS, "1");
+    command.env(variable, value).env(TRAINS, "1");
     command.output().expect("it runs again")
 }
 
@@ -76,7 +76,7 @@ fn whichever_call_fails_first_there_is_a_sentence() {
     let every = std::env::var(EVERY).map_or(29, |n| n.parse().expect("a number of calls"));
     let (mut call, mut n_failed) = (1, 0);
     loop {
-        let ended = fail_from(call);
+        let ended = train_with(FIRST_FAILURE, &call.to_string());
         let said = String::from_utf8_lossy(&ended.stderr);
         match ended.status.code() {
             Some(0) => break,
@@ -87,4 +87,12 @@ fn whichever_call_fails_first_there_is_a_sentence() {
         call += every;
     }
     assert!(n_failed * every > 300, "only {n_failed} of every {every} calls");
+}
+
+#[test]
+fn a_driver_that_is_older_than_the_libraries_is_named_before_anything_fails() {
+    let ended = train_with("EMULATED_CUDA_DRIVER", "12080");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    let expected = "driver supports CUDA 12, but the libraries found (NVRTC) are of CUDA 13";
+    assert!(ended.status.code() == Some(LOST) && said.contains(expected), "{said}");
 }

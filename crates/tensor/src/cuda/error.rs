@@ -24,6 +24,12 @@ pub(crate) enum Error {
         "this machine has {n_device} GPUs that CUDA can use, counted from 0; choose one of them"
     )]
     NoSuchDevice { n_device: i32 },
+    #[error(
+        "this machine's driver supports CUDA {driver}, but the libraries found (NVRTC) are of CUDA \
+         {libraries}; update the driver (nvidia-smi shows its version), or put the libraries of CUDA \
+         {driver} first in LD_LIBRARY_PATH, as docs/gpu.md describes"
+    )]
+    OldDriver { driver: i32, libraries: i32 },
     /// dfdx has an unexpected tensor layout.
     #[error(
         "dfdx keeps tensors in another way than this program expects ({0}); build it with the dfdx \

@@ -62,6 +62,11 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// See [`Pool::take_peak_bytes`]; 0 if nothing has been recorded.
+    pub(super) fn take_peak_bytes(&self) -> Result<u64> {
+        self.pool.as_ref().map_or(Ok(0), |(_, pool)| pool.take_peak_bytes())
+    }
+
     fn begin(&mut self, gpu: &'static Gpu) -> Result<Recorder> {
         let pool = match self.pool.take() {
             Some((_, pool)) => pool,
