@@ -1,6 +1,7 @@
 //! Parallel efficiency against the number of ranks: a panel for every strategy and batch size.
 
-use batchlab_draw::{Anchor, Axis, Svg, columns, places, tick_text};
+use batchlab_core::number::grouped;
+use batchlab_draw::{Anchor, Axis, Svg, columns, places};
 
 use super::{MARGIN, Section, WIDTH, batch_sizes, caption, cut, labels, size_name};
 use crate::ranks::{Assignment, RankForecast};
@@ -12,7 +13,7 @@ const GAP: f64 = 18.0;
 /// Maximum number of panels side by side.
 const MAX_COLUMN: usize = 4;
 /// Minimum pixels between two ticks on the vertical axis.
-const TICK_DISTANCE: f64 = 28.0;
+const TICK_DISTANCE: f64 = 24.0;
 /// Space for a name in the legend.
 const LEGEND: f64 = 150.0;
 
@@ -35,10 +36,12 @@ pub(super) fn draw(svg: &mut Svg, section: &Section<'_>, y: f64) -> f64 {
         svg.text(x + 38.0, y + 42.0, Anchor::Start, "ink", name);
         x += LEGEND;
     }
+    let sizes = batch_sizes(section);
+    let n_column = sizes.len().min(MAX_COLUMN);
+    let width = (WIDTH - 2.0 * MARGIN) / n_column.max(1) as f64 - TICKS - GAP;
     let mut top = y + 62.0;
     for label in labels(section) {
-        for sizes in batch_sizes(section).chunks(MAX_COLUMN) {
-            let width = (WIDTH - 2.0 * MARGIN) / MAX_COLUMN as f64 - TICKS - GAP;
+        for sizes in sizes.chunks(MAX_COLUMN) {
             for (at, size) in sizes.iter().enumerate() {
                 let left = MARGIN + TICKS + (width + TICKS + GAP) * at as f64;
                 let Some(ranks) = of_strategy(section, label, *size) else { continue };
@@ -89,7 +92,7 @@ fn panel(
     numbers.dedup();
     let (middles, _) = columns(left, right, numbers.len());
     for (x, n_rank) in middles.iter().zip(&numbers) {
-        svg.text(*x, bottom + 18.0, Anchor::Middle, "grey", &tick_text(f64::from(*n_rank)));
+        svg.text(*x, bottom + 18.0, Anchor::Middle, "grey", &grouped(u64::from(*n_rank)));
     }
     for (assignment, &place) in assignments.iter().zip(looks) {
         // One rank has the same plan with every assignment.
