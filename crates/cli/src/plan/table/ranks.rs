@@ -60,15 +60,15 @@ fn row(forecast: &Forecast, ranks: &RankForecast, cost: Cost) -> Vec<String> {
 
 fn notes(ranks: &[Vec<RankForecast>], size: &str, model: StepModel) -> String {
     let mut text = format!(
-        "B is that of one rank. Efficiency: mean over maximum {size} of the ranks. Fill and shapes: of the \
-         shapes on which\nall ranks agree. Speed-up of an epoch, assumed: a step takes time in proportion to \
-         the {size} of its shape"
+        "B is that of one rank. Efficiency: mean over maximum {size} of the ranks. Fill and shapes: of the shapes\n\
+         on which all ranks agree. Speed-up of an epoch, assumed: a step takes time in proportion to the {size}\n\
+         of its shape"
     );
     let _ = match model.all_reduce {
-        None => writeln!(text, ",\nand communication takes none (--all-reduce)."),
+        None => writeln!(text, ", and communication takes none (--all-reduce)."),
         Some(seconds) => writeln!(
             text,
-            ",\n{} s for a batch without padding (--step-time), and {seconds} s for an all-reduce.",
+            ", {} s for a batch without padding (--step-time), and {seconds} s for an all-reduce.",
             model.step_time
         ),
     };

@@ -41,7 +41,7 @@ fn one_rank_is_the_plan() {
         }
         assert!(number(&ranks[0], "weightless") < 1e-12);
         // 200 steps are some epochs, of the stream of which the forecast for ranks takes eight.
-        for (key, tolerance) in [("steps_per_epoch", 0.2), ("edge_fill", 0.01)] {
+        for (key, tolerance) in [("steps_per_epoch", 0.2), ("edge_fill", 0.03)] {
             let difference = number(&ranks[0], key) - number(&strategy, key);
             assert!(difference.abs() < tolerance, "{key}: {difference}");
         }
