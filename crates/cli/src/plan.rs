@@ -1,6 +1,7 @@
 //! `batchlab plan`: forecasts of batching strategies on a data set.
 
 mod json;
+mod ranks;
 mod table;
 
 use std::num::NonZeroU64;
@@ -15,6 +16,7 @@ use batchlab_core::padding::BatchSize;
 use batchlab_core::{BatchFields, BatcherError, Dataset, Graphs, Level, LoadContext, Model, View};
 use batchlab_forecast::break_even::Engine;
 use batchlab_forecast::picture::{self, Section};
+use batchlab_forecast::ranks::RankForecast;
 use batchlab_forecast::{Forecast, ForecastError, Options, forecast_all};
 use batchlab_run::cache::Keep;
 use batchlab_run::{Cache, RunError, Subsets, memory, search_folders};
@@ -50,14 +52,16 @@ pub(crate) struct Arguments {
     /// 2502.00944).
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     compile_cost: Option<f64>,
-    /// Seconds of a step without padding, for --compile-cost. A padded step is assumed to take
-    /// longer in proportion to its edges.
+    /// Seconds of a step without padding, for --compile-cost and --all-reduce. A padded step is
+    /// assumed to take longer in proportion to its edges.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "0.01")]
     step_time: f64,
+    #[command(flatten)]
+    ranks: ranks::RankArguments,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Draw fill and shapes into this file, `.svg` or `.png`.
+    /// Draw fill and shapes, and efficiency on ranks, into this file, `.svg` or `.png`.
     #[arg(long, value_name = "FILE")]
     picture: Option<PathBuf>,
     #[command(flatten)]
@@ -75,6 +79,8 @@ struct Plan {
     n_step: u64,
     /// Each strategy as a table, with its forecast.
     strategies: Vec<(serde_json::Value, Forecast)>,
+    /// For each strategy, if asked for.
+    ranks: Vec<Vec<RankForecast>>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -92,14 +98,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             } else {
                 format!("{name}, {}", asked.dataset.typetag_name())
             };
-            plans.push(plan(name, &file.path, &asked, arguments.steps.get())?);
+            plans.push(plan(name, &file.path, &asked, arguments)?);
         }
     }
 
     let step_time = arguments.step_time;
     let engine = arguments.compile_cost.map(|compile_cost| Engine { compile_cost, step_time });
-    let text =
-        if arguments.json { json::print(&plans, engine)? } else { table::print(&plans, engine) };
+    let model = arguments.ranks.step_model(step_time);
+    let text = if arguments.json {
+        json::print(&plans, engine, model)?
+    } else {
+        table::print(&plans, engine, model)
+    };
     print(&text)?;
     if let Some((file, kind)) = picture {
         draw(&file, kind, &plans)?;
@@ -107,8 +117,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn plan(config: String, path: &Path, asked: &ToForecast, n_step: u64) -> Result<Plan> {
+fn plan(config: String, path: &Path, asked: &ToForecast, arguments: &Arguments) -> Result<Plan> {
     let ToForecast { model, batchers, seeds, .. } = asked;
+    let n_step = arguments.steps.get();
     let (graphs, view) = training_view(path, &*asked.dataset, asked.split, seeds.split)?;
     let needs = needs(model.as_deref());
     let options = Options {
@@ -119,6 +130,7 @@ fn plan(config: String, path: &Path, asked: &ToForecast, n_step: u64) -> Result<
         needs,
         max_member: Options::MAX_MEMBER,
     };
+    let ranks = arguments.ranks.forecast(batchers, &view, seeds.order, arguments.step_time)?;
     let forecasts = forecast_all(batchers, &view, &options).map_err(classified)?;
     let tables = batchers.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     Ok(Plan {
@@ -131,6 +143,7 @@ fn plan(config: String, path: &Path, asked: &ToForecast, n_step: u64) -> Result<
         seed_order: seeds.order,
         n_step,
         strategies: tables.into_iter().zip(forecasts).collect(),
+        ranks,
     })
 }
 
@@ -199,6 +212,7 @@ fn draw(file: &OutFile<'_>, kind: Kind, plans: &[Plan]) -> Result<()> {
             ),
             n_step: plan.n_step,
             forecasts: plan.strategies.iter().map(|(_, forecast)| forecast).collect(),
+            ranks: plan.ranks.iter().map(Vec::as_slice).collect(),
         })
         .collect();
     let svg = picture::svg(&sections);

@@ -8,6 +8,7 @@
 //! * [`break_even`]: when less padding has paid for more compilations;
 //! * [`census`]: the distinct padded shapes, counted or extrapolated;
 //! * [`distribution`]: distribution of the sizes and targets of a data set;
+//! * [`ranks`]: how even the shares of several ranks are;
 //! * [`shuffle`]: how random the batches are;
 //! * [`picture`]: forecasts as SVG.
 //!
@@ -19,6 +20,7 @@ pub mod distribution;
 mod forecast;
 mod passes;
 pub mod picture;
+pub mod ranks;
 pub mod shuffle;
 mod totals;
 

@@ -1,12 +1,15 @@
-//! Forecasts as a picture: fill against batch size, and the distribution of padded shapes.
+//! Forecasts as a picture: fill against batch size, the distribution of padded shapes, and
+//! efficiency against the number of ranks.
 
 mod distributions;
 mod fill;
+mod ranks;
 mod shapes;
 
 use batchlab_draw::{Anchor, Svg};
 
 use crate::Forecast;
+use crate::ranks::RankForecast;
 pub use distributions::{DatasetSummary, Panel, summaries};
 
 pub struct Section<'a> {
@@ -14,6 +17,8 @@ pub struct Section<'a> {
     pub n_step: u64,
     /// Every strategy at every batch size.
     pub forecasts: Vec<&'a Forecast>,
+    /// For each of them, if asked for.
+    pub ranks: Vec<&'a [RankForecast]>,
 }
 
 /// Width of a picture in pixels.
@@ -34,6 +39,10 @@ pub fn svg(sections: &[Section<'_>]) -> String {
         y = fill::draw(&mut svg, section, y);
         y += 36.0;
         y = shapes::draw(&mut svg, section, y);
+        if !section.ranks.is_empty() {
+            y += 20.0;
+            y = ranks::draw(&mut svg, section, y);
+        }
         y += MARGIN;
     }
     svg.into_picture(WIDTH, y, TEXT)
@@ -116,7 +125,7 @@ mod tests {
 
     fn picture(forecasts: &[Forecast]) -> String {
         let forecasts = forecasts.iter().collect();
-        svg(&[Section { title: "a < b & c".into(), n_step: 10, forecasts }])
+        svg(&[Section { title: "a < b & c".into(), n_step: 10, forecasts, ranks: Vec::new() }])
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Forecasts as text.
 
+mod ranks;
+
 use std::fmt::Write;
 
 use batchlab_core::Level;
@@ -8,15 +10,16 @@ use batchlab_forecast::Forecast;
 use batchlab_forecast::break_even::{Engine, break_even};
 use batchlab_forecast::census::Method;
 
+use super::ranks::StepModel;
 use super::{Plan, noun};
 use crate::data::bytes;
 use crate::output::columns;
 
-pub(super) fn print(plans: &[Plan], engine: Option<Engine>) -> String {
-    plans.iter().map(|plan| of_plan(plan, engine)).collect::<Vec<_>>().join("\n")
+pub(super) fn print(plans: &[Plan], engine: Option<Engine>, model: Option<StepModel>) -> String {
+    plans.iter().map(|plan| of_plan(plan, engine, model)).collect::<Vec<_>>().join("\n")
 }
 
-fn of_plan(plan: &Plan, engine: Option<Engine>) -> String {
+fn of_plan(plan: &Plan, engine: Option<Engine>, model: Option<StepModel>) -> String {
     let forecasts: Vec<&Forecast> = plan.strategies.iter().map(|(_, forecast)| forecast).collect();
     let n_member = grouped(plan.n_member as u64);
     let mut text = format!(
@@ -44,6 +47,10 @@ fn of_plan(plan: &Plan, engine: Option<Engine>) -> String {
              (--step-time), more\nin proportion to its edges. Break-even: steps after which less padding \
              has paid for more shapes than the fewest at this B.\n"
         );
+    }
+    if let Some(model) = model {
+        text += &ranks::text(&forecasts, &plan.ranks, model);
+        text.push('\n');
     }
     text += &randomness(&forecasts).text();
     text.push('\n');
@@ -180,11 +187,12 @@ fn notes(plan: &Plan, forecasts: &[&Forecast]) -> String {
             grouped(least)
         );
     }
-    text.push_str("every figure is defined in docs/forecast.md\n");
+    text.push_str("every figure is defined in docs/forecast.md");
+    text.push_str(if plan.ranks.is_empty() { "\n" } else { ", those of ranks in docs/ranks.md\n" });
     text
 }
 
-/// A table with an empty line between batch sizes.
+/// A table with an empty line between groups of rows, for example between batch sizes.
 struct Columns {
     head: [Vec<String>; 2],
     rows: Vec<(Option<u32>, Vec<String>)>,
@@ -196,18 +204,18 @@ impl Columns {
         Self { head: [first, second], rows: Vec::new() }
     }
 
-    fn row(&mut self, batch_size: Option<u32>, cells: Vec<String>) {
-        self.rows.push((batch_size, cells));
+    fn row(&mut self, group: Option<u32>, cells: Vec<String>) {
+        self.rows.push((group, cells));
     }
 
     fn text(self) -> String {
         let mut lines = self.head.to_vec();
         let mut previous = None;
-        for (batch_size, cells) in self.rows {
-            if previous.is_some_and(|previous| previous != batch_size) {
+        for (group, cells) in self.rows {
+            if previous.is_some_and(|previous| previous != group) {
                 lines.push(Vec::new());
             }
-            previous = Some(batch_size);
+            previous = Some(group);
             lines.push(cells);
         }
         columns(&lines)

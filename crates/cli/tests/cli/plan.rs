@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+mod ranks;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
