@@ -48,7 +48,7 @@ fn every_study_is_right() {
         Study::of(&file).unwrap_or_else(|error| panic!("{error}"))
     };
     let n_file = std::fs::read_dir(&folder).unwrap().count();
-    assert_eq!(n_file, 6, "read the others here too");
+    assert_eq!(n_file, 7, "read the others here too");
 
     batchlab_builtin::link();
     let quick = read("quick.toml", &[]);
@@ -65,6 +65,9 @@ fn every_study_is_right() {
     assert_eq!((models.cells.len(), models.n_run()), (5 * 2 * 2, 5 * 2 * 2 * 4));
     let engines = read("engines.toml", &[]);
     assert_eq!((engines.cells.len(), engines.n_run()), (4 * 2, 4 * 2 * 4));
+    // Two data sets, two batch sizes, with recorded steps and without.
+    let gpu = read("gpu.toml", &["device=cpu"]);
+    assert_eq!((gpu.cells.len(), gpu.n_run()), (2 * 2 * 2, 2 * 2 * 2 * 4));
     let painn = paper.cells.iter().find(|cell| cell.info.model == "painn").unwrap();
     let decays = painn.runs.iter().map(|run| f64::from(run.config.training.learning_rate_decay));
     assert!(decays.eq([0.98; 6]), "changes for one model reach its runs");
