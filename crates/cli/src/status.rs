@@ -56,8 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         return print(&as_json(&all)?);
     }
     let mut text = as_text(&all);
-    let is_done = |(_, state): &(CellInfo, CellState)| matches!(state, CellState::Done(_));
-    if all.iter().flat_map(|listed| &listed.cells).any(is_done) {
+    if all.iter().flat_map(|listed| &listed.cells).any(|(_, state)| has_times(state)) {
         let _ = writeln!(
             text,
             "batchlab report {} says which strategy is the fastest",
@@ -65,6 +64,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         );
     }
     print(&text)
+}
+
+/// Whether there is something to compare.
+fn has_times(state: &CellState) -> bool {
+    let CellState::Done(done) = state else { return false };
+    done.runs.iter().any(|run| run.median_step_ns.is_some())
 }
 
 fn as_json(all: &[Listed]) -> Result<String> {

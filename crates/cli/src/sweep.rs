@@ -188,7 +188,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             say!("warning: {warning}");
         }
         say!("{}", closing(&study, &done, &out));
-        if done.n_done + done.n_done_before > 0 {
+        // There are none if every cell has failed before its first step.
+        if out.join("tables/runs").is_dir() {
             let results = Results::read(std::slice::from_ref(&out))?;
             let report = answer(&results, &Questions::default());
             say!("\n{}", verdicts(&report).trim_end());
