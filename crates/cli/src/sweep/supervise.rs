@@ -4,7 +4,7 @@
 //! free memory, and the process may have to exit in the middle of a cell. That cell is recorded as
 //! failed, and a new process continues with the others.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{ChildStdin, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,8 +83,12 @@ pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
 /// See [`super::leave_reason`].
 pub(crate) fn leave_reason(reason: &str) {
     if since().is_some() {
+        let file = reason_file(std::process::id());
+        // Others may write to this folder: a link in the file's place is replaced, not followed.
+        let _ = std::fs::remove_file(&file);
+        let written = std::fs::File::create_new(file);
         // If it cannot be written, the reason is still on the screen.
-        let _ = std::fs::write(reason_file(std::process::id()), reason);
+        let _ = written.and_then(|mut file| file.write_all(reason.as_bytes()));
     }
 }
 
