@@ -189,7 +189,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         say!("{}", closing(&study, &done, &out));
         // There are none if every cell has failed before its first step.
-        if out.join("tables/runs").is_dir() {
+        let runs = out.join("tables/runs").read_dir();
+        if runs.is_ok_and(|mut files| files.next().is_some()) {
             let results = Results::read(std::slice::from_ref(&out))?;
             let report = answer(&results, &Questions::default());
             say!("\n{}", verdicts(&report).trim_end());
