@@ -57,7 +57,7 @@ fn a_process_that_trains() {
     match train() {
         Ok(()) => std::process::exit(0),
         Err(ModelError::DeviceLost(message) | ModelError::Device { reason: message, .. }) => {
-            end(message)
+            end(message);
         }
         Err(other) => panic!("{other}"),
     }
