@@ -146,7 +146,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         (false, false) => Box::new(Lines::new(&warnings)),
     };
     let options = SweepOptions {
-        run: RunOptions { out: &out, interrupted: &interrupted, n_thread, cache: &cache },
+        run: RunOptions {
+            out: &out,
+            interrupted: &interrupted,
+            n_thread,
+            cache: &cache,
+            ranks: None,
+        },
         hardware: &hardware,
         claims,
         retry: arguments.retry,

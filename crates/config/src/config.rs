@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::{Evaluation, Split};
+use crate::ranks::Ranks;
 use crate::training::Training;
 
 /// Everything that defines a run. Serialising it gives the resolved configuration with all defaults

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// Number of ranks that train together, and how they share the graphs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RanksTable")]
 struct Table {
     /// Number of ranks, started by `mpirun` or `srun`. Give either this or `local`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,9 +7,7 @@ mod tally;
 
 use std::num::NonZeroU32;
 
-use batchlab_core::{
-    BatchContext, Batcher, BatcherError, GraphSize, Level, Purpose, View,
-};
+use batchlab_core::{BatchContext, Batcher, BatcherError, GraphSize, Level, Purpose, View};
 use batchlab_ranks::Epochs;
 use rayon::prelude::*;
 use serde::Serialize;

@@ -9,7 +9,10 @@ use mpi::collective::SystemOperation;
 use mpi::environment::{Universe, library_version, processor_name};
 use mpi::request::StaticScope;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{AsRaw, Communicator as _, CommunicatorCollectives as _, Destination as _, MatchedReceiveVec, Source as _};
+use mpi::traits::{
+    AsRaw, Communicator as _, CommunicatorCollectives as _, Destination as _, MatchedReceiveVec,
+    Source as _,
+};
 
 /// Tag of the messages by which ranks find out which of them still answer.
 const ROLL_CALL: i32 = 7;

@@ -66,7 +66,8 @@ pub struct LostRanks {
 }
 
 impl LostRanks {
-    const REMEDY: &'static str = ". If it was only slow, allow more with ranks.timeout (in seconds)";
+    const REMEDY: &'static str =
+        ". If it was only slow, allow more with ranks.timeout (in seconds)";
 }
 
 struct Named<'a>(&'a [String]);

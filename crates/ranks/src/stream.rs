@@ -121,7 +121,11 @@ impl BatchStream for RankStream {
         self.plan_epoch()?;
         if self.start.epoch != cursor.epoch || cursor.batch > self.steps.len() as u64 {
             let reason = format!("the epoch has only {} steps", self.steps.len());
-            return Err(BatcherError::BadCursor { epoch: cursor.epoch, batch: cursor.batch, reason });
+            return Err(BatcherError::BadCursor {
+                epoch: cursor.epoch,
+                batch: cursor.batch,
+                reason,
+            });
         }
         self.n_done = cursor.batch as usize;
         Ok(())
