@@ -256,3 +256,6 @@ pub(crate) fn agree(others: &dyn Communicator, own: &[(&str, String)]) -> Result
 fn pair(line: &str) -> (&str, &str) {
     line.split_once('\t').unwrap_or((line, ""))
 }
+
+#[cfg(test)]
+mod tests;
