@@ -9,10 +9,7 @@ use mpi::collective::SystemOperation;
 use mpi::environment::{Universe, library_version, processor_name};
 use mpi::request::StaticScope;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{
-    AsRaw, Communicator as _, CommunicatorCollectives as _, Destination as _, MatchedReceiveVec,
-    Source as _,
-};
+use mpi::traits::{Communicator as _, CommunicatorCollectives as _, Destination as _, Source as _};
 
 /// Tag of the messages by which ranks find out which of them still answer.
 const ROLL_CALL: i32 = 7;
@@ -28,7 +25,7 @@ static HERE: [u8; 1] = [1];
 /// The connection between all ranks. To drop it, on all ranks alike, ends MPI.
 pub struct World {
     // Declared first, and so dropped before MPI ends.
-    world: SimpleCommunicator,
+    all: SimpleCommunicator,
     _universe: Universe,
     rank: usize,
     n_rank: usize,
@@ -72,7 +69,7 @@ impl World {
         let joined = mpi::initialize_with_threading(Threading::Funneled);
         let (universe, _) = joined.ok_or(JoinError::Twice)?;
         let world = universe.world();
-        let (rank, found) = (world.rank() as usize, world.size() as usize);
+        let (rank, found) = (number(world.rank()), number(world.size()));
         if found != n_rank {
             let library = library_version().unwrap_or_default();
             let library = library.split(',').next().unwrap_or_default().trim().to_owned();
@@ -81,7 +78,7 @@ impl World {
         let host = processor_name().unwrap_or_default();
         let own = format!("rank {rank} (process {} on {host})", std::process::id());
         let names = (0..n_rank).map(|rank| format!("rank {rank}")).collect();
-        let mut joined = Self { world, _universe: universe, rank, n_rank, timeout, names };
+        let mut joined = Self { all: world, _universe: universe, rank, n_rank, timeout, names };
         let names = joined.gather(own.as_bytes())?;
         let readable = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
         joined.names = names.into_iter().map(readable).collect();
@@ -92,7 +89,7 @@ impl World {
     /// nobody is lost.
     fn roll_call(&self, mut is_complete: impl FnMut() -> bool) -> Result<(), LostRanks> {
         for rank in (0..self.n_rank).filter(|&rank| rank != self.rank) {
-            let other = self.world.process_at_rank(rank as i32);
+            let other = self.all.process_at_rank(rank as i32);
             // Nobody waits for it to arrive: it may be for a rank that is no more.
             std::mem::forget(other.immediate_send_with_tag(StaticScope, &HERE, ROLL_CALL));
         }
@@ -103,11 +100,11 @@ impl World {
             if is_complete() {
                 return Ok(());
             }
-            let anybody = self.world.any_process();
+            let anybody = self.all.any_process();
             while let Some((message, status)) = anybody.immediate_matched_probe_with_tag(ROLL_CALL)
             {
                 message.matched_receive_into(&mut [0_u8; 1]);
-                answers[status.source_rank() as usize] = true;
+                answers[number(status.source_rank())] = true;
             }
             sleep(NAP);
         }
@@ -128,7 +125,7 @@ impl Communicator for World {
 
     fn wait_for_all(&self) -> Result<(), LostRanks> {
         let begin = Instant::now();
-        let mut barrier = Some(self.world.immediate_barrier());
+        let mut barrier = Some(self.all.immediate_barrier());
         let mut is_complete = || {
             barrier = barrier.take().and_then(|request| request.test().err());
             barrier.is_none()
@@ -148,11 +145,16 @@ impl Communicator for World {
 
     fn sum(&self, values: &mut [f64]) -> Result<(), LostRanks> {
         let own = values.to_vec();
-        self.world.all_reduce_into(&own[..], values, SystemOperation::sum());
+        self.all.all_reduce_into(&own[..], values, SystemOperation::sum());
         Ok(())
     }
 
     fn abort(&self, code: i32) -> ! {
-        self.world.abort(code)
+        self.all.abort(code)
     }
+}
+
+#[allow(clippy::cast_sign_loss, reason = "ranks and their number are not negative")]
+fn number(rank: i32) -> usize {
+    rank as usize
 }

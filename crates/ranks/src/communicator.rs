@@ -55,6 +55,12 @@ pub trait Communicator {
     }
 }
 
+impl fmt::Debug for dyn Communicator + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rank {} of {}", self.rank(), self.n_rank())
+    }
+}
+
 /// Ranks that others have waited for in vain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} not answered for {} s; the others end{}", Named(names), waited.as_secs(), Self::REMEDY)]

@@ -75,7 +75,7 @@ use ranks::Together;
 use resume::Start;
 use training_data::check_takes;
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct RunOptions<'a> {
     /// Folder of the study; created if missing.
     pub out: &'a Path,

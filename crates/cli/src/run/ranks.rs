@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -19,8 +19,8 @@ use crate::invocation;
 use crate::say::say;
 
 /// Seconds from the request to end until the launcher kills a rank that is still there: enough for
-/// a step and a checkpoint.
-const TIME_TO_SAVE: &str = "30";
+/// a step and a checkpoint. It always waits for so long.
+const TIME_TO_SAVE: &str = "5";
 /// When a rank is lost, the first one saves the state and then ends all of them. If it is itself
 /// the lost one, another does so after this time.
 const TIME_OF_THE_FIRST: Duration = Duration::from_secs(30);
@@ -48,27 +48,29 @@ pub(super) fn place(ranks: Option<Ranks>, threads: Option<usize>) -> Result<Plac
         }
         return Ok(Place::Alone);
     };
-    #[cfg(not(feature = "mpi"))]
-    bail!(Usage(format!(
-        "ranks = {} needs MPI, without which this program was built: install Open MPI and clang (on \
-         Debian: apt-get install libopenmpi-dev libclang-dev) and build it with `cargo build --release \
-         --features mpi`",
-        ranks.n
-    )));
-    #[cfg(feature = "mpi")]
-    {
-        if ranks.is_local && n_process.is_none() {
-            return Ok(Place::Ended(launch(ranks, threads)?));
-        }
-        let timeout = Duration::from_secs(ranks.timeout.get().into());
-        let world = batchlab_mpi::World::join(ranks.n.get() as usize, timeout)
-            .map_err(|error| Usage(error.to_string()))?;
-        Ok(Place::Rank(Box::new(world)))
+    if ranks.is_local && n_process.is_none() && cfg!(feature = "mpi") {
+        return Ok(Place::Ended(launch(ranks, threads)?));
     }
+    Ok(Place::Rank(join(ranks)?))
+}
+
+#[cfg(feature = "mpi")]
+fn join(ranks: Ranks) -> Result<Box<dyn Communicator>> {
+    let timeout = Duration::from_secs(ranks.timeout.get().into());
+    let world = batchlab_mpi::World::join(ranks.n.get() as usize, timeout);
+    Ok(Box::new(world.map_err(|error| Usage(error.to_string()))?))
+}
+
+#[cfg(not(feature = "mpi"))]
+fn join(ranks: Ranks) -> Result<Box<dyn Communicator>> {
+    bail!(Usage(format!(
+        "{} ranks need MPI, without which this program was built: install Open MPI and clang (on Debian: \
+         apt-get install libopenmpi-dev libclang-dev) and build it with `cargo build --release --features mpi`",
+        ranks.n
+    )))
 }
 
 /// Starts the ranks on this machine with the same command, and waits for them.
-#[cfg_attr(not(feature = "mpi"), allow(dead_code, reason = "there is nothing to start"))]
 fn launch(ranks: Ranks, threads: Option<usize>) -> Result<ExitCode> {
     let n = ranks.n.get();
     let again = invocation::again().context("cannot find this program")?;
@@ -82,7 +84,7 @@ fn launch(ranks: Ranks, threads: Option<usize>) -> Result<ExitCode> {
         command.args(["--threads", &(n_processor / n as usize).max(1).to_string()]);
     }
     // Ctrl-C reaches this process alone, which passes it on once: two are an order to kill.
-    command.process_group(0);
+    command.process_group(0).stdin(Stdio::null());
     let mut child = command.spawn().map_err(|error| match error.kind() {
         ErrorKind::NotFound => Usage(format!(
             "ranks = {{ local = {n} }} starts the ranks with mpirun, which is not in PATH (on Debian: apt-get \
@@ -95,12 +97,18 @@ fn launch(ranks: Ranks, threads: Option<usize>) -> Result<ExitCode> {
     let flag = Arc::clone(&interrupted);
     ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
         .context("cannot handle Ctrl-C")?;
+    let mut was_interrupted = false;
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for mpirun")? {
+            // What it was told to end it calls failed.
+            if was_interrupted && !status.success() {
+                return Ok(exit::INTERRUPTED.into());
+            }
             let code = status.code().and_then(|code| u8::try_from(code).ok());
             return Ok(code.unwrap_or(exit::OTHER).into());
         }
         if interrupted.swap(false, Ordering::Relaxed) {
+            was_interrupted = true;
             // If it has just ended, there is nobody to tell.
             let _ = kill_process(Pid::from_child(&child), Signal::TERM);
         }
