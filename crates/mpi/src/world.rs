@@ -112,18 +112,9 @@ impl World {
         let names = silent.map(|(_, name)| name.clone()).collect();
         Err(LostRanks { names, waited: self.timeout })
     }
-}
 
-impl Communicator for World {
-    fn rank(&self) -> usize {
-        self.rank
-    }
-
-    fn n_rank(&self) -> usize {
-        self.n_rank
-    }
-
-    fn wait_for_all(&self) -> Result<(), LostRanks> {
+    /// Waits until all ranks have come, but not for ever.
+    fn barrier(&self) -> Result<(), LostRanks> {
         let begin = Instant::now();
         let mut barrier = Some(self.all.immediate_barrier());
         let mut is_complete = || {
@@ -141,6 +132,22 @@ impl Communicator for World {
             if waited > PATIENCE { sleep(NAP) } else { yield_now() }
         }
         Ok(())
+    }
+}
+
+impl Communicator for World {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn n_rank(&self) -> usize {
+        self.n_rank
+    }
+
+    /// Two barriers: a rank that stops while it waits for another has already come to the first one.
+    fn wait_for_all(&self) -> Result<(), LostRanks> {
+        self.barrier()?;
+        self.barrier()
     }
 
     fn sum(&self, values: &mut [f64]) -> Result<(), LostRanks> {
