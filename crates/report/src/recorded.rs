@@ -14,7 +14,7 @@ use crate::{Questions, Results, Run, settings};
 /// The time of one strategy in one block, or in a separate run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedTime {
-    /// Line number in the input, for messages.
+    /// Line of the file, or row of the table, for messages.
     pub line: u64,
     pub strategy: String,
     pub seconds: f64,

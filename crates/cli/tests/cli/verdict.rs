@@ -5,9 +5,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use assert_cmd::Command;
 use batchlab_report::Results;
+use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 
 fn batchlab() -> Command {
@@ -89,6 +92,51 @@ fn runs_in_processes_of_their_own_are_compared_apart() {
     assert_eq!(verdict["strategies"][0]["batcher"], "a");
     assert!((verdict["strategies"][1]["factor"].as_f64().unwrap() - 1.3).abs() < 1e-9);
     assert_eq!(verdict["strategies"][1]["place"], "slower");
+}
+
+/// One pair of blocks of two strategies in each of five cells; `change` spoils one column.
+fn parquet(file: &Path, change: impl Fn(usize) -> Option<i64>) {
+    let (mut strategy, mut seconds, mut cell, mut block) = (vec![], vec![], vec![], vec![]);
+    for at in 0..5_u8 {
+        for number in 1..=2_i64 {
+            for (name, factor) in [("a", 1.0), ("b", 1.2)] {
+                strategy.push(name);
+                seconds.push(factor * (1.0 + 0.01 * f64::from(at % 3)));
+                cell.push(i64::from(at));
+                block.push(number);
+            }
+        }
+    }
+    let n_row = strategy.len();
+    let columns: [(&str, ArrayRef); 5] = [
+        ("strategy", Arc::new(StringArray::from(strategy))),
+        ("seconds", Arc::new(Float64Array::from(seconds))),
+        ("n_output", Arc::new((0..n_row).map(&change).collect::<Int64Array>())),
+        ("cell", Arc::new(Int64Array::from(cell))),
+        ("block", Arc::new(Int64Array::from(block))),
+    ];
+    let table = RecordBatch::try_from_iter(columns).unwrap();
+    let created = fs::File::create(file).unwrap();
+    let mut writer = ArrowWriter::try_new(created, table.schema(), None).unwrap();
+    writer.write(&table).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn times_in_parquet_get_a_verdict_too() {
+    let dir = tempfile::tempdir().unwrap();
+    // The content decides, not the name.
+    let file = dir.path().join("times");
+    parquet(&file, |_| Some(100));
+    let verdict = json(batchlab().arg("verdict").arg(&file));
+    assert_eq!(verdict["unit"], serde_json::json!({ "kind": "cells", "n_cell": 5, "n_pair": 5 }));
+    assert_eq!(verdict["strategies"][1]["batcher"], "b");
+    assert!((verdict["strategies"][1]["factor"].as_f64().unwrap() - 1.2).abs() < 1e-9);
+
+    parquet(&file, |row| (row != 6).then_some(100));
+    let said = batchlab().arg("verdict").arg(&file).assert().code(3).get_output().stderr.clone();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("row 7: missing field `n_output`"), "{said}");
 }
 
 #[test]
