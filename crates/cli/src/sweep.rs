@@ -54,9 +54,9 @@ pub(crate) struct Arguments {
     /// take and which differences they can show.
     #[arg(long)]
     dry_run: bool,
-    /// Continue each cell until the 95 % intervals of all strategies that may be the fastest are
-    /// within this share to either side, for example 2%, or only one strategy is left. The interim
-    /// looks, at 5, 10, 20, 40, 80 and 160 pairs only, share the 5 % error.
+    /// Continue each cell until the 95 % intervals of all strategies that may be the fastest are at
+    /// most twice this long, for example 2% for 1.00 to 1.04, or only one strategy is left. The
+    /// interim looks, at 5, 10, 20, 40, 80 and 160 pairs only, share the 5 % error.
     #[arg(long, value_name = "WIDTH", value_parser = share)]
     ci_width: Option<f64>,
     /// Start no cell and no further timing-only pair after this time, for example 1h or 90s;

@@ -194,11 +194,6 @@ pub(crate) fn all(
     figures
 }
 
-/// Strategies without a batch size need no title beyond the setting's.
-fn size_title(size: Option<i64>) -> String {
-    size.map_or_else(String::new, |size| format!("B = {size}"))
-}
-
 fn curve_panels(
     settings: &[Setting],
     (unit, x, is_linear): (&str, &'static str, bool),

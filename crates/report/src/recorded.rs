@@ -44,8 +44,9 @@ pub enum RecordedError {
     #[error("there are no times")]
     Empty,
     #[error(
-        "no two strategies have times in the same mirrored pair of blocks (1 and 2, 3 and 4, ...); train the \
-         strategies in turns, or give a column `run` if each time is of a process of its own"
+        "no two strategies have times in both blocks of a mirrored pair (1 and 2, 3 and 4, ...); train the \
+         strategies in turns, in blocks numbered without gaps, or give a column `run` if each time is of a \
+         process of its own"
     )]
     NoPairs,
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use batchlab_files::open_data;
 use batchlab_report::{RecordedTime, Replicate};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::exit::DataFault;
@@ -19,19 +19,8 @@ struct Row {
     seconds: f64,
     n_output: f64,
     block: Option<i64>,
-    #[serde(default, deserialize_with = "label")]
     cell: Option<String>,
-    #[serde(default, deserialize_with = "label")]
     run: Option<String>,
-}
-
-/// Cells and runs may be numbers.
-fn label<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
-    Ok(match Option::<Value>::deserialize(value)? {
-        None | Some(Value::Null) => None,
-        Some(Value::String(label)) => Some(label),
-        Some(other) => Some(other.to_string()),
-    })
 }
 
 /// The times in a file, in its order.
@@ -72,19 +61,35 @@ fn of_parquet(file: File) -> Result<Vec<RecordedTime>> {
     }
     rows.finish()?;
     let rows = rows.into_inner();
-    let times = serde_json::Deserializer::from_slice(&rows).into_iter::<Row>();
-    let numbered = times.zip(1..).map(|(row, number)| {
-        row.map_err(Into::into)
-            .and_then(|row| recorded(row, number))
-            .with_context(|| format!("row {number}"))
+    let rows = serde_json::Deserializer::from_slice(&rows).into_iter::<Value>();
+    let numbered = rows.zip(1..).map(|(row, number)| {
+        let row = row.and_then(|row| serde_json::from_value(with_labels(row)));
+        let time = row.map_err(Into::into).and_then(|row| recorded(row, number));
+        time.with_context(|| format!("row {number}"))
     });
     numbered.collect()
+}
+
+/// Cells and runs may be numbered.
+fn with_labels(mut row: Value) -> Value {
+    for column in ["cell", "run"] {
+        if let Some(label) = row.get_mut(column)
+            && label.is_number()
+        {
+            *label = label.to_string().into();
+        }
+    }
+    row
 }
 
 fn check_columns<'a>(found: impl Iterator<Item = &'a str>) -> Result<()> {
     let found: Vec<&str> = found.collect();
     match ["strategy", "seconds", "n_output"].iter().find(|column| !found.contains(column)) {
         None => Ok(()),
+        Some(_) if found.iter().all(|name| name.is_empty()) => bail!("the file is empty"),
+        Some(_) if found.iter().any(|name| name.contains(';')) => {
+            bail!("columns are separated by ';'; separate them by ','")
+        }
         Some(column) => bail!(
             "there is no column {column}; it has {}, and needs strategy, seconds, n_output, and block or run",
             found.join(", ")
@@ -93,16 +98,20 @@ fn check_columns<'a>(found: impl Iterator<Item = &'a str>) -> Result<()> {
 }
 
 fn recorded(row: Row, line: u64) -> Result<RecordedTime> {
+    if row.strategy.is_empty() {
+        bail!("strategy is empty");
+    }
     let replicate = match (row.block, row.run) {
         (Some(number), None) if number >= 0 => {
             Replicate::Block { cell: row.cell.unwrap_or_default(), number }
         }
+        (Some(number), None) => bail!("block is {number}, but must be a whole number from 0 on"),
         (None, Some(run)) if !run.is_empty() => Replicate::Run(run),
         (None, _) => bail!(
             "neither block nor run is given, so nothing says which times are replicates: steps of one \
              process are none, because what slows that process slows all of them"
         ),
-        _ => bail!("give either block, a whole number from 0 on, or run, not both"),
+        (Some(_), Some(_)) => bail!("give either block or run, not both"),
     };
     let Row { strategy, seconds, n_output, .. } = row;
     Ok(RecordedTime { line, strategy, seconds, n_output, replicate })

@@ -143,7 +143,7 @@ fn times_in_parquet_get_a_verdict_too() {
 fn times_from_which_nothing_follows_are_refused() {
     let heading = "strategy,seconds,n_output,block\n";
     for (csv, expected) in [
-        (String::new(), "there is no column strategy"),
+        (String::new(), "the file is empty"),
         (heading.to_owned(), "there are no times"),
         ("strategy,seconds\na,1\n".to_owned(), "there is no column n_output"),
         ("strategy,seconds,n_output\na,1,1\nb,1,1\n".to_owned(), "neither block nor run"),
@@ -157,9 +157,14 @@ fn times_from_which_nothing_follows_are_refused() {
         ),
         (
             format!("{heading}a,1,1,1\na,1,1,2\nb,1,1,3\nb,1,1,4\n"),
-            "no two strategies have times in the same",
+            "no two strategies have times in both blocks of a mirrored pair",
         ),
-        (format!("{heading}a,1,1,-1\n"), "whole number from 0 on"),
+        (
+            format!("{heading}a,1,1,-1\n"),
+            "line 2: block is -1, but must be a whole number from 0 on",
+        ),
+        (format!("{heading},1,1,1\n"), "line 2: strategy is empty"),
+        ("strategy;seconds;n_output\n".to_owned(), "columns are separated by ';'"),
     ] {
         let said = refused(&csv);
         assert!(said.contains(expected), "{csv}\nexpected: {expected}\n{said}");
@@ -173,9 +178,9 @@ fn arms(dir: &Path, second: &str) -> std::path::PathBuf {
         format!("while read line; do echo '{{\"seconds\": {s}, \"n_output\": 100}}'; done")
     };
     let text = format!(
-        "steps = 5\npairs = 4\n[[arm]]\nname = \"one\"\ncommand = ['sh', '-c', '''{}''']\n\
+        "steps = 5\npairs = 4\ntimeout_seconds = 2\n[[arm]]\nname = \"one\"\ncommand = ['sh', '-c', '''{}''']\n\
          [[arm]]\nname = \"two\"\ncommand = ['sh', '-c', '''{second}''']\n",
-        answer("1.0'$(date +%N)'"),
+        answer("0.0010'$(date +%N)'"),
     );
     fs::write(&file, text).unwrap();
     file
@@ -185,7 +190,7 @@ fn arms(dir: &Path, second: &str) -> std::path::PathBuf {
 fn programs_are_timed_in_turns_and_judged() {
     let dir = tempfile::tempdir().unwrap();
     let slower =
-        "while read line; do echo '{\"seconds\": 1.5'$(date +%N)', \"n_output\": 100}'; done";
+        "while read line; do echo '{\"seconds\": 0.0015'$(date +%N)', \"n_output\": 100}'; done";
     let file = arms(dir.path(), slower);
     let out = dir.path().join("times.csv");
     let mut bench = batchlab();
@@ -210,7 +215,7 @@ fn programs_are_timed_in_turns_and_judged() {
 #[test]
 fn a_disturbed_pair_of_blocks_is_repeated_in_every_process() {
     let dir = tempfile::tempdir().unwrap();
-    let stalls = "i=0; while read line; do i=$((i+1)); s=1.5; [ $i = 6 ] && s=9.0; \
+    let stalls = "i=0; while read line; do i=$((i+1)); s=0.0015; [ $i = 6 ] && s=0.0090; \
                   echo '{\"seconds\": '$s$(date +%N)', \"n_output\": 100}'; done";
     let file = arms(dir.path(), stalls);
     let text = fs::read_to_string(&file).unwrap();
@@ -232,6 +237,16 @@ fn programs_that_fail_are_named() {
     for (second, expected) in [
         ("exit 3", "\"two\" ended (exit status: 3) instead of training 5 steps"),
         ("read line; echo hello", "\"two\" answered \"hello\""),
+        ("read line; echo '{\"seconds\": 0, \"n_output\": 1}'", "\"two\": seconds is 0, but"),
+        (
+            "read line; echo '{\"seconds\": 9, \"n_output\": 1}'",
+            "\"two\" says that 5 steps took 9 s, but answered after 0.0",
+        ),
+        (
+            "while read line; do for i in 1 2; do echo '{\"seconds\": 1e-9, \"n_output\": 1}'; done; done",
+            "\"two\" printed \"{\\\"seconds\\\": 1e-9, \\\"n_output\\\": 1}\" without being asked",
+        ),
+        ("sleep 60", "\"two\" has not answered within 2 s, timeout_seconds"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let file = arms(dir.path(), second);
