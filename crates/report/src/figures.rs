@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::attribution::Attribution;
 use crate::query;
 use crate::reach::TimeToAccuracy;
-use crate::setting::{Group, Setting, batchers};
+use crate::setting::{Group, Setting, batchers, size_title};
 use crate::total_time::TotalTime;
 use crate::verdict::Verdict;
 
