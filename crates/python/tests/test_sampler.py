@@ -258,3 +258,9 @@ def test_impossible_states_are_refused(change, words):
         sampler.load_state_dict(sampler.state_dict() | change)
     with pytest.raises(ValueError, match="no 'label'"):
         sampler.load_state_dict({})
+
+
+def test_labels_are_those_of_results():
+    label = lambda **options: BatchSampler(SIZES, "static-64", 16, **options).label
+    assert label() == "static-64-emit-partial"
+    assert label(epoch_boundary="carry-over") == label(shuffle=False) == "static-64"
