@@ -219,9 +219,9 @@ impl Epoch {
         if rank >= n_rank {
             return Err(value_error(format!("rank {rank} is not one of {n_rank} ranks")));
         }
-        let sizes = sizes_of(py, graphs)?.into_iter().map(|graph| (graph.id, graph)).collect();
+        let graphs = sizes_of(py, graphs)?;
         let rank = Rank { number: rank, among: n_rank, assignment };
-        let steps = py.detach(|| rank.steps(&self.plans, &sizes, self.start.epoch));
+        let steps = py.detach(|| rank.steps(&self.plans, &graphs, self.start.epoch));
         let (plans, n_graph): (Vec<BatchPlan>, _) =
             steps.into_iter().map(|Share { plan, n_graph }| (plan, n_graph)).unzip();
         Ok(Self { plans: plans.into(), start: self.start.clone(), n_graph: Some(n_graph) })

@@ -1,7 +1,5 @@
 //! The share of one rank in data-parallel training. docs/ranks.md describes the assignments.
 
-use std::collections::HashMap;
-
 use batchlab_core::plan::Cursor;
 use batchlab_core::{BatchPlan, GraphSize, Level};
 use batchlab_forecast::ranks::{Assignment, Batch, Cost, Epoch, Step};
@@ -28,16 +26,17 @@ pub(crate) struct Share {
 }
 
 impl Rank {
-    /// This rank's steps of an epoch. All ranks have equally many; a step may be without graphs.
-    pub(crate) fn steps(
-        self,
-        plans: &[BatchPlan],
-        sizes: &HashMap<u32, GraphSize>,
-        epoch: u64,
-    ) -> Vec<Share> {
+    /// This rank's steps of an epoch of these graphs. All ranks have equally many; a step may be
+    /// without graphs.
+    pub(crate) fn steps(self, plans: &[BatchPlan], graphs: &[GraphSize], epoch: u64) -> Vec<Share> {
+        let n_id = graphs.iter().map(|graph| graph.id as usize + 1).max().unwrap_or(0);
+        let mut by_id: Vec<Option<GraphSize>> = vec![None; n_id];
+        for &graph in graphs {
+            by_id[graph.id as usize] = Some(graph);
+        }
         let is_padded = plans.iter().any(|plan| plan.shape != plan.real);
         let batch = |plan: &BatchPlan| {
-            let graphs = plan.members.iter().filter_map(|id| sizes.get(id).copied()).collect();
+            let graphs = plan.members.iter().filter_map(|&id| *by_id.get(id as usize)?).collect();
             Batch { graphs, shape: plan.shape }
         };
         let planned = Epoch::new(plans.iter().map(batch).collect());
