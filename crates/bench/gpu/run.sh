@@ -29,29 +29,13 @@ P
 for folder in /usr/local/cuda/lib64 /usr/local/nvidia/lib64; do
   [ -d "$folder" ] && libraries=$libraries:$folder
 done
+export LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:-}
 export STEPS=200
 # Those of the emulated GPU, where the bundle has them: a step takes it a second.
 if [ -d "$here/lib" ]; then
-  libraries=$here/lib:$libraries
+  export BATCHLAB_CUDA_LIBRARIES=$here/lib
   STEPS=20
 fi
-export LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:-}
-
-# The programs ask for cuBLAS 13 and NVRTC 13. Of what they call, CUDA 12 has the same functions under
-# the same names, so that its libraries do where there are no others.
-links=$results/cuda-12
-for library in cublas nvrtc; do
-  find_library() { local IFS=:; local folder; for folder in $LD_LIBRARY_PATH; do
-    if [ -e "$folder/$1" ]; then echo "$folder/$1"; return; fi; done
-    ldconfig -p 2>/dev/null | awk -v name="$1" '$1 == name { print $NF; exit }'; }
-  twelve=$(find_library "lib$library.so.12")
-  if [ -z "$(find_library "lib$library.so.13")" ] && [ -n "$twelve" ]; then
-    mkdir -p "$links"
-    ln -sf "$twelve" "$links/lib$library.so.13"
-    echo "lib$library.so.13 is missing: $twelve is used"
-  fi
-done
-[ -d "$links" ] && export LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$links
 
 export BATCHLAB_TEST_DEVICE=cuda:0 RUST_TEST_THREADS=4
 export BATCHLAB_GOLDEN=$here/golden
@@ -100,10 +84,10 @@ environment() {
   cat commit; date -u +%FT%TZ
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader ||
     echo "nvidia-smi does not run, so neither GPU nor driver are known"
-  for program in bin/* tests/*; do
-    echo "$program"
-    ldd "$program" | grep -E 'libcu|nvrtc|not found'
-  done
+  # What the programs load, in the order in which they look.
+  { local IFS=:; for folder in ${BATCHLAB_CUDA_LIBRARIES:-$LD_LIBRARY_PATH}; do
+    ls "$folder"/lib{cuda,cublas,nvrtc}.so.* 2>/dev/null; done; }
+  ldconfig -p 2>/dev/null | awk '$1 ~ /^lib(cuda|cublas|nvrtc)\.so\.[0-9]+$/ { print $NF }'
   ls -d /usr/local/cuda* 2>/dev/null
   command -v compute-sanitizer ncu nvcc
   python3 -c 'import importlib.metadata as m
@@ -112,7 +96,7 @@ for name in ("jax", "torch", "torch_geometric", "numpy"):
         print(name, m.version(name))
     except m.PackageNotFoundError:
         print(name, "is missing: needed for the figures")'
-  ! ldd bin/batchlab | grep -q 'not found'
+  ! ldd bin/batchlab | grep 'not found'
 }
 
 # A failing test once more, with every launch waited for: the message then names the kernel.

@@ -163,6 +163,9 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
     /// Memory shared by recordings.
     type RecordingMemory: Default + 'static;
 
+    /// Whether dfdx has kernels of its own for its operations.
+    const HAS_DFDX_KERNELS: bool = true;
+
     /// A matrix of zeros, `shape` rows and columns.
     fn zero_matrix(&self, shape: [usize; 2]) -> Result<Dense<Self>, Self::Err>;
     /// Whether [`DeviceMemory::record`] is currently possible.

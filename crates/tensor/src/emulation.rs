@@ -6,6 +6,8 @@
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 
+use crate::cuda::libraries;
+
 /// Call counts since the program started.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +45,14 @@ pub struct Counts {
     pub repeated_fills: u64,
 }
 
-unsafe extern "C" {
-    fn emulated_cuda_counts(out: *mut Counts);
-    fn emulated_cuda_streams(name: *const c_char);
+/// A function of the emulated driver, which is loaded if it is not.
+///
+/// # Safety
+/// `F` is its type.
+unsafe fn function<F: Copy>(name: &CStr) -> F {
+    libraries::load().expect("the emulated GPU was built along with this program");
+    // SAFETY: as above.
+    unsafe { libraries::driver_function(name) }.expect("only the emulated driver was built")
 }
 
 /// When a stream executes work whose result has not been waited for. A real GPU may do any of
@@ -70,8 +77,11 @@ pub fn set_streams(streams: Streams) {
         Streams::Random => c"random",
         Streams::OthersFirst => c"others-first",
     };
-    // SAFETY: the driver reads the name before it returns.
-    unsafe { emulated_cuda_streams(name.as_ptr()) }
+    // SAFETY: the function is declared like this (`emulation/driver.cpp`), and reads the name before
+    // it returns.
+    unsafe {
+        function::<unsafe extern "C" fn(*const c_char)>(c"emulated_cuda_streams")(name.as_ptr());
+    }
 }
 
 /// Calls to the emulated GPU so far, by all threads.
@@ -81,7 +91,8 @@ pub fn counts() -> Counts {
     // SAFETY: the emulated driver fills in all numbers; its structure has the same fields in the
     // same order, all of 64 bits (`emulation/driver.h`).
     unsafe {
-        emulated_cuda_counts(counts.as_mut_ptr());
+        let count = function::<unsafe extern "C" fn(*mut Counts)>(c"emulated_cuda_counts");
+        count(counts.as_mut_ptr());
         counts.assume_init()
     }
 }
