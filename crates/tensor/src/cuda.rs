@@ -92,6 +92,11 @@ impl DeviceMemory for Cuda {
         recording::Recording::of(gpu, memory, work)
     }
 
+    #[cfg(feature = "cuda-check")]
+    fn difference(one: &recording::Recording, other: &recording::Recording) -> Option<String> {
+        one.difference(other)
+    }
+
     fn start(&self, recording: &recording::Recording) -> Result<()> {
         Ok(recording.start()?)
     }

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "calls of the emulated driver")]
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
 
 use crate::cuda::libraries;
@@ -94,6 +94,30 @@ pub fn counts() -> Counts {
         let count = function::<unsafe extern "C" fn(*mut Counts)>(c"emulated_cuda_counts");
         count(counts.as_mut_ptr());
         counts.assume_init()
+    }
+}
+
+/// Does something that counts nothing.
+pub(crate) fn uncounted<R>(work: impl FnOnce() -> R) -> R {
+    let before = counts();
+    let result = work();
+    // SAFETY: the function is declared like this (`emulation/driver.cpp`), and reads all numbers.
+    unsafe {
+        function::<unsafe extern "C" fn(*const Counts)>(c"emulated_cuda_set_counts")(
+            &raw const before,
+        );
+    }
+    result
+}
+
+/// The first difference between two recordings, by their handles.
+pub(crate) fn difference(one: *mut c_void, other: *mut c_void) -> Option<String> {
+    type Difference = unsafe extern "C" fn(*mut c_void, *mut c_void) -> *const c_char;
+    // SAFETY: the function is declared like this (`emulation/driver.cpp`). Its text stays until the next
+    // call, and only one thread at a time has recordings.
+    unsafe {
+        let text = function::<Difference>(c"emulated_cuda_difference")(one, other);
+        (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
     }
 }
 
