@@ -66,10 +66,14 @@ impl DeviceMemory for Cuda {
 
     fn zeros_buffer(&self, n: usize) -> Result<Buffer> {
         // Never allocate zero bytes: it is undocumented whether such an allocation can be freed.
-        let mut buffer = Storage::<f32>::try_alloc_len(self, n.max(1))
-            .map_err(Error::dfdx(format!("allocate {n} numbers")))?;
+        let allocate = || Storage::<f32>::try_alloc_len(self, n.max(1));
+        let is_recorded = recording::stream().is_some();
+        // dfdx fills it now, which a recording would not repeat.
+        let buffer =
+            if is_recorded || n == 0 { libraries::without_fills(allocate) } else { allocate() };
+        let mut buffer = buffer.map_err(Error::dfdx(format!("allocate {n} numbers")))?;
         gradient::shorten(device::of(self)?, &mut buffer, n);
-        if recording::stream().is_some() {
+        if is_recorded {
             words::fill(device::of(self)?, raw::of_buffer(&buffer), 0.0, n)?;
         }
         Ok(buffer)

@@ -7,6 +7,7 @@
 mod codes;
 mod functions;
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -79,6 +80,29 @@ fn load_all() -> Result<(), String> {
 }
 
 static DRIVER_LIBRARY: OnceLock<Library> = OnceLock::new();
+
+thread_local! {
+    static FILLS_ARE_LEFT_OUT: Cell<bool> = const { Cell::new(false) };
+}
+
+fn fills_are_left_out() -> bool {
+    FILLS_ARE_LEFT_OUT.get()
+}
+
+/// Lets dfdx allocate memory that it does not fill with zeros, as it always does: the driver is not
+/// asked to while `allocate` runs.
+pub(super) fn without_fills<R>(allocate: impl FnOnce() -> R) -> R {
+    struct Before(bool);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            FILLS_ARE_LEFT_OUT.set(self.0);
+        }
+    }
+
+    let _before = Before(FILLS_ARE_LEFT_OUT.replace(true));
+    allocate()
+}
 
 /// A function of the driver that is not among those of [`functions`], if it is loaded and has it.
 ///

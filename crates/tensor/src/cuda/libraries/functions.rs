@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use super::{Functions, codes};
 
 /// Defines functions and the list of them. They answer `absent` if their library is not loaded;
-/// other answers go through `known`.
+/// other answers go through `known`. Nothing is left to do for one if its condition holds.
 macro_rules! functions {
     ($status:ty, $absent:expr, $known:path;
-     $($name:ident($($argument:ident: $type:ty),* $(,)?);)*) => {
+     $($name:ident($($argument:ident: $type:ty),* $(,)?) $(unless $done:path)?;)*) => {
         pub(in super::super) const ALL: Functions =
             &[$((stringify!($name), &addresses::$name)),*];
 
@@ -35,6 +35,9 @@ macro_rules! functions {
             /// That of the library's function.
             #[unsafe(no_mangle)]
             unsafe extern "C" fn $name($($argument: $type),*) -> c_uint {
+                $(if $done() {
+                    return 0;
+                })?
                 let address = addresses::$name.load(Ordering::Acquire);
                 if address.is_null() {
                     return $absent as c_uint;
@@ -91,7 +94,8 @@ pub(super) mod driver {
             dst_device: CUdeviceptr, src_host: *const c_void, byte_count: usize, h_stream: CUstream
         );
         cuMemsetD8_v2(dst_device: CUdeviceptr, uc: c_uchar, n: usize);
-        cuMemsetD8Async(dst_device: CUdeviceptr, uc: c_uchar, n: usize, h_stream: CUstream);
+        cuMemsetD8Async(dst_device: CUdeviceptr, uc: c_uchar, n: usize, h_stream: CUstream)
+            unless super::super::fills_are_left_out;
         cuMemsetD32Async(dst_device: CUdeviceptr, ui: c_uint, n: usize, h_stream: CUstream);
         cuMemPoolCreate(pool: *mut CUmemoryPool, pool_props: *const CUmemPoolProps);
         cuMemPoolDestroy(pool: CUmemoryPool);
