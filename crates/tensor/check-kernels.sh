@@ -36,7 +36,7 @@ plain=$(sed -n 's|.*include_str!("\(kernels/.*\.cu\)").*|\1|p' "$crate/src/cuda/
 if [ -z "${KERNEL_SOURCES:-}" ]; then
   rm -f "$sources"/message-*.cu
   (cd "$root" && BATCHLAB_CUDA_SOURCES=$sources cargo test --release --quiet -p batchlab-tensor \
-    --features batchlab-tensor/cuda-check "$@" --test it -- cuda_message::the_models) >&2
+    --features batchlab-tensor/cuda-check "$@" --test it -- cuda_message::models) >&2
 fi
 ls "$sources"/message-*.cu >/dev/null
 

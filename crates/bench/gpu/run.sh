@@ -108,7 +108,7 @@ tests() { # name, seconds, program, arguments ...
 
 sanitizer() { # tool
   step "$1" 100 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 \
-    tests/operations cuda_message::the_models --test-threads 1 --nocapture
+    tests/operations cuda_message::models --test-threads 1 --nocapture
 }
 
 # Two runs of the program, with recorded steps and without, must train the same parameters to the bit.
@@ -158,7 +158,7 @@ case $call in
       done
     done
     together "tests kernels 90 tests/kernels cuda::" \
-      "tests models 120 tests/operations cuda_message::the_models" \
+      "tests models 120 tests/operations cuda_message::models" \
       "tests golden 90 tests/schnet golden::"
     if command -v compute-sanitizer >/dev/null; then
       LINES_SHOWN=6 step memcheck-recorded 60 compute-sanitizer --error-exitcode 9 --print-limit 20 bin/batchlab \
@@ -191,7 +191,7 @@ case $call in
   profile)
     LINES_SHOWN=80 step profile "$budget" ncu --clock-control none --launch-skip 100 --launch-count 5 \
       --kernel-name regex:message_ --section SpeedOfLight --section Occupancy --section LaunchStats \
-      tests/operations --exact cuda_message::the_models_at_their_widths --test-threads 1
+      tests/operations --exact cuda_message::models::the_models_at_their_widths --test-threads 1
     ;;
   *) echo "the call is \"first\", \"figures\", \"study\", \"engines\" or \"profile\", not \"$call\"" >&2; exit 2 ;;
 esac
