@@ -471,7 +471,7 @@ fn each_shape_is_recorded_once() {
 fn a_recording_that_is_not_the_same_is_told_from_the_first() {
     let _turn = order(Streams::Eager);
     let gpu = gpu();
-    let mut memory = Default::default();
+    let mut memory = <Cuda as DeviceMemory>::RecordingMemory::default();
     // A kernel fills the zeros of each.
     let mut recorded = |lengths: &[usize]| {
         let mut zeros = || {
