@@ -78,7 +78,7 @@ pub enum CellState {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List<C> {
-    /// Threads of the engine.
+    /// Threads of the engine in sweeps that measured times.
     #[serde(default)]
     n_thread: Option<usize>,
     cells: Vec<C>,
@@ -223,17 +223,22 @@ impl Cells {
         let path = self.folder.join(LIST);
         // A damaged list is written anew.
         let earlier = read::<List<CellInfo>>(&path)?.and_then(Result::ok);
-        if study.blocks.exclusive
-            && let Some(List { n_thread: Some(earlier), cells }) = earlier
-            && earlier != n_thread
-            && cells
-                .iter()
-                .any(|cell| self.claims.last(&self.folder.join(&cell.id)).is_ok_and(|n| n > 0))
-        {
-            return Err(StudyError::Threads { folder: self.folder.clone(), earlier, n_thread });
+        let earlier = earlier.and_then(|list| list.n_thread);
+        let is_begun =
+            |cell: &Cell| self.claims.last(&self.folder.join(&cell.info.id)).is_ok_and(|n| n > 0);
+        match earlier {
+            Some(earlier)
+                if study.blocks.exclusive
+                    && earlier != n_thread
+                    && study.cells.iter().any(is_begun) =>
+            {
+                return Err(StudyError::Threads { folder: self.folder.clone(), earlier, n_thread });
+            }
+            _ => {}
         }
         let cells = study.cells.iter().map(|cell| &cell.info).collect();
-        let list = List::<&CellInfo> { n_thread: Some(n_thread), cells };
+        let n_thread = if study.blocks.exclusive { Some(n_thread) } else { earlier };
+        let list = List::<&CellInfo> { n_thread, cells };
         Ok(LocalDisk::new().write_synced(&path, &encode(&list))?)
     }
 
