@@ -1,5 +1,5 @@
 //! A study on a real Slurm, if `BATCHLAB_TEST_SLURM` is set: it needs root, Debian's packages and
-//! two minutes.
+//! three minutes.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -115,9 +115,9 @@ fn a_study_on_slurm_is_complete_whatever_happens() {
     assert!(text(&submitted).contains("1 task for 1 cell"), "{}", text(&submitted));
 
     let study = Study::new(STUDY);
-    // About five seconds for each of six cells, so that a worker is found in the middle of one.
+    // A few seconds for each of six cells, so that a worker is found in the middle of one.
     let arguments = [
-        "training.steps=2500",
+        "training.steps=1500",
         "repeats=3",
         "blocks.exclusive=false",
         "launcher.workers=2",
