@@ -22,6 +22,7 @@ use crate::exit::{INTERRUPTED, Usage, code_of_status};
 use crate::output::print;
 use crate::progress::{Quiet, shows_bars};
 use crate::say::say;
+use crate::signals::on_request_to_end;
 use observe::{Bar, Lines};
 
 /// Train a model as configured, and record its steps, times and errors.
@@ -217,7 +218,7 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let handler = Arc::clone(&flag);
     let mut first = None;
-    ctrlc::set_handler(move || {
+    on_request_to_end(move || {
         if !HAS_BEGUN.load(Ordering::Relaxed) {
             say!("\ninterrupted while data were read; nothing was recorded");
             std::process::exit(INTERRUPTED.into());
@@ -229,8 +230,9 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
             std::process::exit(130);
         }
         first = Some(Instant::now());
-        say!("\ninterrupted: saving the state and publishing the results so far; press Ctrl-C again to stop at once");
-    })
-    .context("cannot handle Ctrl-C")?;
+        say!(
+            "\ninterrupted: saving the state and publishing the results so far; press Ctrl-C again to stop at once"
+        );
+    })?;
     Ok(flag)
 }

@@ -30,6 +30,7 @@ pub use load::LoadedConfig;
 pub use number::{Fraction, Positive};
 pub use schedule::{Criterion, EarlyStopping, Length, Plateau};
 pub use study::blocks::Blocks;
+pub use study::launcher::{Launcher, SlurmOption, TaskTime};
 pub use study::{Setting, StudyFile, ToForecast};
 pub use text::diagnostic::Diagnostic;
 pub use training::{Seeds, Timing, Training};
