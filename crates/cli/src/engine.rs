@@ -29,13 +29,18 @@ impl Engine {
         words.flatten().collect()
     }
 
+    /// The number of threads, if one was given.
+    pub(crate) fn n_thread(&self) -> Option<usize> {
+        self.threads.map(usize::from)
+    }
+
     /// Starts the threads and returns their number.
     pub(crate) fn start(&self) -> Result<usize> {
         // The runs of a cell keep their files open simultaneously. The usual soft limit of 1,024
         // exists for old programs. If it cannot be raised, opening a file too many fails soon
         // enough.
         let _ = rlimit::increase_nofile_limit(u64::MAX);
-        start_threads(self.threads.map(usize::from))
+        start_threads(self.n_thread())
     }
 }
 

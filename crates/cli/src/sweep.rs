@@ -166,7 +166,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let started = since.unwrap_or(earlier.started());
     let job = own_job(&*observer, study.blocks.exclusive && earlier.is_none);
     let options = SweepOptions {
-        run: RunOptions { out: &out, interrupted: &interrupted, n_thread, cache: &cache },
+        run: RunOptions {
+            out: &out,
+            interrupted: &interrupted,
+            n_thread,
+            cache: &cache,
+            ranks: None,
+        },
         hardware: &hardware,
         claims,
         started,

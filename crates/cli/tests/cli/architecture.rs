@@ -73,9 +73,15 @@ fn crates_know_only_those_below_them() {
     };
     assert_eq!(ours("batchlab-core"), Vec::<String>::new());
     assert_eq!(ours("batchlab-files"), Vec::<String>::new());
-    assert_eq!(ours("batchlab-config"), ["batchlab-core", "batchlab-files"]);
+    assert_eq!(ours("batchlab-config"), ["batchlab-core", "batchlab-files", "batchlab-ranks"]);
     assert_eq!(ours("batchlab-results"), ["batchlab-core", "batchlab-files", "batchlab-stats"]);
-    let below_run = ["batchlab-config", "batchlab-core", "batchlab-files", "batchlab-results"];
+    let below_run = [
+        "batchlab-config",
+        "batchlab-core",
+        "batchlab-files",
+        "batchlab-ranks",
+        "batchlab-results",
+    ];
     assert_eq!(ours("batchlab-run"), below_run);
     let below_study = [
         "batchlab-config",
@@ -96,6 +102,8 @@ fn crates_know_only_those_below_them() {
     assert_eq!(ours("batchlab-report"), below_report);
     assert_eq!(ours("batchlab-tensor"), ["batchlab-core"]);
     assert_eq!(ours("batchlab-draw"), Vec::<String>::new());
+    assert_eq!(ours("batchlab-ranks"), ["batchlab-core"]);
+    assert_eq!(ours("batchlab-mpi"), ["batchlab-ranks"]);
 }
 
 #[test]
