@@ -19,13 +19,28 @@ impl Engine {
         self.device.iter().map(|device| format!("device={device}")).collect()
     }
 
+    /// The options of this type for another process; `n_thread` threads unless it is given here.
+    pub(crate) fn words(&self, n_thread: Option<u32>) -> Vec<String> {
+        let n_thread = self.threads.map(u32::from).or(n_thread);
+        let words =
+            [("--device", self.device.clone()), ("--threads", n_thread.map(|n| n.to_string()))];
+        let words =
+            words.into_iter().filter_map(|(option, value)| Some([option.to_owned(), value?]));
+        words.flatten().collect()
+    }
+
+    /// The number of threads, if one was given.
+    pub(crate) fn n_thread(&self) -> Option<usize> {
+        self.threads.map(usize::from)
+    }
+
     /// Starts the threads and returns their number.
     pub(crate) fn start(&self) -> Result<usize> {
         // The runs of a cell keep their files open simultaneously. The usual soft limit of 1,024
         // exists for old programs. If it cannot be raised, opening a file too many fails soon
         // enough.
         let _ = rlimit::increase_nofile_limit(u64::MAX);
-        start_threads(self.threads.map(usize::from))
+        start_threads(self.n_thread())
     }
 }
 

@@ -25,13 +25,18 @@ pub(crate) fn code_of_status(status: Status) -> ExitCode {
 }
 
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
+    number_of(error).into()
+}
+
+/// The same as a number.
+pub(crate) fn number_of(error: &anyhow::Error) -> u8 {
     match run_error(error) {
-        Some(error) if error.is_config() => CONFIG.into(),
-        Some(error) if error.is_data() => DATA.into(),
-        Some(error) if error.is_device_lost() => DEVICE_LOST.into(),
-        None if error.is::<Diagnostic>() || error.is::<Usage>() => CONFIG.into(),
-        None if error.is::<DataFault>() => DATA.into(),
-        _ => OTHER.into(),
+        Some(error) if error.is_config() => CONFIG,
+        Some(error) if error.is_data() => DATA,
+        Some(error) if error.is_device_lost() => DEVICE_LOST,
+        None if error.is::<Diagnostic>() || error.is::<Usage>() => CONFIG,
+        None if error.is::<DataFault>() => DATA,
+        _ => OTHER,
     }
 }
 

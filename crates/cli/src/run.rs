@@ -1,6 +1,7 @@
 //! `batchlab run`: trains once.
 
 pub(crate) mod observe;
+mod ranks;
 mod summary;
 
 use std::path::{Path, PathBuf};
@@ -10,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use batchlab_config::LoadedConfig;
+use batchlab_config::{LoadedConfig, Ranks};
 use batchlab_core::quote::shell;
+use batchlab_ranks::Communicator;
 use batchlab_run::{
     Cache, FinishedRun, Observer, RunHeader, RunOptions, Status, extend, resume, run as run_once,
 };
@@ -22,7 +24,9 @@ use crate::exit::{INTERRUPTED, Usage, code_of_status};
 use crate::output::print;
 use crate::progress::{Quiet, shows_bars};
 use crate::say::say;
+use crate::signals::on_request_to_end;
 use observe::{Bar, Lines};
+use ranks::Place;
 
 /// Train a model as configured, and record its steps, times and errors.
 #[derive(Debug, clap::Args)]
@@ -50,6 +54,22 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let task = Task::of(arguments)?;
+    match ranks::place(task.ranks(), arguments.engine.n_thread())? {
+        Place::Alone => train(&task, arguments, None),
+        Place::Ended(code) => Ok(code),
+        Place::Rank(others) => ranks::train(&*others, || train(&task, arguments, Some(&*others))),
+    }
+}
+
+fn train(
+    task: &Task,
+    arguments: &Arguments,
+    others: Option<&dyn Communicator>,
+) -> Result<ExitCode> {
+    // Of several ranks, the first one speaks.
+    let is_first = others.is_none_or(|others| others.rank() == 0);
+    SPEAKS.store(is_first, Ordering::Relaxed);
+    let is_quiet = arguments.quiet || !is_first;
     let n_thread = arguments.engine.start()?;
     let interrupted = interrupt_flag()?;
     let options = RunOptions {
@@ -57,8 +77,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         interrupted: &interrupted,
         n_thread,
         cache: &Cache::from_environment(),
+        ranks: others,
     };
-    let observer: Box<dyn Observer> = if arguments.quiet {
+    let observer: Box<dyn Observer> = if is_quiet {
         Box::new(Quiet)
     } else if shows_bars() {
         Box::new(Bar::new())
@@ -66,6 +87,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Box::new(Lines::new())
     };
     let finished = task.run(options, &Beginning(&*observer))?;
+    if !is_first {
+        return Ok(code_of_status(finished.status));
+    }
     if arguments.json {
         print(&summary::as_json(&finished)?)?;
     }
@@ -131,6 +155,20 @@ impl Task {
         Ok(Self { what: What::Extend(run_id, loaded), out })
     }
 
+    /// The key `ranks` of the configuration.
+    fn ranks(&self) -> Option<Ranks> {
+        match &self.what {
+            What::Run(loaded) | What::Extend(_, loaded) | What::Resume(_, Some(loaded)) => {
+                loaded.config.ranks
+            }
+            What::Resume(run_id, None) => {
+                let path = self.out.join("runs").join(run_id).join("config.toml");
+                // What is wrong with the run is said when it is resumed.
+                LoadedConfig::read(&path, &[], DEFAULTS).ok()?.config.ranks
+            }
+        }
+    }
+
     fn run(&self, options: RunOptions<'_>, observer: &dyn Observer) -> Result<FinishedRun> {
         Ok(match &self.what {
             What::Run(loaded) => run_once(loaded, options, observer)?,
@@ -194,6 +232,9 @@ pub(crate) fn begin() {
     HAS_BEGUN.store(true, Ordering::Relaxed);
 }
 
+/// Whether this process says what happens to the run.
+static SPEAKS: AtomicBool = AtomicBool::new(true);
+
 /// Detects the start of training.
 struct Beginning<'a>(&'a dyn Observer);
 
@@ -217,7 +258,7 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let handler = Arc::clone(&flag);
     let mut first = None;
-    ctrlc::set_handler(move || {
+    on_request_to_end(move || {
         if !HAS_BEGUN.load(Ordering::Relaxed) {
             say!("\ninterrupted while data were read; nothing was recorded");
             std::process::exit(INTERRUPTED.into());
@@ -229,8 +270,11 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
             std::process::exit(130);
         }
         first = Some(Instant::now());
-        say!("\ninterrupted: saving the state and publishing the results so far; press Ctrl-C again to stop at once");
-    })
-    .context("cannot handle Ctrl-C")?;
+        if SPEAKS.load(Ordering::Relaxed) {
+            say!(
+                "\ninterrupted: saving the state and publishing the results so far; press Ctrl-C again to stop at once"
+            );
+        }
+    })?;
     Ok(flag)
 }

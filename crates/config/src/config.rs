@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::evaluation::{Evaluation, Split};
+use crate::ranks::Ranks;
 use crate::training::Training;
 
 /// Everything that defines a run. Serialising it gives the resolved configuration with all defaults
@@ -25,6 +26,11 @@ pub struct Config<
     /// Device of the engine: `cpu` or `cuda:0`.
     #[serde(default = "default_device")]
     pub device: String,
+    /// Number of ranks that train together, or a table that says more; without it one process
+    /// trains alone. `{ local = 2 }` starts two ranks on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-known-as" = ["n_rank", "n_ranks", "world_size", "nproc", "num_nodes"]))]
+    pub ranks: Option<Ranks>,
     /// The data set.
     #[schemars(schema_with = "crate::component::schema::datasets")]
     #[schemars(extend("x-known-as" = ["data"]))]

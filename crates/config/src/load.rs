@@ -94,7 +94,7 @@ pub(crate) fn config(
     let sink = component::sinks(source, tables)?;
     let rest = WithoutComponents::deserialize(root.clone().into_deserializer())
         .map_err(|error| mistake(source, &error, "", tables, schema()))?;
-    let Config { study, device, split, mut training, evaluation, .. } = rest;
+    let Config { study, device, ranks, split, mut training, evaluation, .. } = rest;
     let says =
         |table: &str, key: &str| inner(tables, table).is_some_and(|table| table.contains_key(key));
     if dataset.has_classes() && !says("training", "loss") {
@@ -108,7 +108,7 @@ pub(crate) fn config(
     let Evaluation { every, own_batches, subsets, .. } = evaluation;
     let evaluation = Evaluation { batcher: evaluation_batcher, every, own_batches, subsets };
     let config =
-        Config { study, device, dataset, model, batcher, split, evaluation, training, sink };
+        Config { study, device, ranks, dataset, model, batcher, split, evaluation, training, sink };
     match broken_rule(&config) {
         None => Ok(config),
         Some((key, message)) => Err(source.at(&place(tables, key), message)),

@@ -3,25 +3,19 @@
 //!
 //! A forecast only: no ranks are started, and nothing communicates.
 
-mod assignment;
-mod batch;
-mod lpt;
 mod tally;
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 
-use batchlab_core::{
-    BatchContext, BatchPlan, BatchStream, Batcher, BatcherError, GraphSize, Level, Purpose, View,
-};
+use batchlab_core::{BatchContext, Batcher, BatcherError, GraphSize, Level, Purpose, View};
+use batchlab_ranks::Epochs;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::ForecastError;
 use tally::Tally;
 
-pub use assignment::{Assignment, Step, UnknownAssignment};
-pub use batch::{Batch, Cost, Epoch, size};
+pub use batchlab_ranks::{Assignment, Batch, Cost, Epoch, Step, UnknownAssignment, size};
 
 #[derive(Debug, Clone)]
 pub struct RankOptions {
@@ -143,36 +137,11 @@ fn each_epoch(
     seed: u64,
     mut visit: impl FnMut(&Epoch),
 ) -> Result<(), BatcherError> {
-    let by_id: HashMap<u32, GraphSize> = graphs.iter().map(|&graph| (graph.id, graph)).collect();
     let n_epoch = (MAX_GRAPH / graphs.len().max(1) as u64).clamp(1, N_EPOCH);
-    let mut stream = batcher.open(view.clone(), BatchContext::new(Purpose::Training, seed))?;
-    let mut plan = BatchPlan::default();
-    let mut next = next_batch(&mut *stream, &mut plan, &by_id)?;
+    let stream = batcher.open(view.clone(), BatchContext::new(Purpose::Training, seed))?;
+    let mut epochs = Epochs::new(stream, graphs);
     for _ in 0..n_epoch {
-        let epoch = next.0;
-        let mut batches = Vec::new();
-        while next.0 == epoch {
-            let following = next_batch(&mut *stream, &mut plan, &by_id)?;
-            batches.push(std::mem::replace(&mut next, following).1);
-        }
-        visit(&Epoch::new(batches));
+        visit(&epochs.next_epoch()?.epoch);
     }
     Ok(())
-}
-
-/// The next batch, with its epoch.
-fn next_batch(
-    stream: &mut dyn BatchStream,
-    plan: &mut BatchPlan,
-    by_id: &HashMap<u32, GraphSize>,
-) -> Result<(u64, Batch), BatcherError> {
-    if !stream.next(plan)? {
-        return Err(BatcherError::Options("the stream ended during training".into()));
-    }
-    let known = |id: &u32| {
-        let unknown = || BatcherError::Options(format!("graph {id} is not in this subset"));
-        by_id.get(id).copied().ok_or_else(unknown)
-    };
-    let graphs = plan.members.iter().map(known).collect::<Result<_, _>>()?;
-    Ok((plan.cursor.epoch, Batch { graphs, shape: plan.shape }))
 }

@@ -24,7 +24,8 @@ const SYNC_PAUSE: Duration = Duration::from_secs(10);
 /// All records pass through here, so that journal and sinks agree.
 pub struct Recorder {
     run_id: String,
-    journal: Journal,
+    /// `None` if nothing is recorded.
+    journal: Option<Journal>,
     writers: Writers,
     steps: Vec<StepRecord>,
     evals: Vec<EvalRecord>,
@@ -47,7 +48,13 @@ impl Recorder {
     ) -> Result<Self, ResultsError> {
         let writers = Writers::open(sinks, publisher, metadata)?;
         let journal = Journal::create(&publisher.journal())?;
-        Ok(Self::new(publisher, journal, writers))
+        Ok(Self::new(publisher.run_id(), Some(journal), writers))
+    }
+
+    /// Records nothing: of several ranks that train one run, one records.
+    #[must_use]
+    pub fn silent(run_id: &str) -> Self {
+        Self::new(run_id, None, Writers::default())
     }
 
     /// Continues the journal of an earlier attempt, truncated at a given position; the sinks
@@ -63,12 +70,12 @@ impl Recorder {
         for entry in Entries::open(&publisher.journal())? {
             writers.write_all(&entry.batches)?;
         }
-        Ok(Self::new(publisher, journal, writers))
+        Ok(Self::new(publisher.run_id(), Some(journal), writers))
     }
 
-    fn new(publisher: &Publisher, journal: Journal, writers: Writers) -> Self {
+    fn new(run_id: &str, journal: Option<Journal>, writers: Writers) -> Self {
         Self {
-            run_id: publisher.run_id().to_owned(),
+            run_id: run_id.to_owned(),
             journal,
             writers,
             steps: Vec::with_capacity(ROWS_AT_ONCE),
@@ -87,9 +94,9 @@ impl Recorder {
         let mut batches = self.batches().to_vec();
         self.writers.write_all(&batches)?;
         batches.push(batch(std::slice::from_ref(run)));
-        self.journal.append(&batches)?;
+        self.append(&batches)?;
         self.clear();
-        self.journal.sync()
+        self.sync().map(drop)
     }
 
     pub fn step(&mut self, mut record: StepRecord) -> Result<(), ResultsError> {
@@ -155,17 +162,22 @@ impl Recorder {
     /// Fsyncs everything and returns the end of the journal.
     pub fn sync(&mut self) -> Result<u64, ResultsError> {
         self.flush()?;
-        self.journal.sync()?;
         self.synced = Instant::now();
-        Ok(self.journal.end())
+        let Some(journal) = &mut self.journal else { return Ok(0) };
+        journal.sync()?;
+        Ok(journal.end())
     }
 
     /// The journal comes first, so that sinks cannot lose rows.
     fn flush(&mut self) -> Result<(), ResultsError> {
         let batches = self.batches();
-        self.journal.append(&batches)?;
+        self.append(&batches)?;
         self.clear();
         self.writers.write_all(&batches)
+    }
+
+    fn append(&mut self, batches: &[(Table, RecordBatch)]) -> Result<(), ResultsError> {
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.append(batches))
     }
 
     fn clear(&mut self) {
@@ -196,10 +208,10 @@ impl Recorder {
         publisher: Publisher,
         can_go_on: bool,
     ) -> Result<Option<i64>, ResultsError> {
-        self.flush()?;
         let row = [batch(std::slice::from_ref(run))];
-        self.journal.append(&row)?;
-        self.journal.sync()?;
+        self.flush()?;
+        self.append(&row)?;
+        self.sync()?;
         let further = further(publisher.out(), run, self.writers.n_row(Table::Steps));
         if further.is_none() {
             let [(_, row)] = row;
@@ -215,7 +227,7 @@ impl Recorder {
         let mut batches = self.batches().to_vec();
         batches.push(batch(std::slice::from_ref(run)));
         // Errors are ignored; the cause is already being reported to the user.
-        let _ = self.journal.append(&batches).and_then(|()| self.journal.sync());
+        let _ = self.append(&batches).and_then(|()| self.sync());
     }
 }
 

@@ -8,6 +8,7 @@ use batchlab_core::sink::{RecordWriter, SinkContext, WrittenFile};
 use crate::{Publisher, ResultsError};
 
 /// The sinks of a run, and the number of rows passed to them.
+#[derive(Default)]
 pub(crate) struct Writers {
     writers: Vec<(String, Box<dyn RecordWriter>)>,
     n_row: [u64; Table::ALL.len()],

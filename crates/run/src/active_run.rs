@@ -44,7 +44,8 @@ pub struct ActiveRun<'a> {
     evaluator: Evaluator<'a>,
     evals: Vec<EvalRecord>,
     recorder: Recorder,
-    publisher: Publisher,
+    /// `None` if another rank records the run.
+    publisher: Option<Publisher>,
     replay: Replay,
     /// Peak device memory during this run's turns.
     peak_device_bytes: Option<u64>,
@@ -58,7 +59,9 @@ impl<'a> ActiveRun<'a> {
     pub fn discard(self) {
         let Self { recorder, publisher, .. } = self;
         drop(recorder);
-        publisher.discard();
+        if let Some(publisher) = publisher {
+            publisher.discard();
+        }
     }
 
     /// Opens a run of a cell.
@@ -68,10 +71,15 @@ impl<'a> ActiveRun<'a> {
     pub fn of_cell(
         loaded: &'a LoadedConfig,
         data: &'a Data,
-        options: RunOptions<'_>,
+        options: RunOptions<'a>,
         observer: &dyn Observer,
         membership: &Membership,
     ) -> Result<Self, RunError> {
+        if loaded.config.ranks.is_some() {
+            return Err(RunError::config(
+                "a sweep trains every run in one process; remove ranks, or train with `batchlab run`",
+            ));
+        }
         Self::open(loaded, data, options, observer, Some(membership), Start::Anew)
     }
 
@@ -228,6 +236,9 @@ impl<'a> ActiveRun<'a> {
             if self.is_complete() || is_due || is_first {
                 let at = At { step, train_ns: self.training.sums.train_ns() };
                 let trainer = &mut *self.training.trainer;
+                if let Some(ranks) = &self.training.ranks {
+                    ranks.check_parameters(trainer, step)?;
+                }
                 let evaluated =
                     self.evaluator.evaluate_all(trainer, at, &self.evals, interrupted)?;
                 let recorder = &mut self.recorder;
@@ -297,14 +308,15 @@ impl<'a> ActiveRun<'a> {
         let Self { header, training, evals, recorder, publisher, warnings, out, .. } = self;
         let unpublished =
             |source| RunError::Unpublished { source: Box::new(source), out: out.clone() };
-        let is_resumable = matches!(status, Status::Interrupted | Status::Failed)
-            && !checkpoint::list(&publisher.checkpoints()).is_empty();
-        let n_step_kept = match failure {
-            Some(error) if error.is_storage() => {
+        let n_step_kept = match (failure, publisher) {
+            (Some(error), _) if error.is_storage() => {
                 recorder.abandon(&run);
                 return Err(unpublished(error));
             }
-            failure => {
+            (failure, None) => failure.map_or(Ok(None), Err)?,
+            (failure, Some(publisher)) => {
+                let is_resumable = matches!(status, Status::Interrupted | Status::Failed)
+                    && !checkpoint::list(&publisher.checkpoints()).is_empty();
                 let finished = recorder.finish(&run, publisher, is_resumable);
                 let n_step_kept = finished.map_err(|error| unpublished(error.into()))?;
                 failure.map_or(Ok(n_step_kept), Err)?

@@ -36,6 +36,7 @@ pub(crate) fn header(
         n_step: config.training.steps.map(NonZeroU64::get),
         n_epoch: config.training.epochs.map(NonZeroU64::get),
         device: config.device.clone(),
+        n_rank: config.ranks.map_or(1, |ranks| ranks.n.get() as usize),
         notes: graphs.notes.clone(),
     }
 }
@@ -100,6 +101,7 @@ pub(super) fn record(
         cpu_model: Some(provenance.cpu_model.clone()),
         cpu_count: Some(provenance.cpu_count as i64),
         n_thread: Some(circumstances.n_thread as i64),
+        n_rank: Some(header.n_rank as i64),
         device: config.device.clone(),
         engine: Some(
             header.engine.clone().unwrap_or_else(|| format!("batchlab {}", provenance.version)),

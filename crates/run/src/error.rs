@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use batchlab_config::Diagnostic;
 use batchlab_core::quote::shell;
 use batchlab_core::{BatcherError, CollateError, DatasetError, ModelError};
+use batchlab_ranks::LostRanks;
 use batchlab_results::ResultsError;
 
 use crate::ResumeError;
@@ -54,6 +55,13 @@ pub enum RunError {
          limit on processes (`ulimit -u`)"
     )]
     Thread(#[source] std::io::Error),
+    #[error(transparent)]
+    LostRanks(#[from] LostRanks),
+    #[error(
+        "after {step} steps the parameters of rank {rank} differ from those of rank 0; ranks must compute on \
+         processors of one kind (or all with the same BATCHLAB_VECTORS)"
+    )]
+    RanksDiffer { rank: usize, step: u64 },
     /// A bug.
     #[error("the thread that prepares batches stopped unexpectedly; please report this")]
     Pipeline,

@@ -13,6 +13,7 @@ use batchlab_core::graphs::{Target, TargetKind};
 use batchlab_core::model::{Loss, Slot, Trainer};
 use batchlab_core::record::EvalRecord;
 use batchlab_core::{BatchContext, BatchFields, BatchPlan, Batcher, Graphs, Level, Purpose, View};
+use batchlab_ranks::{Communicator, LostRanks};
 
 use super::Data;
 use super::pipeline::{KeptBatches, Pipeline, Prepared, Producer, TRAINING, nanoseconds, upload};
@@ -33,6 +34,8 @@ pub(crate) struct Evaluator<'a> {
     kept: RefCell<HashMap<u64, KeptBatches>>,
     /// Their maximum size in bytes: as much as may stay on the device.
     kept_limit: usize,
+    /// The ranks, which share the batches of every evaluation.
+    pub(crate) ranks: Option<&'a dyn Communicator>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -55,6 +58,7 @@ impl<'a> Evaluator<'a> {
             every: config.evaluation.every,
             kept: RefCell::default(),
             kept_limit: usize::try_from(config.training.resident_bytes()).unwrap_or(usize::MAX),
+            ranks: None,
         };
         for &(subset, members) in &evaluator.subsets {
             for batcher in evaluator.batchers() {
@@ -155,6 +159,10 @@ impl<'a> Evaluator<'a> {
             batcher.open(view, context(self.prepared))?,
             self.needs.clone(),
         )?;
+        let producer = match self.ranks {
+            None => producer,
+            Some(ranks) => producer.of_rank((ranks.rank(), ranks.n_rank())),
+        };
         let mut pipeline = Pipeline::new(producer.keeping(self.take_kept(stream)), 0)?;
         let mut sums: Vec<Sums> = subsets.iter().map(|_| Sums::default()).collect();
         let place = places(subsets);
@@ -164,6 +172,9 @@ impl<'a> Evaluator<'a> {
             return Ok(Vec::new());
         }
         self.kept.borrow_mut().insert(stream, pipeline.into_kept());
+        if let Some(ranks) = self.ranks {
+            sums = sums.iter().map(|own| own.of_all(ranks)).collect::<Result<_, _>>()?;
+        }
         let eval_ns = nanoseconds(start, Instant::now());
         let of_subset = |(&(subset, own), sums): (&(Subset, &[u32]), Sums)| {
             let share = own.len() as f64 / members.len().max(1) as f64;
@@ -253,6 +264,54 @@ pub(crate) fn check_delivers(
         members.len(),
         graphs.level().outputs(),
     )))
+}
+
+impl Sums {
+    /// The sums of all ranks, the same bits on each.
+    fn of_all(&self, ranks: &dyn Communicator) -> Result<Self, LostRanks> {
+        let all = ranks.gather(bytemuck::cast_slice(&self.numbers()))?;
+        let mut total = Self::default();
+        for bytes in &all {
+            let numbers = bytes.as_chunks().0.iter().map(|&bytes| f64::from_ne_bytes(bytes));
+            total.add_numbers(&numbers.collect::<Vec<_>>());
+        }
+        total.not_finite.sort_unstable();
+        total.not_finite.truncate(MAX_NOT_FINITE);
+        Ok(total)
+    }
+
+    /// All of it as numbers: five sums, the number of members that are not finite, these, and the
+    /// counts of the classes.
+    fn numbers(&self) -> Vec<f64> {
+        let sums = [self.n as f64, self.loss, self.squared, self.absolute, self.correct as f64];
+        let not_finite = self.not_finite.iter().copied().map(f64::from);
+        let classes = self.class.as_flattened().iter().map(|&n| n as f64);
+        let n_not_finite = [self.not_finite.len() as f64];
+        sums.into_iter().chain(n_not_finite).chain(not_finite).chain(classes).collect()
+    }
+
+    #[allow(clippy::cast_sign_loss, reason = "they are counts and members")]
+    fn add_numbers(&mut self, numbers: &[f64]) {
+        let Some((&[n, loss, squared, absolute, correct, n_not_finite], rest)) =
+            numbers.split_first_chunk()
+        else {
+            return;
+        };
+        self.n += n as u64;
+        self.loss += loss;
+        self.squared += squared;
+        self.absolute += absolute;
+        self.correct += correct as u64;
+        let (not_finite, classes) = rest.split_at(n_not_finite as usize);
+        self.not_finite.extend(not_finite.iter().map(|&member| member as u32));
+        let classes = classes.as_chunks::<3>().0;
+        self.class.resize(self.class.len().max(classes.len()), [0; 3]);
+        for (sum, own) in self.class.iter_mut().zip(classes) {
+            for (sum, &n) in sum.iter_mut().zip(own) {
+                *sum += n as u64;
+            }
+        }
+    }
 }
 
 /// Totals of one pass over all batches of a stream, in nanoseconds.

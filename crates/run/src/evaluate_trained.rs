@@ -199,7 +199,7 @@ impl TrainedModel {
         }
         check_delivers("batcher", batcher, graphs, &members, choice.name(), &self.prepared)?;
         let (stream, prepare_ns) =
-            open_timed(batcher, graphs.view(&members), context(&self.prepared))?;
+            open_timed(batcher, graphs.view(&members), context(&self.prepared), None)?;
         let start = Instant::now();
         let producer = Producer::new(Arc::clone(graphs), stream, self.config.model.needs())?;
         let mut pipeline = Pipeline::new(producer, 0)?;

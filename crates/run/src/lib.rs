@@ -28,6 +28,7 @@ mod open_model;
 mod pipeline;
 pub mod predictions;
 pub mod provenance;
+mod ranks;
 mod replay;
 mod resume;
 mod safetensors_header;
@@ -47,6 +48,7 @@ use std::time::Instant;
 use batchlab_config::LoadedConfig;
 use batchlab_core::batcher::ByteCache;
 use batchlab_core::{Graphs, LoadContext, Provides};
+use batchlab_ranks::Communicator;
 use batchlab_results::RunSummary;
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +70,8 @@ pub use warnings::Warning;
 use cache::Keep;
 use evaluate::Evaluator;
 use pipeline::nanoseconds;
+use provenance::Provenance;
+use ranks::Together;
 use resume::Start;
 use training_data::check_takes;
 
@@ -79,6 +83,9 @@ pub struct RunOptions<'a> {
     pub interrupted: &'a AtomicBool,
     pub n_thread: usize,
     pub cache: &'a Cache,
+    /// The connection to the other ranks of the run, if the configuration asks for several: every
+    /// rank calls the same function, and the first one records.
+    pub ranks: Option<&'a dyn Communicator>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,6 +148,8 @@ pub struct RunHeader {
     pub n_step: Option<u64>,
     pub n_epoch: Option<u64>,
     pub device: String,
+    /// Number of ranks that train together.
+    pub n_rank: usize,
     /// Counts reported by the data set, such as skipped molecules.
     pub notes: Vec<(String, u64)>,
 }
@@ -183,8 +192,20 @@ fn run_from(
     start: Start,
 ) -> Result<FinishedRun, RunError> {
     let data = Data::load(loaded, options.cache, observer)?;
+    if let Some(others) = options.ranks {
+        let own = [
+            ("version", Provenance::collect().describe()),
+            ("configuration", loaded.hash()),
+            ("data set", data.hash.clone()),
+            ("first step", start.n_step().to_string()),
+        ];
+        ranks::agree(others, &own)?;
+    }
     let mut run = ActiveRun::open(loaded, &data, options, observer, None, start)?;
-    let outcome = run.advance(u64::MAX, options.interrupted, observer);
+    // Ranks end after the same step, whichever of them is asked to.
+    let together = run.training.ranks.as_ref().map(Together::interrupted);
+    let interrupted = together.as_deref().unwrap_or(options.interrupted);
+    let outcome = run.advance(u64::MAX, interrupted, observer);
     observer.ended();
     run.finish(outcome.map(|ending| ending.unwrap_or(Ending::COMPLETED)))
 }

@@ -87,7 +87,7 @@ impl<'a> Trial<'a> {
     ) -> Result<Self, RunError> {
         let config = &loaded.config;
         let evaluator = Evaluator::new(config, data)?;
-        let (stream, _) = open_stream(config, data, observer)?;
+        let (stream, _) = open_stream(config, data, observer, None)?;
         let constant = weighting_constant(config, data, &*stream);
         let (trainer, size) = open_model(loaded, &data.trained_on()?)?;
         let producer = Producer::new(Arc::clone(&data.graphs), stream, config.model.needs())?

@@ -14,6 +14,7 @@ use batchlab_core::{
     BatchBuffer, BatchContext, BatchFields, BatchPlan, BatchStream, Batcher, BatcherError, Graphs,
     ModelError, PaddedBatch, View, collate,
 };
+use batchlab_ranks::{RankStream, Share};
 
 use crate::RunError;
 use crate::memory;
@@ -129,6 +130,8 @@ pub(crate) struct Producer {
     n_batch: u64,
     /// Maximum bytes of a step.
     limit: u64,
+    /// Batches to pass over, those of other ranks: before the next batch, and before each later one.
+    n_skipped: [usize; 2],
 }
 
 impl Producer {
@@ -147,6 +150,7 @@ impl Producer {
             model: ModelSize::default(),
             n_batch: 2,
             limit: memory::limit()?,
+            n_skipped: [0, 0],
         })
     }
 
@@ -164,10 +168,19 @@ impl Producer {
         Self { weighting, ..self }
     }
 
+    /// Prepares only the batches of one of `n_rank` ranks, which take turns.
+    pub(crate) fn of_rank(self, (rank, n_rank): (usize, usize)) -> Self {
+        Self { n_skipped: [rank, n_rank - 1], ..self }
+    }
+
     fn prepare(&mut self, prepared: &mut Prepared) -> Result<bool, RunError> {
         let start = Instant::now();
-        if !self.stream.next(&mut prepared.plan)? {
-            return Ok(false);
+        let [first, later] = self.n_skipped;
+        self.n_skipped = [later, later];
+        for _ in 0..=first {
+            if !self.stream.next(&mut prepared.plan)? {
+                return Ok(false);
+            }
         }
         prepared.events = self.stream.take_events();
         self.weighting.weigh(&self.graphs, &mut prepared.plan);
@@ -299,15 +312,19 @@ impl Drop for Prefetcher {
     }
 }
 
-/// Opens a batcher's stream. The nanoseconds include the original cost of preparation served from
+/// Opens a batcher's stream, or one rank's share of it. The nanoseconds include the original cost of preparation served from
 /// the cache.
 pub(crate) fn open_timed(
     batcher: &dyn Batcher,
     view: View,
     ctx: BatchContext,
+    share: Option<Share>,
 ) -> Result<(Box<dyn BatchStream>, i64), BatcherError> {
     let (start, spared_ns) = (Instant::now(), Arc::clone(&ctx.spared_ns));
-    let stream = batcher.open(view, ctx)?;
+    let stream = match share {
+        None => batcher.open(view, ctx)?,
+        Some(share) => Box::new(RankStream::open(batcher, view, ctx, share)?),
+    };
     let spared = i64::try_from(spared_ns.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
     Ok((stream, nanoseconds(start, Instant::now()).saturating_add(spared)))
 }

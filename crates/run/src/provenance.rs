@@ -18,6 +18,14 @@ pub struct Provenance {
 }
 
 impl Provenance {
+    /// Version and commit.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let commit = self.git_commit.as_deref().unwrap_or("no commit");
+        let dirty = if self.git_dirty == Some(true) { ", changed" } else { "" };
+        format!("{} ({commit}{dirty})", self.version)
+    }
+
     #[must_use]
     pub fn collect() -> Self {
         let mut system = sysinfo::System::new();

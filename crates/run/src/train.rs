@@ -9,12 +9,14 @@ use batchlab_config::{Length, Timing, Training};
 use batchlab_core::model::{LossSum, Mode, Slot, StepOptions, Trainer};
 use batchlab_core::record::StepRecord;
 use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape, random};
+use batchlab_ranks::LostRanks;
 use batchlab_results::{Recorder, StepSums};
 use serde_json::json;
 
 use super::checkpoints::Checkpoints;
 use super::ledger::{Entry, ShapeLedger};
 use super::pipeline::{Pipeline, Prepared, TRAINING, nanoseconds, upload};
+use super::ranks::{SharedStep, Together};
 use super::replay::{Replay, name_members};
 use super::{Ending, Status};
 use crate::checkpoint::{self, Checkpoint};
@@ -69,6 +71,8 @@ pub(crate) struct TrainingLoop<'a> {
     before: Cursor,
     /// Divisor of output weights; see `batchlab_core::weighting`.
     constant: f64,
+    /// The other ranks, if there are any.
+    pub(crate) ranks: Option<Together<'a>>,
 }
 
 impl<'a> TrainingLoop<'a> {
@@ -104,6 +108,7 @@ impl<'a> TrainingLoop<'a> {
             pending: None,
             before: Cursor::default(),
             constant,
+            ranks: None,
         }
     }
 
@@ -251,7 +256,11 @@ impl<'a> TrainingLoop<'a> {
                 return Ok(None);
             }
             self.n_epoch = None;
-            let (times, loss) = self.step(step, start, step == last || is_due)?;
+            let stepped = self.step(step, start, step == last || is_due);
+            if let Err(RunError::LostRanks(lost)) = stepped {
+                return Err(self.lost(lost, recorder));
+            }
+            let (times, loss) = stepped?;
             for event in self.prepared.events.drain(..) {
                 let payload = event.graph.map(|graph| json!({ "graph": graph }));
                 recorder.event(Some(self.n_step), event.kind, event.message, payload);
@@ -276,7 +285,7 @@ impl<'a> TrainingLoop<'a> {
             self.turn_ns.push(times.whole);
             recorder.step(record)?;
             if !loss.mean().is_finite() {
-                return Ok(Some(self.not_finite(step, loss, stop, recorder)));
+                return Ok(Some(self.not_finite(step, loss, &times, stop, recorder)?));
             }
             self.n_step = step;
             observer.stepped(step, loss.mean());
@@ -304,7 +313,8 @@ impl<'a> TrainingLoop<'a> {
         // The batch may have been fetched before an evaluation.
         let start = ready.checked_sub(fetching).unwrap_or(ready);
         let slot = if step.is_multiple_of(2) { Slot::A } else { Slot::B };
-        let key = random::key(self.training.seeds.init, "dropout", step);
+        let number = self.ranks.as_ref().map_or(step, |ranks| ranks.number(step));
+        let key = random::key(self.training.seeds.init, "dropout", number);
         let (weighting, constant) = (self.training.weighting, self.constant);
         let scale = |weight_sum| weighting.scale(weight_sum, constant);
         let options =
@@ -312,8 +322,18 @@ impl<'a> TrainingLoop<'a> {
         let trainer = &mut *self.trainer;
         let is_staged = self.training.timing == Timing::Stages;
 
-        upload(trainer, slot, &self.prepared, TRAINING)?;
-        let (loss, device) = if is_staged && !trainer.is_one_call() {
+        // A rank may have no graphs in the last step of an epoch.
+        if !self.prepared.plan.members.is_empty() {
+            upload(trainer, slot, &self.prepared, TRAINING)?;
+        }
+        let mut shared = None;
+        let (loss, device) = if let Some(ranks) = &mut self.ranks {
+            let begin = is_staged.then_some(ready);
+            let step = ranks.step(trainer, slot, &options, &self.prepared.plan, begin)?;
+            let outcome = (step.loss, step.device);
+            shared = Some(step);
+            outcome
+        } else if is_staged && !trainer.is_one_call() {
             staged(trainer, slot, &options, ready)?
         } else {
             (trainer.step(slot, &options)?, None)
@@ -323,7 +343,7 @@ impl<'a> TrainingLoop<'a> {
         }
         let is_ahead = matches!(self.pipeline, Pipeline::Prefetched(_));
         let wait = is_ahead.then(|| nanoseconds(start, ready));
-        Ok((StepTimes { whole: nanoseconds(start, Instant::now()), wait, device }, loss))
+        Ok((StepTimes { whole: nanoseconds(start, Instant::now()), wait, device, shared }, loss))
     }
 
     /// Returns the number of outputs in the step.
@@ -385,16 +405,17 @@ impl<'a> TrainingLoop<'a> {
     ) -> StepRecord {
         let (real, shape) = (self.prepared.plan.real, self.prepared.plan.shape);
         let batch: PaddedBatch<'_> = self.prepared.batch();
+        // Induced edges are known only to the collated batch.
+        let n_edge = if self.ranks.is_some() { real.n_edge } else { batch.real.n_edge };
         let device = |stage: usize| times.device.map(|times| times[stage]);
-        StepRecord {
+        let mut record = StepRecord {
             // Filled in by the recorder.
             run_id: String::new(),
             step: step as i64,
             epoch: self.prepared.plan.cursor.epoch as i64,
             n_graph: i64::from(real.n_graph),
             n_node: i64::from(real.n_node),
-            // Induced edges are known only to the collated batch.
-            n_edge: i64::from(batch.real.n_edge),
+            n_edge: i64::from(n_edge),
             n_output: i64::from(real.n_output),
             n_graph_padded: i64::from(shape.n_graph),
             n_node_padded: i64::from(shape.n_node),
@@ -417,7 +438,12 @@ impl<'a> TrainingLoop<'a> {
             block: self.turn.map(|turn| turn.block),
             turn: self.turn.map(|turn| turn.turn),
             is_timing_only: Some(self.is_timing_only(step)),
+            ..StepRecord::default()
+        };
+        if let Some(shared) = &times.shared {
+            shared.fill(&mut record);
         }
+        record
     }
 
     fn new_shape(&self, shape_id: i64, step_ns: i64, recorder: &mut Recorder) {
@@ -449,6 +475,14 @@ impl<'a> TrainingLoop<'a> {
         Ok(Ending { status: Status::Interrupted, reason: Some(reason) })
     }
 
+    /// Saves the state before the step that ranks did not come to.
+    fn lost(&mut self, lost: LostRanks, recorder: &mut Recorder) -> RunError {
+        recorder.event(Some(self.n_step), "lost_ranks", lost.to_string(), None);
+        // Its batch was fetched but not trained.
+        self.pending = Some(Duration::ZERO);
+        self.save(recorder).err().unwrap_or(RunError::LostRanks(lost))
+    }
+
     /// Ends a run whose errors are complete.
     pub(crate) fn timing_ended(&self, reason: &str, recorder: &mut Recorder) -> Ending {
         let (step, asked) = (self.n_step, self.last.unwrap_or(self.n_step));
@@ -464,9 +498,10 @@ impl<'a> TrainingLoop<'a> {
         &self,
         step: u64,
         loss: LossSum,
+        times: &StepTimes,
         stop: &StopContext<'_>,
         recorder: &mut Recorder,
-    ) -> Ending {
+    ) -> Result<Ending, RunError> {
         let plan = &self.prepared.plan;
         let learning_rate = self.learning_rate_at(step);
         let changed = if self.trainer.is_one_call() {
@@ -474,16 +509,20 @@ impl<'a> TrainingLoop<'a> {
         } else {
             "this step did not change the parameters"
         };
+        let own = name_members(stop.graphs, &plan.members);
+        let holds = match (&self.ranks, &times.shared) {
+            (Some(ranks), Some(shared)) => ranks.name_not_finite(shared, &own)?,
+            _ => format!("Its batch holds {own}"),
+        };
         let reason = format!(
-            "the loss of step {step} is {}; {changed}. Its batch holds {}. {} To reproduce it: {}",
+            "the loss of step {step} is {}; {changed}. {holds}. {} To reproduce it: {}",
             loss.mean(),
-            name_members(stop.graphs, &plan.members),
             remedy(self.n_step, learning_rate),
             stop.replay.command(step),
         );
         let payload = stop.replay.of_step(step, learning_rate, plan, &self.before, stop.graphs);
         recorder.event(Some(self.n_step), "nan", reason.clone(), Some(payload));
-        Ending { status: Status::NotFinite, reason: Some(reason) }
+        Ok(Ending { status: Status::NotFinite, reason: Some(reason) })
     }
 }
 
@@ -504,6 +543,8 @@ struct StepTimes {
     wait: Option<i64>,
     /// Upload, forward, backward and update; `None` unless each is synchronised.
     device: Option<[i64; 4]>,
+    /// The step on all ranks, if there are several.
+    shared: Option<SharedStep>,
 }
 
 /// What can end training early, and the information for its message.
@@ -542,7 +583,7 @@ fn staged(
 }
 
 /// The time at which the device has finished all queued work.
-fn finished(trainer: &mut dyn Trainer) -> Result<Instant, RunError> {
+pub(crate) fn finished(trainer: &mut dyn Trainer) -> Result<Instant, RunError> {
     trainer.synchronise()?;
     Ok(Instant::now())
 }

@@ -383,6 +383,28 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         self.named("", gradients.values.iter().map(|buffer| device.read(buffer).map_err(engine)))
     }
 
+    fn replace_gradients(&mut self, values: &[f32]) -> Result<(), ModelError> {
+        let (given, expected) = (values.len(), self.parameters.n_number());
+        if given != expected {
+            let message = format!("{given} gradients for {expected} parameters");
+            return Err(ModelError::Engine(message));
+        }
+        // Buffers of their own: those of a recorded step belong to its recording.
+        let device = self.parameters.device();
+        let mut rest = values;
+        let mut write = |shape: &[usize]| {
+            let (own, behind) = rest.split_at(shape.iter().product());
+            rest = behind;
+            let mut buffer = device.zeros_buffer(0)?;
+            device.write(&mut buffer, own)?;
+            Ok(buffer)
+        };
+        let buffers = self.parameters.names().map(|(_, shape)| write(shape));
+        let buffers = buffers.collect::<Result<_, D::Err>>().map_err(engine)?;
+        self.gradients = Some(Gradients { values: Rc::new(buffers), used: false });
+        Ok(())
+    }
+
     fn state(&self) -> Result<TrainerState, ModelError> {
         let mut tensors =
             self.named(PARAMETER, self.parameters.values().map(|value| Ok(value.to_vec())))?;

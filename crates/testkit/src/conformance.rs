@@ -20,6 +20,7 @@ mod epochs;
 mod input;
 mod order;
 mod prefetch;
+mod ranks;
 mod resume;
 mod room;
 mod trial;
@@ -70,6 +71,8 @@ checks! {
         "a stream resumes exactly in an epoch that began with carried graphs";
     prefetched: prefetch::prefetched,
         "resumed training does not depend on the prefetch depth";
+    ranks: ranks::ranks,
+        "ranks share every epoch: each graph once, equal steps, agreed shapes, exact resuming";
     empty_view: corners::empty_view,
         "on an empty view, training is an error and an evaluation has no batches";
     wrong_level: corners::wrong_level,
@@ -120,7 +123,7 @@ macro_rules! conformance {
         $crate::conformance!(@tests $module, |$batch_size| $make,
             goes_on exactly_once evaluation evaluation_order batch_size shape collated determinism
             seed threads identifiers plan_reuse composition cache_keys resume carried prefetched
-            empty_view wrong_level one_graph edgeless oversize metrics round_trip
+            ranks empty_view wrong_level one_graph edgeless oversize metrics round_trip
         );
     };
     (@tests $module:ident, |$batch_size:pat_param| $make:expr, $($check:ident)*) => {

@@ -16,6 +16,7 @@
 mod alter;
 mod companions;
 mod description;
+mod exchange;
 mod fixture;
 mod losses;
 mod padding;
@@ -65,6 +66,8 @@ checks! {
         "an output of weight 0 has no effect, whatever its target";
     gradient: training::gradient,
         "gradients match finite differences of the loss";
+    exchange: exchange::exchange,
+        "gradients can be replaced: the shares of two ranks, added, are those of one";
     learns: training::learns,
         "ten optimiser steps on one batch lower its loss";
     slots: sequence::slots,
@@ -116,8 +119,8 @@ macro_rules! model_conformance {
     ($module:ident, $make:expr) => {
         $crate::model_conformance!(@tests $module, $make,
             opens seeds inputs node_order rotation companions single_nodes padding_forward
-            padding_gradients padding_bits threads loss classification zero_weight gradient learns
-            slots evaluation steps resume unfit_state bad_batches bad_data options
+            padding_gradients padding_bits threads loss classification zero_weight gradient
+            exchange learns slots evaluation steps resume unfit_state bad_batches bad_data options
         );
     };
     (@tests $module:ident, $make:expr, $($check:ident)*) => {

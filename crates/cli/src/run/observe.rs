@@ -100,11 +100,15 @@ fn describe(run: &RunHeader) -> String {
         .map(|(name, unit)| format!(" {name}{}", unit::around(" [", unit.as_deref(), "]")));
     let size = run.batch_size.map(|size| format!(" B={size}"));
     let [train, validation, test] = run.n_graph;
+    let ranks = match run.n_rank {
+        1 => String::new(),
+        n => format!(", {n} ranks"),
+    };
     let notes = run.notes.iter().filter(|(_, count)| *count > 0);
     let notes: Vec<String> = notes.map(|(what, count)| format!("{count} {what}")).collect();
     let notes = if notes.is_empty() { notes.concat() } else { format!(" ({})", notes.join(", ")) };
     format!(
-        "run {}\n{}{}: {train} + {validation} + {test} {}s{notes}\n{}{} ({} parameters) with {}{} on {}",
+        "run {}\n{}{}: {train} + {validation} + {test} {}s{notes}\n{}{} ({} parameters) with {}{} on {}{ranks}",
         run.run_id,
         run.dataset,
         target.unwrap_or_default(),

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::small_run;
+
 fn smoke() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml")
 }
@@ -124,4 +126,23 @@ fn an_interrupted_run_publishes_what_it_has() {
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["status"], "interrupted");
     assert_eq!(std::fs::read_dir(out.path().join("tables/runs")).unwrap().count(), 1);
+}
+
+/// What trains on several ranks is tested where there is MPI, in `tests/on_ranks.rs`.
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn several_ranks_need_mpi() {
+    let out = TempDir::new().unwrap();
+    for (ranks, part) in [
+        ("ranks=2", "2 ranks need MPI"),
+        ("ranks={ local = 4, assignment = \"lpt\" }", "--features mpi"),
+        ("ranks={ local = 2, assignment = \"lptt\" }", "lpt"),
+        ("ranks={ locl = 2 }", "local"),
+        ("rank=2", "ranks"),
+    ] {
+        let output = small_run::start(out.path(), &[ranks]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{ranks} {}", small_run::text(&output));
+        assert!(small_run::text(&output).contains(part), "{ranks} {}", small_run::text(&output));
+    }
+    assert!(small_run::start(out.path(), &["ranks=1"]).output().unwrap().status.success());
 }

@@ -135,8 +135,9 @@ pub trait BatchStream: Send {
     /// A graph that fits no batch, or an epoch that yields no batch.
     fn next(&mut self, plan: &mut BatchPlan) -> Result<bool, BatcherError>;
 
-    /// Continues after the batch that carried this cursor. Called at most once, before the first
-    /// `next`, when a run is resumed.
+    /// Continues after the batch that carried this cursor; with 0 instead of its number in the
+    /// epoch, at the beginning of that epoch. Called at most once, before the first `next`, when a
+    /// run is resumed.
     ///
     /// # Errors
     /// A cursor written by another stream.

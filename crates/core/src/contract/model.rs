@@ -329,6 +329,18 @@ pub trait Trainer {
     /// before the first `backward`.
     fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError>;
 
+    /// Replaces the gradients for the next `update`, whether or not there are any: `values` are the
+    /// numbers of [`Trainer::gradients`], one parameter after the other. With it ranks train
+    /// together: each computes the gradients of its own batch, and updates with those of all.
+    ///
+    /// # Errors
+    /// Another number of values, a device failure, or an engine that cannot.
+    fn replace_gradients(&mut self, _values: &[f32]) -> Result<(), ModelError> {
+        Err(ModelError::Options(
+            "this engine does not exchange gradients with other ranks; train on one rank".into(),
+        ))
+    }
+
     /// A copy of everything that training changes.
     fn state(&self) -> Result<TrainerState, ModelError>;
 

@@ -94,8 +94,10 @@ record! {
         cpu_model: Option<String>,
         /// Number of CPUs that the run may use.
         cpu_count: Option<i64>,
-        /// Number of engine threads.
+        /// Number of engine threads, on each rank.
         n_thread: Option<i64>,
+        /// Number of ranks that trained together; null or 1: one process.
+        n_rank: Option<i64>,
         /// Device of the engine, `cpu` or `cuda:0`.
         device: String,
         /// The program that computes the steps, with its version: batchlab itself, or that of a
@@ -246,6 +248,14 @@ record! {
         backward_ns: Option<i64>,
         /// Updating the parameters.
         optimiser_ns: Option<i64>,
+        /// On several ranks: from a rank's last gradient until the slowest rank had its own, as a
+        /// mean over the ranks. The four stages above are those of rank 0.
+        rank_wait_ns: Option<i64>,
+        /// On several ranks: summing gradients over the ranks, after all had arrived.
+        all_reduce_ns: Option<i64>,
+        /// On several ranks: real edges of the rank that has the most. Numbers of graphs, nodes,
+        /// edges and outputs, with and without padding, are those of all ranks together.
+        n_edge_rank: Option<i64>,
         /// The whole step, from the request for the batch to the updated parameters. With timing =
         /// combined, work that a GPU has left when the loss is returned counts towards the next
         /// step.
@@ -314,9 +324,9 @@ record! {
         step: Option<i64>,
         /// `disturbed` (comparisons of times exclude the mirrored pair of blocks whose number is
         /// `pair` in the payload), `new_shape`, `recorded_step` (a step was recorded for replay on
-        /// a GPU), `nan`, `interrupted`, `checkpoint`, `resumed`, `crashed`, `threads` (more
-        /// threads than CPUs), `arithmetic` (the run continues with different vector instructions),
-        /// `timing_ended` (the steps for timing only ended early), `learning_rate` (reduced,
+        /// a GPU), `nan`, `interrupted`, `lost_ranks` (a rank did not answer), `checkpoint`,
+        /// `resumed`, `crashed`, `threads` (more threads than CPUs), `arithmetic` (the run
+        /// continues with different vector instructions), `timing_ended` (the steps for timing only ended early), `learning_rate` (reduced,
         /// because the validation loss no longer decreased), `early_stopping`, an event reported by
         /// a batcher, such as `oversize`, or a warning before training: `unseen_class`,
         /// `mostly_oversize`, `small_training_set`, `mostly_without_edges`, `untrained_class`,

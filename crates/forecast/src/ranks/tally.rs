@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use batchlab_core::Shape;
 
 use super::RankForecast;
-use super::assignment::{Assignment, Step};
-use super::batch::{Cost, Epoch, size};
+use super::{Assignment, Cost, Epoch, Step, size};
 use crate::totals::Totals;
 
 /// The steps of one number of ranks and one assignment.

@@ -9,6 +9,7 @@ use batchlab_config::{Config, LoadedConfig};
 use batchlab_core::budget::Footprint;
 use batchlab_core::record::{SCHEMA_VERSION, Timestamp};
 use batchlab_core::{BatchContext, BatchEvent, BatchStream, Purpose};
+use batchlab_ranks::Share;
 use batchlab_results::publish::checkpoints;
 use batchlab_results::{CRASHED, Publisher, Recorder};
 use serde_json::json;
@@ -22,6 +23,7 @@ use crate::folders::{CONFIG, with_folders};
 use crate::open_model::open_model;
 use crate::pipeline::{Pipeline, Producer, open_timed};
 use crate::provenance::Provenance;
+use crate::ranks::Together;
 use crate::replay::Replay;
 use crate::resume::{Start, seek};
 use crate::train::TrainingLoop;
@@ -34,7 +36,7 @@ const KILLED: &str = "the process was killed, or the machine stopped";
 struct Opening<'a, 'o> {
     loaded: &'a LoadedConfig,
     data: &'a Data,
-    options: RunOptions<'o>,
+    options: RunOptions<'a>,
     observer: &'o dyn Observer,
     membership: Option<&'o Membership>,
     provenance: Provenance,
@@ -60,7 +62,7 @@ impl<'a> ActiveRun<'a> {
     pub(crate) fn open(
         loaded: &'a LoadedConfig,
         data: &'a Data,
-        options: RunOptions<'_>,
+        options: RunOptions<'a>,
         observer: &dyn Observer,
         membership: Option<&Membership>,
         start: Start,
@@ -69,13 +71,13 @@ impl<'a> ActiveRun<'a> {
         let provenance = Provenance::collect();
         let opening = Opening { loaded, data, options, observer, membership, provenance };
         let mut trained = opening.train(&start)?;
-        let (publisher, recorder) = opening.tables(&start, &mut trained)?;
+        let (run_id, publisher, recorder) = opening.tables_of_ranks(&start, &mut trained)?;
         let is_new = start.resumed().is_none();
         let parent = match &start {
             Start::Extends { parent, .. } => Some(checkpoints(options.out, parent)),
             _ => None,
         };
-        let mut run = opening.start(start, trained, publisher, recorder);
+        let mut run = opening.start(start, trained, &run_id, publisher, recorder);
         match run.begin(parent.as_deref(), observer) {
             Ok(()) => Ok(run),
             Err(error) => {
@@ -110,14 +112,26 @@ impl<'a> Opening<'a, '_> {
     fn train(&self, start: &Start) -> Result<Trained<'a>, RunError> {
         let Self { loaded, data, observer, .. } = *self;
         let config = &loaded.config;
-        let evaluator = Evaluator::new(config, data)?;
-        let (mut stream, prepare_ns) = open_stream(config, data, observer)?;
+        let mut evaluator = Evaluator::new(config, data)?;
+        evaluator.ranks = self.options.ranks;
+        let share = self.share();
+        let (mut stream, prepare_ns) = open_stream(config, data, observer, share)?;
         let mut metrics = stream.metrics();
         let events = stream.take_events();
         let trained_on = data.trained_on()?;
         let (trainer, size) = open_model(loaded, &trained_on)?;
 
-        let constant = weighting_constant(config, data, &*stream);
+        if share.is_some() && trainer.is_one_call() {
+            return Err(RunError::config(format!(
+                "model \"{}\" does a step in one call, from which no gradients come out, so ranks cannot \
+                 add them up; train it on one rank (without the key ranks)",
+                config.model.typetag_name()
+            )));
+        }
+
+        // A step has the batches of all ranks.
+        let n_rank = share.map_or(1, |share| share.n_rank);
+        let constant = weighting_constant(config, data, &*stream) * n_rank as f64;
         metrics.push(("weighting_constant".into(), constant));
         if let Some(checkpoint) = start.checkpoint() {
             seek(checkpoint, &mut *stream)?;
@@ -129,11 +143,44 @@ impl<'a> Opening<'a, '_> {
             .for_training(size, config.training.prefetch_depth());
         let pipeline = Pipeline::new(producer, config.training.prefetch_depth())?;
         let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
+        let options = self.options;
+        training.ranks = options.ranks.map(|others| Together::new(others, options.interrupted));
         if let Some(checkpoint) = start.checkpoint() {
             training.restore(checkpoint, start.resumed().map_or(&[], |point| &point.steps))?;
         }
         let data = trained_on;
         Ok(Trained { evaluator, training, data, prepare_ns, metrics, events, warnings })
+    }
+
+    /// This rank's share of the steps, if there are several ranks.
+    fn share(&self) -> Option<Share> {
+        let (others, ranks) = (self.options.ranks?, self.loaded.config.ranks?);
+        Some(Share {
+            rank: others.rank(),
+            n_rank: others.n_rank(),
+            assignment: ranks.assignment,
+            cost: ranks.cost,
+        })
+    }
+
+    /// The tables of the first rank; the other ranks learn the name of the run, and record nothing.
+    fn tables_of_ranks(
+        &self,
+        start: &Start,
+        trained: &mut Trained<'_>,
+    ) -> Result<(String, Option<Publisher>, Recorder), RunError> {
+        let is_first = self.options.ranks.is_none_or(|others| others.rank() == 0);
+        let own = if is_first { Some(self.tables(start, trained)?) } else { None };
+        let run_id = own.as_ref().map_or("", |(publisher, _)| publisher.run_id());
+        let run_id = match self.options.ranks {
+            None => run_id.to_owned(),
+            Some(others) => String::from_utf8_lossy(&others.gather(run_id.as_bytes())?[0]).into(),
+        };
+        let (publisher, recorder) = match own {
+            Some((publisher, recorder)) => (Some(publisher), recorder),
+            None => (None, Recorder::silent(&run_id)),
+        };
+        Ok((run_id, publisher, recorder))
     }
 
     /// Creates the run's folder and records its initial events, or reopens the folder of a run that
@@ -160,12 +207,13 @@ impl<'a> Opening<'a, '_> {
         self,
         start: Start,
         trained: Trained<'a>,
-        publisher: Publisher,
+        run_id: &str,
+        publisher: Option<Publisher>,
         mut recorder: Recorder,
     ) -> ActiveRun<'a> {
         let Self { loaded, data, options, observer, membership, provenance } = self;
         let Trained { evaluator, mut training, data: of_data, prepare_ns, warnings, .. } = trained;
-        let header = describe::header(loaded, data, &*training.trainer, publisher.run_id());
+        let header = describe::header(loaded, data, &*training.trainer, run_id);
         observer.started(&header);
         for warning in &warnings {
             observer.warned(warning);
@@ -183,10 +231,12 @@ impl<'a> Opening<'a, '_> {
         let circumstances = circumstances(options, membership, &start, provenance, prepare_ns);
         let arithmetic = training.trainer.arithmetic();
         let of_data = (of_data, data.hash.clone());
-        let saved =
-            Checkpoints::new(loaded, &publisher, &circumstances.provenance, of_data, &arithmetic);
-        saved.forget_best_after(start.n_step());
-        training.checkpoints = Some(saved);
+        if let Some(publisher) = &publisher {
+            let provenance = &circumstances.provenance;
+            let saved = Checkpoints::new(loaded, publisher, provenance, of_data, &arithmetic);
+            saved.forget_best_after(start.n_step());
+            training.checkpoints = Some(saved);
+        }
         if let Some(message) = start.other_arithmetic(&arithmetic) {
             observer.progress().warn(&message);
             recorder.event(Some(start.n_step()), "arithmetic", message, None);
@@ -196,7 +246,7 @@ impl<'a> Opening<'a, '_> {
             _ => Vec::new(),
         };
         ActiveRun {
-            replay: Replay::new(loaded, options.out, publisher.run_id()),
+            replay: Replay::new(loaded, options.out, run_id),
             out: options.out.to_owned(),
             header,
             training,
@@ -288,6 +338,7 @@ pub(crate) fn open_stream(
     config: &Config,
     data: &Data,
     observer: &dyn Observer,
+    share: Option<Share>,
 ) -> Result<(Box<dyn BatchStream>, i64), RunError> {
     let needs = config.model.needs();
     let width = data.graphs.batch_feature_width(&needs);
@@ -297,7 +348,7 @@ pub(crate) fn open_stream(
         footprint: Footprint::of_batch(&needs, width).and(data.graphs.own_footprint(&needs)),
         ..BatchContext::new(Purpose::Training, config.training.seeds.order)
     };
-    Ok(open_timed(&*config.batcher, data.graphs.view(&data.subsets.train), ctx)?)
+    Ok(open_timed(&*config.batcher, data.graphs.view(&data.subsets.train), ctx, share)?)
 }
 
 /// Divisor of output weights when batches do not count equally: the number of outputs of a full

@@ -60,6 +60,8 @@ pub(crate) enum Fault {
     RestoresOnTop,
     /// Resuming continues after the last batch that was *decided*, from state kept elsewhere.
     ResumesAhead,
+    /// There is no position before the first batch of an epoch.
+    NeverBegins,
     /// Without graphs there are empty batches.
     EmptyBatches,
     /// One large graph is mistaken for an empty set of graphs.
@@ -279,6 +281,7 @@ impl BatchStream for Stream {
         match self.fault {
             Fault::RepeatsBatch => cursor.batch -= 1,
             Fault::ForgetsCarried => cursor.carried.clear(),
+            Fault::NeverBegins => cursor.batch = cursor.batch.max(1),
             Fault::ResumesAhead => {
                 let notes = NOTES.lock().expect("nobody panics with it");
                 cursor = notes.get(&self.key).unwrap_or(&cursor).clone();

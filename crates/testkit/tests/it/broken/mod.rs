@@ -31,6 +31,7 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::RestoresOnTop, "restores without clearing", "resume"),
     (Fault::ForgetsCarried, "forgets carried graphs", "carried"),
     (Fault::ResumesAhead, "resumes after prefetched batches", "prefetched"),
+    (Fault::NeverBegins, "no position before an epoch", "ranks"),
     (Fault::EmptyBatches, "empty batches for an empty view", "empty_view"),
     (Fault::AnyLevel, "opens on one large graph", "wrong_level"),
     (Fault::NeedsTwo, "drops a single graph", "one_graph"),

@@ -63,6 +63,8 @@ pub(crate) enum Fault {
     WrongGradient,
     /// A backward pass omits one of its inputs.
     MissingGradient,
+    /// Gradients of other ranks are added instead of replacing those of this one.
+    AddsGradients,
     /// The sign of the step is wrong.
     Uphill,
     /// Both slots are the same memory.
@@ -432,6 +434,25 @@ impl Trainer for Linear {
             ..parameter.clone()
         };
         Ok(self.parameters.iter().zip(gradients).map(named).collect())
+    }
+
+    fn replace_gradients(&mut self, values: &[f32]) -> Result<(), ModelError> {
+        if values.len() != self.parameters.iter().map(|p| p.data.len()).sum::<usize>() {
+            return Err(ModelError::Engine("another number of gradients".into()));
+        }
+        let own = self.gradients.take().filter(|_| self.fault == Fault::AddsGradients);
+        let mut rest = values;
+        let mut by_parameter = Vec::new();
+        for parameter in &self.parameters {
+            let (own, behind) = rest.split_at(parameter.data.len());
+            by_parameter.push(own.to_vec());
+            rest = behind;
+        }
+        for (sum, own) in by_parameter.iter_mut().flatten().zip(own.iter().flatten().flatten()) {
+            *sum += own;
+        }
+        self.gradients = Some(by_parameter);
+        Ok(())
     }
 
     fn state(&self) -> Result<TrainerState, ModelError> {

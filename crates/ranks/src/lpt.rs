@@ -5,24 +5,24 @@ use std::collections::BinaryHeap;
 
 use batchlab_core::{GraphSize, Shape};
 
-use super::batch::Cost;
+use crate::batch::Cost;
 
 /// Which ranks may take one more graph.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rules {
-    pub(super) n_rank: usize,
-    pub(super) cost: Cost,
+pub(crate) struct Rules {
+    pub(crate) n_rank: usize,
+    pub(crate) cost: Cost,
     /// Most nodes and edges of a rank.
-    pub(super) room: Shape,
+    pub(crate) room: Shape,
     /// Whether the numbers of graphs of two ranks may differ by at most one.
-    pub(super) equal: bool,
+    pub(crate) equal: bool,
 }
 
 /// Assigns the graphs, most expensive first, each to the rank with the lowest cost so far that has
 /// room for it (Graham 1969, *SIAM J. Appl. Math.* 17, 416: without limits of room, the maximum is
 /// at most 4/3 of the optimum). Within a rank, graphs keep their order. `None` if a graph finds no
 /// room.
-pub(super) fn assign(graphs: &[GraphSize], rules: Rules) -> Option<Vec<Vec<GraphSize>>> {
+pub(crate) fn assign(graphs: &[GraphSize], rules: Rules) -> Option<Vec<Vec<GraphSize>>> {
     let Rules { n_rank, cost, room, equal } = rules;
     let mut by_cost: Vec<usize> = (0..graphs.len()).collect();
     by_cost.sort_by_key(|&at| (Reverse(cost.of_graph(graphs[at])), at));

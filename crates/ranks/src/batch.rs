@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use batchlab_core::{GraphSize, Shape};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// The size to which the time of a step is taken to be proportional.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cost {
+    /// Edges.
     #[default]
     Edges,
+    /// Nodes.
     Nodes,
 }
 
@@ -40,7 +43,7 @@ pub struct Batch {
 /// All batches of one epoch, in the order of the stream.
 #[derive(Debug, Clone)]
 pub struct Epoch {
-    pub(super) batches: Vec<Batch>,
+    batches: Vec<Batch>,
     /// The distinct shapes, smallest first.
     shapes: Vec<Shape>,
     is_padded: bool,
@@ -61,9 +64,15 @@ impl Epoch {
         &self.batches
     }
 
+    /// Whether any batch has padding.
+    #[must_use]
+    pub fn is_padded(&self) -> bool {
+        self.is_padded
+    }
+
     /// Nodes and edges that the graphs of one batch may have if it has this shape. Padding edges
     /// need one node.
-    pub(super) fn room(&self, shape: Shape) -> Shape {
+    pub(crate) fn room(&self, shape: Shape) -> Shape {
         let n_node = shape.n_node - u32::from(self.is_padded && shape.n_node > 0);
         Shape { n_node, ..shape }
     }
@@ -72,7 +81,7 @@ impl Epoch {
     /// graphs were regrouped: the smallest shape of this epoch that holds them, so that no new
     /// shape appears; `limit`, which holds them, if that is smaller. Without padding it is
     /// `needed`. More graphs than a shape has slots take a multiple of its slots.
-    pub(super) fn shape_for(&self, needed: Shape, limit: Shape) -> Shape {
+    pub(crate) fn shape_for(&self, needed: Shape, limit: Shape) -> Shape {
         if !self.is_padded {
             return needed;
         }
@@ -98,7 +107,7 @@ pub fn size(graphs: &[GraphSize]) -> Shape {
 }
 
 /// The largest number of nodes, of edges, of graphs and of outputs.
-pub(super) fn largest(sizes: impl IntoIterator<Item = Shape>) -> Shape {
+pub(crate) fn largest(sizes: impl IntoIterator<Item = Shape>) -> Shape {
     sizes.into_iter().fold(Shape::default(), |a, b| Shape {
         n_node: a.n_node.max(b.n_node),
         n_edge: a.n_edge.max(b.n_edge),

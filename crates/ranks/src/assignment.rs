@@ -6,10 +6,11 @@ use std::str::FromStr;
 
 use batchlab_core::registry::suggestion;
 use batchlab_core::{GraphSize, Shape};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::batch::{Batch, Cost, Epoch, largest, size};
-use super::lpt::{self, Rules};
+use crate::batch::{Batch, Cost, Epoch, largest, size};
+use crate::lpt::{self, Rules};
 
 /// Assignment of the graphs of an epoch to R ranks.
 ///
@@ -17,10 +18,11 @@ use super::lpt::{self, Rules};
 /// steps of R batches; the last batches of an epoch, if fewer than R, also make a step. As an
 /// assignment depends on sizes and on the order of the batches alone, every rank can compute it for
 /// the whole epoch before it starts, without communication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Assignment {
     /// The batches as planned, dealt to the ranks in turn.
+    #[default]
     Fixed,
     /// The graphs of R consecutive batches, each given to the rank with the lowest cost so far, in
     /// order of decreasing cost (longest processing time first). Ranks differ in their numbers of
@@ -48,8 +50,10 @@ pub struct Step {
 }
 
 impl Assignment {
+    /// All of them.
     pub const ALL: [Self; 4] = [Self::Fixed, Self::Lpt, Self::LptEqual, Self::SortedRotated];
 
+    /// Name in configurations.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -128,6 +132,7 @@ impl fmt::Display for Assignment {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown assignment \"{name}\"{}\nknown: {}", suggestion(name, &names()), names().join(", "))]
 pub struct UnknownAssignment {
+    /// The name.
     pub name: String,
 }
 
