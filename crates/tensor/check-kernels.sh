@@ -2,8 +2,8 @@
 # Compiles all CUDA sources, those of the models' messages as they are written out too, with NVIDIA's
 # own compilers, for sm_80 and sm_90: with NVRTC as the program does, and with nvcc, which prints what
 # each kernel uses. Fails on an error or where a kernel has no room for its values in registers: where
-# it spills some, or keeps an array in a stack frame. Needs no GPU; both come from crates/bench/gpu/toolkit.sh where nvcc is not on the path or NVRTC does not
-# name the folder of libnvrtc.
+# it spills some, or keeps an array in a stack frame. Needs no GPU. Where nvcc is not on the path, or NVRTC
+# does not name the folder of libnvrtc, both come from Python wheels (190 MB); nvcc needs g++.
 #
 #   crates/tensor/check-kernels.sh [arguments for cargo, so that it builds nothing anew]
 #
@@ -20,7 +20,14 @@ most_stack=0
 archs=${ARCHS:-sm_80 sm_90}
 
 if ! command -v nvcc >/dev/null || [ -z "${NVRTC:-}" ]; then
-  eval "$("$root/crates/bench/gpu/toolkit.sh" nvrtc)"
+  command -v g++ >/dev/null || { echo "g++ is missing; install it first (Debian: apt-get install g++)" >&2; exit 1; }
+  wheels=$root/target/cuda-wheels
+  export NVRTC=$wheels/nvidia/cu13/lib PATH=$wheels/nvidia/cu13/bin:$PATH
+  # 13.0 is what a driver 580 supports.
+  [ -x "$wheels/nvidia/cu13/bin/nvcc" ] && [ -e "$NVRTC/libnvrtc.so.13" ] ||
+    "${PYTHON:-python3}" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+      --target "$wheels" nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 \
+      nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 nvidia-cuda-nvrtc==13.0.88 >&2
 fi
 mkdir -p "$sources"
 plain=$(sed -n 's|.*include_str!("\(kernels/.*\.cu\)").*|\1|p' "$crate/src/cuda/kernels.rs")
@@ -29,7 +36,7 @@ plain=$(sed -n 's|.*include_str!("\(kernels/.*\.cu\)").*|\1|p' "$crate/src/cuda/
 if [ -z "${KERNEL_SOURCES:-}" ]; then
   rm -f "$sources"/message-*.cu
   (cd "$root" && BATCHLAB_CUDA_SOURCES=$sources cargo test --release --quiet -p batchlab-tensor \
-    --features batchlab-tensor/cuda-check "$@" --test it -- cuda_message::the_models) >&2
+    --features batchlab-tensor/cuda-check "$@" --test it -- cuda_message::models) >&2
 fi
 ls "$sources"/message-*.cu >/dev/null
 

@@ -29,29 +29,13 @@ P
 for folder in /usr/local/cuda/lib64 /usr/local/nvidia/lib64; do
   [ -d "$folder" ] && libraries=$libraries:$folder
 done
+export LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:-}
 export STEPS=200
 # Those of the emulated GPU, where the bundle has them: a step takes it a second.
 if [ -d "$here/lib" ]; then
-  libraries=$here/lib:$libraries
+  export BATCHLAB_CUDA_LIBRARIES=$here/lib
   STEPS=20
 fi
-export LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:-}
-
-# The programs ask for cuBLAS 13 and NVRTC 13. Of what they call, CUDA 12 has the same functions under
-# the same names, so that its libraries do where there are no others.
-links=$results/cuda-12
-for library in cublas nvrtc; do
-  find_library() { local IFS=:; local folder; for folder in $LD_LIBRARY_PATH; do
-    if [ -e "$folder/$1" ]; then echo "$folder/$1"; return; fi; done
-    ldconfig -p 2>/dev/null | awk -v name="$1" '$1 == name { print $NF; exit }'; }
-  twelve=$(find_library "lib$library.so.12")
-  if [ -z "$(find_library "lib$library.so.13")" ] && [ -n "$twelve" ]; then
-    mkdir -p "$links"
-    ln -sf "$twelve" "$links/lib$library.so.13"
-    echo "lib$library.so.13 is missing: $twelve is used"
-  fi
-done
-[ -d "$links" ] && export LD_LIBRARY_PATH=$LD_LIBRARY_PATH:$links
 
 export BATCHLAB_TEST_DEVICE=cuda:0 RUST_TEST_THREADS=4
 export BATCHLAB_GOLDEN=$here/golden
@@ -100,10 +84,10 @@ environment() {
   cat commit; date -u +%FT%TZ
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader ||
     echo "nvidia-smi does not run, so neither GPU nor driver are known"
-  for program in bin/* tests/*; do
-    echo "$program"
-    ldd "$program" | grep -E 'libcu|nvrtc|not found'
-  done
+  # What the programs load, in the order in which they look.
+  { local IFS=:; for folder in ${BATCHLAB_CUDA_LIBRARIES:-$LD_LIBRARY_PATH}; do
+    ls "$folder"/lib{cuda,cublas,nvrtc}.so.* 2>/dev/null; done; }
+  ldconfig -p 2>/dev/null | awk '$1 ~ /^lib(cuda|cublas|nvrtc)\.so\.[0-9]+$/ { print $NF }'
   ls -d /usr/local/cuda* 2>/dev/null
   command -v compute-sanitizer ncu nvcc
   python3 -c 'import importlib.metadata as m
@@ -112,7 +96,7 @@ for name in ("jax", "torch", "torch_geometric", "numpy"):
         print(name, m.version(name))
     except m.PackageNotFoundError:
         print(name, "is missing: needed for the figures")'
-  ! ldd bin/batchlab | grep -q 'not found'
+  ! ldd bin/batchlab | grep 'not found'
 }
 
 # A failing test once more, with every launch waited for: the message then names the kernel.
@@ -124,7 +108,7 @@ tests() { # name, seconds, program, arguments ...
 
 sanitizer() { # tool
   step "$1" 100 compute-sanitizer --tool "$1" --error-exitcode 9 --print-limit 20 \
-    tests/operations cuda_message::the_models --test-threads 1 --nocapture
+    tests/operations cuda_message::models --test-threads 1 --nocapture
 }
 
 # Two runs of the program, with recorded steps and without, must train the same parameters to the bit.
@@ -174,7 +158,7 @@ case $call in
       done
     done
     together "tests kernels 90 tests/kernels cuda::" \
-      "tests models 120 tests/operations cuda_message::the_models" \
+      "tests models 120 tests/operations cuda_message::models" \
       "tests golden 90 tests/schnet golden::"
     if command -v compute-sanitizer >/dev/null; then
       LINES_SHOWN=6 step memcheck-recorded 60 compute-sanitizer --error-exitcode 9 --print-limit 20 bin/batchlab \
@@ -207,7 +191,7 @@ case $call in
   profile)
     LINES_SHOWN=80 step profile "$budget" ncu --clock-control none --launch-skip 100 --launch-count 5 \
       --kernel-name regex:message_ --section SpeedOfLight --section Occupancy --section LaunchStats \
-      tests/operations --exact cuda_message::the_models_at_their_widths --test-threads 1
+      tests/operations --exact cuda_message::models::the_models_at_their_widths --test-threads 1
     ;;
   *) echo "the call is \"first\", \"figures\", \"study\", \"engines\" or \"profile\", not \"$call\"" >&2; exit 2 ;;
 esac

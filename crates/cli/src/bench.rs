@@ -1,8 +1,10 @@
 //! `batchlab bench`: times external programs, interleaved.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use batchlab_files::{MAX_TEXT, atomic_write, read_named_text};
@@ -20,6 +22,7 @@ A file of two programs:
   steps = 50            # of a block
   pairs = 10            # mirrored pairs of blocks
   processes = 1         # how often all programs are started, each time for so many pairs
+  timeout_seconds = 3600    # for one block
   [[arm]]
   name = \"static-64\"
   command = [\".venv/bin/python\", \"train.py\", \"--batcher\", \"static\"]
@@ -34,7 +37,7 @@ its standard output: how long that took, and how many graphs it trained.";
 /// Time external programs that do their own batching, interleaved, and judge their times.
 ///
 /// All programs start at once and wait. In each block, each program is asked once to train some
-/// steps and reports how long they took. docs/engines.md shows how to do this in six lines of
+/// steps and reports how long they took. docs/engines.md shows how to do this in five lines of
 /// Python.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
@@ -59,6 +62,9 @@ struct File {
     /// How often to start all programs; each time they train this many pairs.
     #[serde(default = "processes")]
     processes: u32,
+    /// Time for one answer.
+    #[serde(default = "timeout_seconds")]
+    timeout_seconds: u32,
     /// Seed for the order of programs within blocks.
     #[serde(default)]
     seed: u64,
@@ -71,6 +77,10 @@ const fn pairs() -> u32 {
 
 const fn processes() -> u32 {
     1
+}
+
+const fn timeout_seconds() -> u32 {
+    3600
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,7 +109,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 /// Starts all programs once. Effects that are shared within a process but vary between processes
 /// become visible with five or more processes.
 fn train(file: &File, process: u32, times: &mut Vec<u8>, out: &Path) -> Result<()> {
-    let File { steps, pairs, seed, processes, arm: names } = file;
+    let File { steps, pairs, seed, processes, timeout_seconds, arm: names } = file;
+    let timeout = Duration::from_secs((*timeout_seconds).into());
     let mut running = names.iter().map(Running::start).collect::<Result<Vec<_>>>()?;
     let of = if *processes > 1 { format!(" of process {process}") } else { String::new() };
     let seed = seed.wrapping_add((process - 1).into());
@@ -110,7 +121,7 @@ fn train(file: &File, process: u32, times: &mut Vec<u8>, out: &Path) -> Result<(
             say!("{} of {pairs} pairs{of}", block / 2);
         }
         last = block;
-        let Answer { seconds, n_output } = running[arm].train(*steps)?;
+        let Answer { seconds, n_output } = running[arm].train(*steps, timeout)?;
         let name = names[arm].name.replace('"', "\"\"");
         writeln!(times, "\"{name}\",{seconds},{n_output},{process},{block}")?;
         // Keep the measurements so far even if a later block fails.
@@ -130,8 +141,8 @@ fn read(file: &Path) -> Result<File> {
     if arms.arm.len() < 2 {
         return fault("name at least two programs, each in a table [[arm]]");
     }
-    if arms.steps == 0 || arms.pairs == 0 || arms.processes == 0 {
-        return fault("steps, pairs and processes must be more than 0");
+    if arms.steps == 0 || arms.pairs == 0 || arms.processes == 0 || arms.timeout_seconds == 0 {
+        return fault("steps, pairs, processes and timeout_seconds must be more than 0");
     }
     for (i, arm) in arms.arm.iter().enumerate() {
         if arm.command.is_empty() {
@@ -156,7 +167,8 @@ struct Running<'a> {
     arm: &'a Arm,
     child: Child,
     requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
+    /// Lines of its standard output, as they are printed.
+    answers: Receiver<io::Result<String>>,
 }
 
 impl<'a> Running<'a> {
@@ -167,30 +179,60 @@ impl<'a> Running<'a> {
             .spawn()
             .with_context(|| format!("cannot start \"{}\": {}", arm.name, arm.command[0]))?;
         let ends = child.stdin.take().zip(child.stdout.take());
-        let (requests, answers) = ends.context("a program was started without pipes")?;
-        Ok(Self { arm, child, requests, answers: BufReader::new(answers) })
+        let (requests, output) = ends.context("a program was started without pipes")?;
+        let (sender, answers) = sync_channel(1);
+        std::thread::spawn(move || {
+            let mut lines = BufReader::new(output).lines();
+            while lines.next().is_some_and(|line| sender.send(line).is_ok()) {}
+        });
+        Ok(Self { arm, child, requests, answers })
     }
 
-    fn train(&mut self, steps: u32) -> Result<Answer> {
+    fn train(&mut self, steps: u32, timeout: Duration) -> Result<Answer> {
         let name = &self.arm.name;
-        let asked =
-            writeln!(self.requests, "{{\"steps\": {steps}}}").and_then(|()| self.requests.flush());
-        let mut line = String::new();
-        let read = asked.and_then(|()| self.answers.read_line(&mut line));
-        if !matches!(read, Ok(n) if n > 0) {
-            let status =
-                self.child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+        if let Ok(Ok(line)) = self.answers.try_recv() {
             bail!(DataFault(format!(
-                "\"{name}\" ended ({status}) instead of training {steps} steps"
+                "\"{name}\" printed {line:?} without being asked; answer every line of standard input with \
+                 one line, and print everything else to standard error"
             )));
         }
+        let asked = Instant::now();
+        let written =
+            writeln!(self.requests, "{{\"steps\": {steps}}}").and_then(|()| self.requests.flush());
+        let answer = written
+            .map_or(Err(RecvTimeoutError::Disconnected), |()| self.answers.recv_timeout(timeout));
+        let line = match answer {
+            Ok(Ok(line)) => line,
+            Err(RecvTimeoutError::Timeout) => bail!(DataFault(format!(
+                "\"{name}\" has not answered within {} s, timeout_seconds of the file",
+                timeout.as_secs()
+            ))),
+            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => {
+                let status = self.child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
+                bail!(DataFault(format!(
+                    "\"{name}\" ended ({status}) instead of training {steps} steps"
+                )));
+            }
+        };
+        let waited = asked.elapsed().as_secs_f64();
         let answer: Answer = serde_json::from_str(&line).map_err(|error| {
             DataFault(format!(
-                "\"{name}\" answered {:?}, and not a line such as {{\"seconds\": 1.25, \"n_output\": 1550}}: \
-                 {error}; print everything else to standard error",
-                line.trim_end()
+                "\"{name}\" answered {line:?}, and not a line such as {{\"seconds\": 1.25, \"n_output\": \
+                 1550}}: {error}; print everything else to standard error"
             ))
         })?;
+        for (key, value) in [("seconds", answer.seconds), ("n_output", answer.n_output)] {
+            if !(value > 0.0 && value.is_finite()) {
+                bail!(DataFault(format!("\"{name}\": {key} is {value}, but must be more than 0")));
+            }
+        }
+        // Clocks differ a little.
+        if answer.seconds > 1.01 * waited + 0.01 {
+            bail!(DataFault(format!(
+                "\"{name}\" says that {steps} steps took {} s, but answered after {waited:.3} s",
+                answer.seconds
+            )));
+        }
         Ok(answer)
     }
 }

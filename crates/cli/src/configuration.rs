@@ -48,6 +48,12 @@ impl Configuration {
         !self.inputs.is_empty() || self.dataset.is_some()
     }
 
+    /// The arguments of this type for another process.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let dataset = self.dataset.iter().flat_map(|name| ["--dataset".to_owned(), name.clone()]);
+        self.inputs.iter().cloned().chain(dataset).collect()
+    }
+
     /// The overrides, if there is no file.
     pub(crate) fn changes_alone(&self) -> Option<&[String]> {
         let is_change = |input: &String| is_change(input);

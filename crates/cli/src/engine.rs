@@ -19,6 +19,16 @@ impl Engine {
         self.device.iter().map(|device| format!("device={device}")).collect()
     }
 
+    /// The options of this type for another process; `n_thread` threads unless it is given here.
+    pub(crate) fn words(&self, n_thread: Option<u32>) -> Vec<String> {
+        let n_thread = self.threads.map(u32::from).or(n_thread);
+        let words =
+            [("--device", self.device.clone()), ("--threads", n_thread.map(|n| n.to_string()))];
+        let words =
+            words.into_iter().filter_map(|(option, value)| Some([option.to_owned(), value?]));
+        words.flatten().collect()
+    }
+
     /// The number of threads, if one was given.
     pub(crate) fn n_thread(&self) -> Option<usize> {
         self.threads.map(usize::from)

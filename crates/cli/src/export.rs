@@ -16,8 +16,7 @@ use crate::say::say;
 
 /// Export published results as CSV, JSON Lines or TensorBoard event files.
 ///
-/// Results may have any version of the schema; missing columns are null. Existing files of the same
-/// name are replaced. docs/export.md describes the formats.
+/// Existing files of the same name are replaced. docs/export.md describes the formats.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Results directory, with `tables/`.

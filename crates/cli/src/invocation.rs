@@ -21,13 +21,22 @@ pub(crate) fn arguments() -> Vec<OsString> {
     }
 }
 
-/// The command that starts this program with the same arguments.
-pub(crate) fn again() -> io::Result<Command> {
-    let program = match GIVEN.get() {
+/// The command that starts this program, without arguments.
+pub(crate) fn program() -> io::Result<Vec<String>> {
+    let text = |word: OsString| word.to_string_lossy().into_owned();
+    Ok(words()?.into_iter().map(text).collect())
+}
+
+fn words() -> io::Result<Vec<OsString>> {
+    Ok(match GIVEN.get() {
         Some((program, _)) => program.clone(),
         None => vec![std::env::current_exe()?.into()],
-    };
-    let mut words = program.into_iter().chain(arguments());
+    })
+}
+
+/// The command that starts this program with the same arguments.
+pub(crate) fn again() -> io::Result<Command> {
+    let mut words = words()?.into_iter().chain(arguments());
     let mut command = Command::new(words.next().unwrap_or_default());
     command.args(words);
     Ok(command)

@@ -39,6 +39,8 @@ mod say;
 mod schema;
 mod share;
 mod shell;
+mod signals;
+mod slurm;
 mod sql;
 mod status;
 mod sweep;

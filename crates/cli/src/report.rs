@@ -22,6 +22,9 @@ use crate::share::share;
 use crate::shell::{self, absolute};
 use shapes::Planner;
 
+/// Reasons for leaving out runs that are listed; runs that are damaged have one each.
+const MAX_LEFT_OUT: usize = 10;
+
 /// Compare the strategies in results: verdicts, figures, and a self-contained page.
 ///
 /// Results of several machines are grouped, never pooled. Without --json, the verdicts are printed.
@@ -154,9 +157,13 @@ pub(crate) fn verdicts(report: &Report) -> String {
             text += &batchlab_report::reach_text(reach);
         }
     }
-    for left in &report.left_out {
-        let runs = if left.n_run == 1 { "run" } else { "runs" };
-        let _ = writeln!(text, "left out: {} {runs} ({})", left.n_run, left.why);
+    let runs = |n_run| if n_run == 1 { "run" } else { "runs" };
+    for left in report.left_out.iter().take(MAX_LEFT_OUT) {
+        let _ = writeln!(text, "left out: {} {} ({})", left.n_run, runs(left.n_run), left.why);
+    }
+    let others: usize = report.left_out.iter().skip(MAX_LEFT_OUT).map(|left| left.n_run).sum();
+    if others > 0 {
+        let _ = writeln!(text, "left out: {others} more {} (--json says why)", runs(others));
     }
     if report.n_unverified > 0 {
         let _ = writeln!(text, "without checksums, and used: {} runs", report.n_unverified);

@@ -24,6 +24,7 @@ use crate::exit::{INTERRUPTED, Usage, code_of_status};
 use crate::output::print;
 use crate::progress::{Quiet, shows_bars};
 use crate::say::say;
+use crate::signals::on_request_to_end;
 use observe::{Bar, Lines};
 use ranks::Place;
 
@@ -257,7 +258,7 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let handler = Arc::clone(&flag);
     let mut first = None;
-    ctrlc::set_handler(move || {
+    on_request_to_end(move || {
         if !HAS_BEGUN.load(Ordering::Relaxed) {
             say!("\ninterrupted while data were read; nothing was recorded");
             std::process::exit(INTERRUPTED.into());
@@ -269,11 +270,11 @@ pub(crate) fn interrupt_flag() -> Result<Arc<AtomicBool>> {
             std::process::exit(130);
         }
         first = Some(Instant::now());
-        if !SPEAKS.load(Ordering::Relaxed) {
-            return;
+        if SPEAKS.load(Ordering::Relaxed) {
+            say!(
+                "\ninterrupted: saving the state and publishing the results so far; press Ctrl-C again to stop at once"
+            );
         }
-        say!("\ninterrupted: saving the state and publishing the results so far; press Ctrl-C again to stop at once");
-    })
-    .context("cannot handle Ctrl-C")?;
+    })?;
     Ok(flag)
 }

@@ -176,7 +176,7 @@ pub(crate) fn read(trained: &Path) -> Result<Checkpoint> {
     }
     let (run_id, out) = named_run(trained)?;
     let mut warn = |error: &checkpoint::CheckpointError| {
-        say!("warning: {error}; the one before is used");
+        say!("warning: {error}; an earlier one is looked for");
     };
     let newest = checkpoint::offered(&publish::checkpoints(&out, &run_id), &mut warn);
     let Some(newest) = newest.map_err(DataFault::of)? else {

@@ -13,6 +13,8 @@
 #[path = "../../report/tests/it/study.rs"]
 mod study;
 
+#[path = "readers/clusters.rs"]
+mod clusters;
 #[path = "readers/engines.rs"]
 mod engines;
 
@@ -40,6 +42,9 @@ fn main() -> ExitCode {
         // Spark needs Java, and minutes, so it is tested only where it is installed.
         test("twins_for_spark_give_its_numbers", &["pyspark", "pyarrow"], || check_twins("spark")),
         test("the_published_tables_of_the_study", &["duckdb", "scipy"], check_published),
+        test("workers_of_xargs", &[], clusters::xargs),
+        test("workers_of_hyperqueue", &["hyperqueue"], clusters::hyperqueue),
+        test("workers_of_submitit", &["submitit"], clusters::submitit),
         test("engines_the_toy_learns", &["numpy", "duckdb"], engines::the_toy_learns),
         test("engines_go_on_exactly", &["numpy", "duckdb"], engines::training_goes_on_exactly),
         test("engines_see_whole_batches", &["numpy"], engines::batches_are_what_the_page_says),

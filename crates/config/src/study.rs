@@ -33,6 +33,7 @@
 pub(crate) mod blocks;
 mod forecast;
 pub(crate) mod grid;
+pub(crate) mod launcher;
 mod lists;
 mod runs;
 mod variants;
@@ -50,6 +51,8 @@ use crate::text::overrides::{Overrides, line};
 use crate::text::{Source, Span};
 use blocks::Blocks;
 pub use forecast::ToForecast;
+use grid::Grid;
+use launcher::Launcher;
 use lists::{Lists, is_listed};
 
 /// A parsed configuration, of one run or of many to be compared.
@@ -60,6 +63,7 @@ pub struct StudyFile {
     pub blocks: Blocks,
     /// How often to train every combination.
     pub repeats: NonZeroU32,
+    pub launcher: Launcher,
     source: Source,
     /// Overrides of all runs.
     changes: Vec<Span>,
@@ -112,10 +116,10 @@ impl StudyFile {
         let varied = varied.map(|values| values.into_iter().map(&mut add).collect()).collect();
         let path = path.map(Path::to_owned).unwrap_or_default();
         let (blocks, repeats) = (Blocks::default(), NonZeroU32::MIN);
-        let file = Self { path, blocks, repeats, source, changes, varied, defaults };
-        let lists = Lists::new(&file)?;
-        let (blocks, repeats) = (lists.grid.blocks, lists.grid.repeats);
-        Ok(Self { blocks, repeats, ..file })
+        let launcher = Launcher::default();
+        let file = Self { path, blocks, repeats, launcher, source, changes, varied, defaults };
+        let Grid { blocks, repeats, launcher, .. } = Lists::new(&file)?.grid;
+        Ok(Self { blocks, repeats, launcher, ..file })
     }
 
     /// Every data set with every model, batch size and variant, in this order, once per repeat.

@@ -42,12 +42,12 @@ impl Arena {
         batch.layout().map(field).collect()
     }
 
-    /// Start in bytes and number of values of each field, one after the other.
+    /// Start and end of each field, one after the other, counted in its own values.
     fn spans(&self) -> Vec<usize> {
         let mut start = 0;
         let batch = self.buffer.batch();
         let span = |of: FieldLayout<'_>| {
-            let own = [start, of.n_byte / of.number.n_byte()];
+            let own = [start, start + of.n_byte].map(|byte| byte / of.number.n_byte());
             start += of.n_byte.next_multiple_of(ALIGN);
             own
         };

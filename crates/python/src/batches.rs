@@ -2,7 +2,6 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use batchlab_core::{BatchBuffer, BatchFields, BatchPlan, CollateError, Graphs, collate};
 use pyo3::exceptions::PyRuntimeError;
@@ -10,9 +9,7 @@ use pyo3::prelude::*;
 
 use crate::arena::Arena;
 use crate::error::value_error;
-
-/// Time between looks for Ctrl-C while waiting for a batch.
-const WAIT: Duration = Duration::from_millis(100);
+use crate::interrupt::WAIT;
 
 /// The batches of an epoch: collated ahead of time by a thread, or when they are asked for.
 #[pyclass(frozen, module = "batchlab._batchlab")]

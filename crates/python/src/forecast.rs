@@ -1,13 +1,17 @@
 //! Forecasts as a table.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use batchlab_core::{BatchFields, Graphs, View};
-use batchlab_forecast::{Forecast, Options, forecast_all};
+use batchlab_core::{BatchFields, Batcher, Graphs, View};
+use batchlab_forecast::{Forecast, ForecastError, Options, forecast as forecast_one};
 use pyo3::prelude::*;
+use rayon::ThreadPoolBuilder;
+use rayon::prelude::*;
 
 use crate::error::value_error;
+use crate::interrupt::interruptible;
 use crate::planner::batcher_of;
 use crate::results::Table;
 
@@ -34,8 +38,24 @@ pub(crate) fn forecast(
     };
     let members: Vec<u32> = (0..graphs.n_member() as u32).collect();
     let view: View = graphs.view(&members);
-    let all = py.detach(|| forecast_all(&batchers, &view, &options)).map_err(value_error)?;
+    // Threads do not survive a fork, so each call has its own.
+    let threads = ThreadPoolBuilder::new().build().map_err(value_error)?;
+    let work =
+        move |stop: &AtomicBool| threads.install(|| forecast_all(&batchers, &view, &options, stop));
+    let all = interruptible(py, work)?.map_err(value_error)?;
     Ok(Table::new("plan", rows(&all, batch_sizes, tables.len()).map_err(value_error)?))
+}
+
+/// Forecasts in the given order. With `stop`, those that are left are left out.
+fn forecast_all(
+    batchers: &[Box<dyn Batcher>],
+    view: &View,
+    options: &Options,
+    stop: &AtomicBool,
+) -> Result<Vec<Forecast>, ForecastError> {
+    let wanted = batchers.par_iter().filter(|_| !stop.load(Ordering::Relaxed));
+    let all: Vec<_> = wanted.map(|batcher| forecast_one(&**batcher, view, options)).collect();
+    all.into_iter().collect()
 }
 
 fn rows(

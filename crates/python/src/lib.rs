@@ -12,7 +12,9 @@ mod compare;
 mod error;
 mod forecast;
 mod groups;
+mod interrupt;
 mod planner;
+mod ranks;
 mod results;
 mod store;
 
@@ -47,5 +49,6 @@ fn _batchlab(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(planner::options, module)?)?;
     module.add_function(wrap_pyfunction!(planner::permutation, module)?)?;
     module.add_function(wrap_pyfunction!(planner::strategy, module)?)?;
+    module.add_function(wrap_pyfunction!(ranks::assignments, module)?)?;
     module.add_function(wrap_pyfunction!(results::read, module)?)
 }

@@ -17,6 +17,8 @@ use serde::Deserialize;
 
 use crate::error::value_error;
 use crate::groups::{padding_rule, plans, shapes};
+use crate::interrupt::look_for_signals;
+use crate::ranks::{Rank, Share};
 
 /// Plans the epochs of a batching strategy on graphs of given sizes.
 #[pyclass(frozen, module = "batchlab._batchlab")]
@@ -44,6 +46,8 @@ struct Stream {
 pub(crate) struct Epoch {
     pub(crate) plans: Arc<[BatchPlan]>,
     start: Cursor,
+    /// Graphs of each step on all ranks together; `None` on one rank.
+    n_graph: Option<Vec<u32>>,
 }
 
 #[pymethods]
@@ -86,7 +90,7 @@ impl Planner {
 
     /// Plans an epoch.
     fn epoch(&self, py: Python<'_>, number: u64) -> PyResult<Epoch> {
-        py.detach(|| self.plan(number)).map_err(value_error)
+        py.detach(|| self.plan(number))
     }
 
     /// Continues with the epoch that begins at this position; see `Epoch.start`.
@@ -109,13 +113,14 @@ impl Planner {
         Ok(Stream { batches, start, first: None })
     }
 
-    fn plan(&self, number: u64) -> Result<Epoch, BatcherError> {
+    fn plan(&self, number: u64) -> PyResult<Epoch> {
         let mut held = self.stream.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = |start| self.open(start).map_err(value_error);
         let mut stream = match held.take() {
             Some(stream) if stream.start.epoch == number => stream,
-            _ if self.is_independent => self.open(Cursor { epoch: number, ..Cursor::default() })?,
+            _ if self.is_independent => open(Cursor { epoch: number, ..Cursor::default() })?,
             Some(stream) if stream.start.epoch < number => stream,
-            _ => self.open(Cursor::default())?,
+            _ => open(Cursor::default())?,
         };
         while stream.start.epoch < number {
             stream.epoch(self.purpose)?;
@@ -127,13 +132,17 @@ impl Planner {
 }
 
 impl Stream {
-    /// Plans one epoch and moves to the next.
-    fn epoch(&mut self, purpose: Purpose) -> Result<Epoch, BatcherError> {
+    /// Plans one epoch and moves to the next. Ctrl-C ends it.
+    fn epoch(&mut self, purpose: Purpose) -> PyResult<Epoch> {
         let start = self.start.clone();
         let mut plans: Vec<BatchPlan> = self.first.take().into_iter().collect();
+        look_for_signals()?;
         loop {
+            if plans.len() % BETWEEN_LOOKS == BETWEEN_LOOKS - 1 {
+                look_for_signals()?;
+            }
             let mut plan = BatchPlan::default();
-            let is_planned = self.batches.next(&mut plan)?;
+            let is_planned = self.batches.next(&mut plan).map_err(value_error)?;
             if purpose == Purpose::Evaluation && is_planned {
                 plans.push(plan);
                 continue;
@@ -148,7 +157,7 @@ impl Stream {
                 continue;
             }
             if plan.cursor.epoch > epoch {
-                return Err(BatcherError::Options(format!(
+                return Err(value_error(format!(
                     "epoch {epoch} yields no complete batch; use a smaller batch_size or \
                      epoch_boundary = \"emit-partial\""
                 )));
@@ -157,9 +166,12 @@ impl Stream {
             self.first = Some(plan);
             break;
         }
-        Ok(Epoch { plans: plans.into(), start })
+        Ok(Epoch { plans: plans.into(), start, n_graph: None })
     }
 }
+
+/// Batches planned between looks for Ctrl-C.
+const BETWEEN_LOOKS: usize = 1024;
 
 /// Ids, nodes and edges of graphs, each an array of 32-bit integers.
 type Sizes = [PyBuffer<u32>; 3];
@@ -191,7 +203,35 @@ impl Epoch {
         let rule = padding_rule(padding, size, &shapes(&first, &sizes));
         let plans = plans(groups, &sizes, size, &rule, number).map_err(value_error)?;
         let start = Cursor { epoch: number, ..Cursor::default() };
-        Ok(Self { plans: plans.into(), start })
+        Ok(Self { plans: plans.into(), start, n_graph: None })
+    }
+
+    /// The share of one of `n_rank` ranks.
+    fn share(
+        &self,
+        py: Python<'_>,
+        graphs: Sizes,
+        rank: usize,
+        n_rank: usize,
+        assignment: &str,
+    ) -> PyResult<Self> {
+        let assignment = assignment.parse().map_err(value_error)?;
+        if rank >= n_rank {
+            return Err(value_error(format!("rank {rank} is not one of {n_rank} ranks")));
+        }
+        let graphs = sizes_of(py, graphs)?;
+        let rank = Rank { number: rank, among: n_rank, assignment };
+        let steps = py.detach(|| rank.steps(&self.plans, &graphs, self.start.epoch));
+        let (plans, n_graph): (Vec<BatchPlan>, _) =
+            steps.into_iter().map(|Share { plan, n_graph }| (plan, n_graph)).unzip();
+        Ok(Self { plans: plans.into(), start: self.start.clone(), n_graph: Some(n_graph) })
+    }
+
+    /// Graphs of each step on all ranks together, as 32-bit integers.
+    fn graphs_per_step<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let on_one_rank = || self.plans.iter().map(|plan| plan.real.n_graph).collect();
+        let n_graph = self.n_graph.clone().unwrap_or_else(on_one_rank);
+        PyBytes::new(py, bytemuck::cast_slice(&n_graph))
     }
 
     fn __len__(&self) -> usize {

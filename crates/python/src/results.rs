@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::error::value_error;
+use crate::interrupt::interruptible;
 
 /// A table that Arrow readers take without a copy.
 #[pyclass(frozen, module = "batchlab._batchlab")]
@@ -63,7 +64,7 @@ impl Table {
 /// The six tables of a study by name, and what is wrong with runs that are left out.
 #[pyfunction]
 pub(crate) fn read(py: Python<'_>, folder: PathBuf) -> PyResult<Tables> {
-    py.detach(|| tables(&folder)).map_err(value_error)
+    interruptible(py, move |_| tables(&folder))?.map_err(value_error)
 }
 
 /// The tables by name, and the reasons.

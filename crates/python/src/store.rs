@@ -18,6 +18,7 @@ use pyo3::types::PyBytes;
 use crate::batches::Batches;
 use crate::error::value_error;
 use crate::forecast::forecast;
+use crate::interrupt::interruptible;
 use crate::planner::Epoch;
 use crate::results::Table;
 
@@ -78,7 +79,7 @@ impl Store {
     fn load(py: Python<'_>, table: &str) -> PyResult<Self> {
         let changes = [format!("dataset={table}")];
         let file = StudyFile::read(None, &changes, batchlab_cli::DEFAULTS).map_err(value_error)?;
-        let [dataset] = &file.datasets().map_err(value_error)?[..] else {
+        let Ok([dataset]) = <[_; 1]>::try_from(file.datasets().map_err(value_error)?) else {
             return Err(value_error("name one data set"));
         };
         dataset.check().map_err(value_error)?;
@@ -86,8 +87,9 @@ impl Store {
         let search = search_folders(Path::new(""));
         // Without a target, graphs can still be batched.
         let ctx = LoadContext { search, memory, needs_target: false, ..LoadContext::new() };
-        let loaded = py.detach(|| Cache::from_environment().load(&**dataset, &ctx, Keep::WhenSlow));
-        Ok(Self::of(loaded.map_err(value_error)?.graphs))
+        let load = move |_: &_| Cache::from_environment().load(&*dataset, &ctx, Keep::WhenSlow);
+        let loaded = interruptible(py, load)?.map_err(value_error)?;
+        Ok(Self::of(loaded.graphs))
     }
 
     #[staticmethod]

@@ -194,6 +194,27 @@ def test_bad_arrays_are_named(change, error, words):
         from_arrays(**arrays)
 
 
+def test_arrays_of_any_layout_are_read():
+    position = np.random.default_rng(0).normal(size=(10, 3))
+    own = dict(n_edge=N_EDGE, sender=SENDER, receiver=RECEIVER)
+    strided = np.zeros((20, 6))
+    strided[::2, ::2] = position
+    frozen = position.copy()
+    frozen.flags.writeable = False
+    expected = graphs_of(from_arrays(N_NODE, position=position, **own))
+    for of in (np.asfortranarray(position), strided[::2, ::2], frozen, position.astype(">f8"), position.tolist()):
+        assert graphs_of(from_arrays(np.array(N_NODE, ">i2"), position=of, **own)) == expected
+    torch = pytest.importorskip("torch")
+    assert graphs_of(from_arrays(N_NODE, position=torch.tensor(position, requires_grad=True), **own)) == expected
+    with pytest.raises(TypeError, match="position: cannot be read as a NumPy array"):
+        from_arrays(N_NODE, position=torch.empty((10, 3), device="meta"), **own)
+
+
+def graphs_of(data):
+    (batch,) = Loader(data, "exact", 5, shuffle=False)
+    return batch.pos.tolist(), batch.displacement.tolist()
+
+
 def test_data_of_other_kinds_are_refused():
     with pytest.raises(TypeError, match="from_pyg"):
         Loader([1, 2, 3])

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -37,6 +38,13 @@ def test_tables_for_pyarrow_and_duckdb(study):
     steps = pyarrow.table(study.steps)
     ((counted,),) = duckdb.sql("select count(*) from steps").fetchall()
     assert counted == len(study.steps)
+
+
+def test_tables_for_pandas(study):
+    pandas = pytest.importorskip("pandas", minversion="3")
+    pytest.importorskip("pyarrow")
+    steps = pandas.DataFrame.from_arrow(study.steps)
+    assert list(steps.columns) == study.steps.columns and len(steps) == len(study.steps)
 
 
 def test_what_is_not_there_is_named():
@@ -79,6 +87,68 @@ def test_a_comparison_finds_the_slower_strategy(tmp_path):
         batchlab.compare(data, step, ["exact", "dynamic"], out=out)
     with pytest.raises(ZeroDivisionError):
         batchlab.compare(data, lambda batch: 1 / 0, ["exact", "dynamic"], progress=None)
+
+
+# Interrupts itself from another thread, as Ctrl-C does.
+INTERRUPTED = """
+import os, signal, threading, time
+import numpy as np
+import batchlab
+
+n_node = np.arange(134_000) % 23 + 4
+sizes = (n_node, n_node * (n_node - 1))
+
+def plan():
+    batchlab.plan(batchlab.from_arrays(n_node), batchlab.strategies(), range(16, 256), steps=1_000_000)
+
+def epochs():
+    sampler = batchlab.BatchSampler(sizes, "dynamic", 32, epoch_boundary="carry-over")
+    sampler.set_epoch(100_000)
+    len(sampler)
+
+def compare():
+    batchlab.compare(batchlab.load("qm9"), lambda batch: time.sleep(0.01), ["exact", "dynamic"], progress=None)
+
+def interrupt():
+    time.sleep(2)
+    os.kill(os.getpid(), signal.SIGINT)
+
+for work in (plan, epochs, compare):
+    threading.Thread(target=interrupt).start()
+    try:
+        work()
+        print("not interrupted")
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def test_ctrl_c_ends_what_takes_long(tmp_path):
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=100)
+    assert (run.stdout, run.stderr) == ("interrupted\n" * 3, "")
+    # The program, too, where it does not handle signals itself.
+    words = "plan --dataset qm9 --steps 1000000000 batch_sizes=4,5,6,7,8,9,10,11,12".split()
+    plan = subprocess.Popen([sys.executable, "-m", "batchlab", *words], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    time.sleep(2)
+    assert plan.poll() is None
+    plan.send_signal(signal.SIGINT)
+    assert plan.wait(timeout=5) == -signal.SIGINT
+
+
+def test_a_forked_process_plans_after_its_parent_did():
+    code = """
+import os
+import batchlab
+data = batchlab.load("qm9")
+plan = lambda: batchlab.plan(data, ["exact", "dynamic"], [16], steps=100)
+plan()
+if os.fork() == 0:
+    print(len(plan()), len(batchlab.load("qm9")), flush=True)
+    os._exit(0)
+os.wait()
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout.split() == ["2", "2000"], run.stderr
 
 
 def test_the_program_comes_along(tmp_path):

@@ -1,5 +1,6 @@
 """Batches are those of Rust, every graph comes once, and a sampler goes on exactly."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -64,26 +65,56 @@ def test_a_state_in_the_middle_of_an_epoch_goes_on_exactly(batcher, boundary):
         assert list(chosen) == epochs[epoch]
 
 
-def test_batches_are_those_of_a_run(tmp_path):
-    """The steps that a run records have the sizes of the sampler's batches, one by one, over several epochs."""
-    polars = pytest.importorskip("polars")
-    words = "run --dataset qm9 model=schnet model.latent_size=4 model.n_interaction=1 batcher=dynamic batcher.batch_size=16 "
-    words += "training.steps=300 training.seeds.order=7 split.validation=0 split.test=0 evaluation.subsets=[] study=whole"
-    command = [sys.executable, "-m", "batchlab", *words.split(), "--quiet"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    steps = polars.DataFrame(batchlab.read(tmp_path / "results" / "whole").steps).sort("step")
-    names = ("n_node", "n_edge", "n_graph")
-    recorded = steps.select(*(f"{name}_padded" for name in names), *names).to_numpy()
+# Trains nothing and writes down what it gets.
+ENGINE = """
+import json
+import numpy as np
+
+def open(context):
+    return Engine()
+
+class Engine:
+    name, version, n_parameter = "ids", "1", 0
+
+    def step(self, batch, learning_rate):
+        with __builtins__["open"]("batches.jsonl", "a") as file:
+            shape = [batch.n_node, batch.n_edge, batch.n_graph]
+            print(json.dumps([batch.origin[: batch.real.n_graph].tolist(), shape]), file=file)
+        return 0.0
+
+    def predict(self, batch):
+        return np.zeros((batch.n_output, 1), np.float32)
+
+    def state(self):
+        return b""
+
+    def restore(self, data):
+        pass
+"""
+
+
+@pytest.mark.parametrize("batcher", ["dynamic", "static-64"])
+def test_batches_are_those_of_a_run(tmp_path, batcher):
+    """Graphs and padded shapes of every step of a run, over several epochs."""
+    (tmp_path / "ids.py").write_text(ENGINE)
+    words = f"run --dataset qm9 batcher={batcher} batcher.batch_size=16 training.steps=300 training.seeds.order=7 "
+    words += "split.validation=0 split.test=0 evaluation.subsets=[] study=whole --quiet"
+    model = f"model={{ name = 'python', file = 'ids.py', python = '{sys.executable}' }}"
+    command = [sys.executable, "-m", "batchlab", *words.split(), model]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    recorded = [json.loads(line) for line in (tmp_path / "batches.jsonl").read_text().splitlines()]
+    assert len(recorded) == 300
 
     data = batchlab.load("qm9")
     order = batchlab._batchlab.permutation(42, "split", 0, len(data))
-    sampler = BatchSampler(data, "dynamic", 16, seed=7, members=order, epoch_boundary="carry-over")
+    sampler = BatchSampler(data, batcher, 16, seed=7, members=order, epoch_boundary="carry-over")
     planned = []
     while len(planned) < len(recorded):
-        planned += np.concatenate([sampler.shapes(), sampler.real_shapes()], axis=1).tolist()
-        list(sampler)
+        shapes = sampler.shapes().tolist()
+        planned += [[ids, shape] for ids, shape in zip(sampler, shapes)]
     assert sampler.epoch > 1
-    np.testing.assert_array_equal(planned[: len(recorded)], recorded)
+    assert planned[: len(recorded)] == recorded
 
 
 def test_evaluation_is_one_pass_in_order():
@@ -227,3 +258,9 @@ def test_impossible_states_are_refused(change, words):
         sampler.load_state_dict(sampler.state_dict() | change)
     with pytest.raises(ValueError, match="no 'label'"):
         sampler.load_state_dict({})
+
+
+def test_labels_are_those_of_results():
+    label = lambda **options: BatchSampler(SIZES, "static-64", 16, **options).label
+    assert label() == "static-64-emit-partial"
+    assert label(epoch_boundary="carry-over") == label(shuffle=False) == "static-64"

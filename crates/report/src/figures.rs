@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::attribution::Attribution;
 use crate::query;
 use crate::reach::TimeToAccuracy;
-use crate::setting::{Group, Setting, batchers};
+use crate::setting::{Group, Setting, batchers, size_title};
 use crate::total_time::TotalTime;
 use crate::verdict::Verdict;
 
@@ -192,11 +192,6 @@ pub(crate) fn all(
         }
     }
     figures
-}
-
-/// Strategies without a batch size need no title beyond the setting's.
-fn size_title(size: Option<i64>) -> String {
-    size.map_or_else(String::new, |size| format!("B = {size}"))
 }
 
 fn curve_panels(

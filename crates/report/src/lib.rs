@@ -142,13 +142,19 @@ impl Report {
     }
 }
 
+/// The text after the last colon varies between runs: `model: the engine failed: ...`.
+fn kind_of_failure(error: &str) -> String {
+    let parts: Vec<&str> = error.split(':').collect();
+    let n_kept = if parts[0] == "model" { 2 } else { 1 };
+    parts[..n_kept.min(parts.len())].join(":")
+}
+
 fn left_out(results: &Results) -> Vec<LeftOut> {
     let incomplete = |run: &&Run| !run.is_usable() || run.steps.times.is_none();
     let why = |run: &Run| {
-        let no_times = run.untimed.unwrap_or("all of its steps were warm-up, so it has no times");
+        let no_times = run.untimed.unwrap_or("only warm-up steps, so no times");
         match &run.run.error {
-            // The text after the colon varies between runs.
-            Some(error) => error.split(':').next().unwrap_or_default().to_owned(),
+            Some(error) => kind_of_failure(error),
             None if run.is_usable() => format!("{no_times}; only its errors are shown"),
             None if run.run.status == "completed" => no_times.to_owned(),
             None => format!("status {}", run.run.status),

@@ -14,7 +14,7 @@ use crate::{Questions, Results, Run, settings};
 /// The time of one strategy in one block, or in a separate run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedTime {
-    /// Line number in the input, for messages.
+    /// Line of the file, or row of the table, for messages.
     pub line: u64,
     pub strategy: String,
     pub seconds: f64,
@@ -44,8 +44,9 @@ pub enum RecordedError {
     #[error("there are no times")]
     Empty,
     #[error(
-        "no two strategies have times in the same mirrored pair of blocks (1 and 2, 3 and 4, ...); train the \
-         strategies in turns, or give a column `run` if each time is of a process of its own"
+        "no two strategies have times in both blocks of a mirrored pair (1 and 2, 3 and 4, ...); train the \
+         strategies in turns, in blocks numbered without gaps, or give a column `run` if each time is of a \
+         process of its own"
     )]
     NoPairs,
 }

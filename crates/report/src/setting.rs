@@ -103,8 +103,20 @@ impl Setting {
     }
 }
 
+/// For a cell of a table.
 pub(crate) fn size_name(batch_size: Option<i64>) -> String {
-    batch_size.map_or_else(|| "no B".to_owned(), |size| size.to_string())
+    batch_size.map_or_else(|| "–".to_owned(), |size| size.to_string())
+}
+
+/// `B = 32`, or nothing for strategies without a batch size.
+pub(crate) fn size_title(batch_size: Option<i64>) -> String {
+    batch_size.map_or_else(String::new, |size| format!("B = {size}"))
+}
+
+/// `B = 32: text`, or the text alone.
+pub(crate) fn after_size(batch_size: Option<i64>, separator: &str, text: &str) -> String {
+    let size = size_title(batch_size);
+    if size.is_empty() { text.to_owned() } else { format!("{size}{separator}{text}") }
 }
 
 pub(crate) type Key<'a> = (

@@ -20,7 +20,7 @@ use batchlab_core::record::Table;
 use batchlab_core::sink::WrittenFile;
 use batchlab_files::{atomic_write, atomic_write_with, open, remove_unfinished, sync_folder};
 
-use crate::files::{make, refuse_links, remove, rename};
+use crate::files::{make, plain_name, refuse_links, remove, rename};
 use crate::lock::{self, Lock};
 use crate::manifest::{self, Manifest, PublishedFile};
 use crate::{ResultsError, read};
@@ -268,6 +268,19 @@ pub(crate) fn wip(out: &Path, run_id: &str) -> PathBuf {
 #[must_use]
 pub fn checkpoints(out: &Path, run_id: &str) -> PathBuf {
     out.join("runs").join(run_id).join("checkpoints")
+}
+
+/// Removes what an interrupted run could go on from, if it was not taken up again; its rows stay.
+/// Anything that cannot be removed is harmless.
+pub fn forget_state(out: &Path, run_id: &str) {
+    let Ok(run_id) = plain_name(run_id) else { return };
+    let journal = out.join("runs").join(run_id).join(JOURNAL);
+    let checkpoints = checkpoints(out, run_id);
+    let is_own = |path: &Path| refuse_links(out, path).is_ok();
+    // A run that has ended for good, or is at work, has no journal there.
+    if journal.is_file() && is_own(&journal) && is_own(&checkpoints) {
+        let _ = remove(&checkpoints).and_then(|()| remove(&journal));
+    }
 }
 
 /// Location of the journal while a run is running.

@@ -110,7 +110,7 @@ pub fn extend(
     observer: &dyn Observer,
 ) -> Result<FinishedRun, RunError> {
     let mut warn = |error: &CheckpointError| {
-        observer.progress().warn(&format!("{error}; the one before is used"));
+        observer.progress().warn(&format!("{error}; an earlier one is looked for"));
     };
     let folder = checkpoints(options.out, parent);
     let journal = find_journal(options.out, parent);
@@ -207,9 +207,9 @@ impl Start {
         let before = &state.arithmetic;
         (before != now).then(|| {
             format!(
-                "run {} was computed with {before} so far and continues with {now}, which sums in \
-                 another order: the last bits will differ from those of an uninterrupted run \
-                 (BATCHLAB_VECTORS, or another processor)",
+                "run {} was computed with {before} so far and continues with {now}: its results will \
+                 differ from those of an uninterrupted run, in the last bits if only the processor or \
+                 BATCHLAB_VECTORS has changed, and by more if the engine or its file has",
                 state.run_id
             )
         })
@@ -288,7 +288,7 @@ impl ResumePoint {
                 }
                 Ok(point) => return Ok(Self { notes, ..point }),
                 Err(error) => {
-                    let note = format!("{error}; the one before is used");
+                    let note = format!("{error}; an earlier one is looked for");
                     observer.progress().warn(&note);
                     notes.push(note);
                     fault = Some(error);

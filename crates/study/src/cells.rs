@@ -11,15 +11,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use batchlab_files::{MAX_TEXT, make_folder};
 use batchlab_results::ResultsError;
 use batchlab_results::manifest;
+use batchlab_results::publish::forget_state;
 use batchlab_run::Status;
+use humantime::parse_rfc3339;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{CellInfo, Study};
+use super::{Cell, CellInfo, Study};
 use crate::checked_json::{decode, encode};
 use crate::claims::{
     self, ClaimError, ClaimSettings, Claims, Disk, Life, LocalDisk, Owner, Taken, claim_folder,
@@ -62,6 +65,8 @@ pub enum CellState {
         fault: Option<String>,
     },
     Done(Box<DoneCell>),
+    /// A time limit ended it. Its results count until it has been trained for longer.
+    CutShort(Box<DoneCell>),
     /// Its outcome, and whether it is sufficient, cannot be determined.
     Unreadable {
         /// Which file, why, and what to do.
@@ -73,6 +78,9 @@ pub enum CellState {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct List<C> {
+    /// Threads of the engine in sweeps that measured times.
+    #[serde(default)]
+    n_thread: Option<usize>,
     cells: Vec<C>,
 }
 
@@ -108,15 +116,31 @@ pub struct DoneCell {
     pub reason: Option<String>,
     /// The requested half width of intervals, which it may not have reached.
     pub ci_width: Option<f64>,
+    /// Whether a time limit ended it before it had all its pairs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut_short: bool,
 }
 
 impl DoneCell {
-    /// Whether nothing is left to do: it need not be retried, and the intervals requested then were
-    /// at least as narrow.
+    /// Whether nothing is left to do: it has all its pairs, need not be retried, and the intervals
+    /// requested then were at least as narrow.
     #[must_use]
     pub fn is_enough(&self, retry: bool, ci_width: Option<f64>) -> bool {
         let is_narrow = |width| self.ci_width.is_some_and(|asked| asked <= width);
-        !(retry && self.has_failed()) && ci_width.is_none_or(is_narrow)
+        !(self.is_cut_short || retry && self.has_failed()) && ci_width.is_none_or(is_narrow)
+    }
+
+    /// Whether it ended before a time, by the clock of its machine.
+    #[must_use]
+    pub fn is_before(&self, time: SystemTime) -> bool {
+        parse_rfc3339(&self.finished_at).is_ok_and(|finished| finished < time)
+    }
+
+    /// How long it took.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        let times = parse_rfc3339(&self.started_at).ok().zip(parse_rfc3339(&self.finished_at).ok());
+        times.and_then(|(start, end)| end.duration_since(start).ok()).unwrap_or_default()
     }
 
     /// Number of mirrored pairs of blocks.
@@ -192,11 +216,30 @@ impl Cells {
         Self { out: out.to_owned(), folder: out.join("cells").join(name), claims }
     }
 
-    pub(super) fn write_list(&self, study: &Study) -> Result<(), StudyError> {
+    /// Refuses another number of threads than that of the cells that are there: their times could
+    /// not be compared.
+    pub(super) fn write_list(&self, study: &Study, n_thread: usize) -> Result<(), StudyError> {
         make(&self.folder)?;
+        let path = self.folder.join(LIST);
+        // A damaged list is written anew.
+        let earlier = read::<List<CellInfo>>(&path)?.and_then(Result::ok);
+        let earlier = earlier.and_then(|list| list.n_thread);
+        let is_begun =
+            |cell: &Cell| self.claims.last(&self.folder.join(&cell.info.id)).is_ok_and(|n| n > 0);
+        match earlier {
+            Some(earlier)
+                if study.blocks.exclusive
+                    && earlier != n_thread
+                    && study.cells.iter().any(is_begun) =>
+            {
+                return Err(StudyError::Threads { folder: self.folder.clone(), earlier, n_thread });
+            }
+            _ => {}
+        }
         let cells = study.cells.iter().map(|cell| &cell.info).collect();
-        Ok(LocalDisk::new()
-            .write_synced(&self.folder.join(LIST), &encode(&List::<&CellInfo> { cells }))?)
+        let n_thread = if study.blocks.exclusive { Some(n_thread) } else { earlier };
+        let list = List::<&CellInfo> { n_thread, cells };
+        Ok(LocalDisk::new().write_synced(&path, &encode(&list))?)
     }
 
     /// Claims a cell, unless its outcome is sufficient or another process has it. With `retry`, a
@@ -247,15 +290,19 @@ impl Cells {
                 continue;
             }
             let Claimed::Mine(claim) = self.claim(&cell, false, |_| true)? else { continue };
-            claim.done(&DoneCell {
-                cell: label(&cell, &self.folder.to_string_lossy()),
-                started_at: abandoned.map_or_else(now, |progress| progress.started_at),
-                finished_at: now(),
-                blocks: Vec::new(),
-                runs: Vec::new(),
-                reason: Some(reason.to_owned()),
-                ci_width: None,
-            })?;
+            claim.done(
+                &self.out,
+                &DoneCell {
+                    cell: label(&cell, &self.folder.to_string_lossy()),
+                    started_at: abandoned.map_or_else(now, |progress| progress.started_at),
+                    finished_at: now(),
+                    blocks: Vec::new(),
+                    runs: Vec::new(),
+                    reason: Some(reason.to_owned()),
+                    ci_width: None,
+                    is_cut_short: false,
+                },
+            )?;
             return Ok(Some(cell.id));
         }
         Ok(None)
@@ -273,10 +320,28 @@ impl Cells {
         is_enough: impl Fn(&DoneCell) -> bool,
     ) -> bool {
         match self.state(cell) {
-            Ok(CellState::Done(done)) => !is_enough(&done),
+            Ok(CellState::Done(done) | CellState::CutShort(done)) => !is_enough(&done),
             Ok(CellState::Running { .. } | CellState::Unreadable { .. }) => false,
             Ok(CellState::Waiting { .. }) | Err(_) => true,
         }
+    }
+
+    /// The attempt at a cell that a time limit ended, if that was the last one.
+    pub(super) fn cut_short(&self, cell: &CellInfo) -> Option<Box<DoneCell>> {
+        match self.outcome(&self.folder.join(&cell.id)) {
+            Ok((_, Outcome::Done(done))) if done.is_cut_short => Some(done),
+            _ => None,
+        }
+    }
+
+    /// How long a cell will take: as long as the slowest of its repeats that is done.
+    pub(super) fn predicted(&self, cell: &CellInfo, study: &Study) -> Option<Duration> {
+        let is_alike = |other: &&Cell| other.info.is_repeat_of(cell);
+        let took = |other: &Cell| match self.outcome(&self.folder.join(&other.info.id)) {
+            Ok((_, Outcome::Done(done))) if !done.has_failed() => Some(done.took()),
+            _ => None,
+        };
+        study.cells.iter().filter(is_alike).filter_map(took).max()
     }
 
     /// All cells, in study order.
@@ -286,6 +351,12 @@ impl Cells {
     pub fn states(&self) -> Result<Vec<(CellInfo, CellState)>, StudyError> {
         let list = self.list()?;
         list.into_iter().map(|info| self.state(&info).map(|state| (info, state))).collect()
+    }
+
+    /// Where the cells are.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The last published round, and its outcome.
@@ -365,12 +436,14 @@ impl Cells {
     pub fn state(&self, cell: &CellInfo) -> Result<CellState, StudyError> {
         let folder = self.folder.join(&cell.id);
         let (round, outcome) = self.outcome(&folder)?;
-        let gone = match outcome {
+        let (mut gone, mut cut_short) = (None, None);
+        match outcome {
+            Outcome::Done(done) if done.is_cut_short => cut_short = Some(done),
             Outcome::Done(done) => return Ok(CellState::Done(done)),
             Outcome::Unreadable(reason) => return Ok(CellState::Unreadable { reason }),
-            Outcome::Gone(reason) => Some(reason),
-            Outcome::None => None,
-        };
+            Outcome::Gone(reason) => gone = Some(reason),
+            Outcome::None => {}
+        }
         let last = self.claims.last(&folder)?;
         if last == 0 {
             return Ok(CellState::Waiting { abandoned: None, fault: gone });
@@ -383,11 +456,14 @@ impl Cells {
                 (None, Some(format!("{} is damaged ({reason}): {harmless}", path.display())))
             }
         };
-        Ok(match self.claims.life(&folder, last, round)? {
+        Ok(match (self.claims.life(&folder, last, round)?, cut_short) {
+            (Life::Ended, Some(done)) => CellState::CutShort(done),
             // The progress of a process that finished the cell is irrelevant.
-            Life::Ended if gone.is_some() => CellState::Waiting { abandoned: None, fault: gone },
-            Life::Ended => CellState::Waiting { abandoned: progress, fault },
-            Life::Alive | Life::Unknown => {
+            (Life::Ended, None) if gone.is_some() => {
+                CellState::Waiting { abandoned: None, fault: gone }
+            }
+            (Life::Ended, None) => CellState::Waiting { abandoned: progress, fault },
+            (Life::Alive | Life::Unknown, _) => {
                 let owner = self.claims.owner(&folder, last)?;
                 let unknown = || {
                     let path = claim_folder(&folder, last).join("owner.json");
@@ -440,8 +516,17 @@ impl Claim {
         LocalDisk::new().write(&self.claim.folder().join(PROGRESS), &encode(progress))
     }
 
-    pub(super) fn done(self, done: &DoneCell) -> Result<(), ClaimError> {
-        self.claim.publish(DONE, &encode(done))
+    /// Publishes the outcome. Runs of earlier claims that were interrupted need not go on.
+    pub(super) fn done(self, out: &Path, done: &DoneCell) -> Result<(), ClaimError> {
+        let (cell, number) = (self.claim.cell().to_owned(), self.claim.number());
+        self.claim.publish(DONE, &encode(done))?;
+        for earlier in 1..number {
+            let path = claim_folder(&cell, earlier).join(PROGRESS);
+            // What cannot be read or removed stays.
+            let Ok(Some(Ok(progress))) = read::<Progress>(&path) else { continue };
+            progress.run_ids.iter().for_each(|run_id| forget_state(out, run_id));
+        }
+        Ok(())
     }
 
     /// As if the process were suspended.
@@ -500,8 +585,8 @@ mod tests {
         };
         let (started_at, finished_at) = (String::new(), String::new());
         let (blocks, runs) = (vec![5, 5], vec![run]);
-        let (cell, reason, ci_width) = ("a-0".into(), None, None);
-        DoneCell { cell, started_at, finished_at, blocks, runs, reason, ci_width }
+        let (cell, reason, ci_width, is_cut_short) = ("a-0".into(), None, None, false);
+        DoneCell { cell, started_at, finished_at, blocks, runs, reason, ci_width, is_cut_short }
     }
 
     fn cells(out: &Path, hardware: &str) -> Cells {
@@ -530,7 +615,7 @@ mod tests {
             panic!("{state:?}")
         };
         assert_eq!(owner.process, std::process::id());
-        claim.done(&done(Status::Completed)).unwrap();
+        claim.done(out.path(), &done(Status::Completed)).unwrap();
         assert!(matches!(try_claim(&cells, true), Claimed::Done(_)));
         assert!(matches!(cells.state(&cell("a")).unwrap(), CellState::Done(_)));
         assert_eq!(hardware(out.path()).unwrap(), ["a-machine--cpu"]);
@@ -544,7 +629,7 @@ mod tests {
         for name in ["claim.18446744073709551615", "done.18446744073709551615", "claim.007"] {
             fs::create_dir_all(folder.join(name)).unwrap();
         }
-        mine(&cells, false).done(&done(Status::Completed)).unwrap();
+        mine(&cells, false).done(out.path(), &done(Status::Completed)).unwrap();
         assert!(folder.join("claim.1").is_dir());
     }
 
@@ -566,9 +651,9 @@ mod tests {
         drop(claim);
         let left = CellState::Waiting { abandoned: Some(progress), fault: None };
         assert_eq!(cells.state(&cell("a")).unwrap(), left);
-        mine(&cells, false).done(&done(Status::Failed)).unwrap();
+        mine(&cells, false).done(out.path(), &done(Status::Failed)).unwrap();
         assert!(matches!(try_claim(&cells, false), Claimed::Done(_)));
-        mine(&cells, true).done(&done(Status::Completed)).unwrap();
+        mine(&cells, true).done(out.path(), &done(Status::Completed)).unwrap();
         assert!(matches!(try_claim(&cells, true), Claimed::Done(_)));
     }
 
@@ -579,7 +664,11 @@ mod tests {
         let out = tempfile::tempdir().unwrap();
         let of = |node: &str| {
             let (beat, stale) = (Duration::from_millis(20), Duration::from_millis(400));
-            Cells::of(out.path(), "here", ClaimSettings { beat, stale, node: node.into() })
+            Cells::of(
+                out.path(),
+                "here",
+                ClaimSettings { beat, stale, node: node.into(), job: None },
+            )
         };
         let (here, there) = (of("here"), of("there"));
         let first = mine(&here, false);
@@ -596,9 +685,9 @@ mod tests {
         assert!(matches!(try_claim(&there, false), Claimed::Taken { .. }));
         std::thread::sleep(Duration::from_millis(500));
         let second = mine(&there, false);
-        let late = stopped.done(&done(Status::Completed)).unwrap_err();
+        let late = stopped.done(out.path(), &done(Status::Completed)).unwrap_err();
         assert!(matches!(late, ClaimError::Superseded { .. }), "{late}");
-        second.done(&done(Status::Completed)).unwrap();
+        second.done(out.path(), &done(Status::Completed)).unwrap();
         assert!(matches!(try_claim(&here, false), Claimed::Done(_)));
     }
 
@@ -620,7 +709,7 @@ mod tests {
             for id in ["a", "b", "c", "d", "e", "f", "g", "h"] {
                 if let Claimed::Mine(claim) = cells.claim(&cell(id), false, |_| true).unwrap() {
                     std::thread::yield_now();
-                    claim.done(&done(Status::Completed)).unwrap();
+                    claim.done(out.path(), &done(Status::Completed)).unwrap();
                     n += 1;
                 }
             }

@@ -74,12 +74,14 @@ pub struct ClaimSettings {
     pub stale: Duration,
     /// Processes on one node see each other's file locks.
     pub node: String,
+    /// The scheduler's name for the task that this process belongs to, if there is one.
+    pub job: Option<String>,
 }
 
 impl Default for ClaimSettings {
     fn default() -> Self {
         let (beat, stale) = (Duration::from_secs(60), Duration::from_secs(600));
-        Self { beat, stale, node: disk::node() }
+        Self { beat, stale, node: disk::node(), job: None }
     }
 }
 
@@ -130,6 +132,9 @@ pub struct Owner {
     pub started_at: String,
     /// Node on which its file lock is visible.
     pub node: String,
+    /// The scheduler's name for its task, such as `12_3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
 }
 
 /// Known state of a claim.
@@ -172,6 +177,7 @@ impl<D: Disk + Clone> Claims<D> {
             process: std::process::id(),
             started_at: crate::now(),
             node: settings.node.clone(),
+            job: settings.job.clone(),
         };
         Self { disk, settings, owner, seen: Mutex::default() }
     }
@@ -263,13 +269,16 @@ pub(crate) struct Claim<D: Disk> {
 }
 
 impl<D: Disk + Clone> Claim<D> {
-    #[cfg(test)]
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    pub(crate) fn cell(&self) -> &Path {
+        &self.cell
     }
 
     /// Checks that no other process has taken over.

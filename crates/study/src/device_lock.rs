@@ -40,9 +40,16 @@ pub(super) struct DeviceLock {
 impl DeviceLock {
     /// Locks the device exclusively, or shared with other processes that do not measure times.
     pub(super) fn take(device: &str, is_exclusive: bool) -> Result<Self, StudyError> {
-        let name: String =
-            device.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let name: String = name_on_machine(device, |name| std::env::var(name).ok())
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
         let path = folder().join(format!("batchlab-device-{name}.lock"));
+        if let Some(folder) = named_folder()
+            && !folder.is_dir()
+        {
+            return Err(StudyError::NoLocks { folder });
+        }
         let failed = |path: PathBuf, source| ResultsError::Write { path, source };
         let file = open_to_lock(&path, true).map_err(|source| failed(path.clone(), source))?;
         match if is_exclusive { file.try_lock() } else { file.try_lock_shared() } {
@@ -53,6 +60,23 @@ impl DeviceLock {
             }
             Err(TryLockError::Error(source)) => Err(failed(path, source).into()),
         }
+    }
+}
+
+/// `cuda:0` is the first GPU that a process sees, which need not be that of another process: Slurm
+/// and users choose the visible ones. Their names are numbers, or `GPU-` with an identifier.
+fn name_on_machine(device: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+    let visible = |index: usize| {
+        // With cgroups, every job of Slurm sees its GPUs as 0, 1, ...; the first variable has their
+        // numbers on the node.
+        let lists = ["SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES"].into_iter().filter_map(&variable);
+        let mut entries = lists.filter_map(|list| list.split(',').nth(index).map(str::to_owned));
+        entries.find(|entry| !entry.trim().is_empty())
+    };
+    let index = device.strip_prefix("cuda:").and_then(|index| index.parse().ok());
+    match index.and_then(visible) {
+        Some(entry) => format!("cuda:{}", entry.trim()),
+        None => device.to_owned(),
     }
 }
 
@@ -81,9 +105,13 @@ fn holders(_: &File) -> Option<String> {
 
 /// The same for all processes of the machine: not `TMPDIR`, which batch systems set for each job.
 fn folder() -> PathBuf {
-    let named = std::env::var_os("BATCHLAB_LOCKS").map(PathBuf::from);
     let unix = Path::new("/tmp");
-    named.unwrap_or_else(|| if cfg!(unix) { unix.to_owned() } else { std::env::temp_dir() })
+    named_folder()
+        .unwrap_or_else(|| if cfg!(unix) { unix.to_owned() } else { std::env::temp_dir() })
+}
+
+fn named_folder() -> Option<PathBuf> {
+    std::env::var_os("BATCHLAB_LOCKS").map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -111,6 +139,23 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"of another user");
         drop(lock);
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn gpus_are_told_apart_by_their_place_in_the_machine() {
+        let named = |device: &str, slurm: Option<&str>, visible: Option<&str>| {
+            let variable = |name: &str| match name {
+                "SLURM_JOB_GPUS" => slurm.map(str::to_owned),
+                _ => visible.map(str::to_owned),
+            };
+            name_on_machine(device, variable)
+        };
+        assert_eq!(named("cuda:1", None, None), "cuda:1");
+        assert_eq!(named("cuda:0", None, Some("2,3")), "cuda:2");
+        assert_eq!(named("cuda:1", Some("5,7"), Some("0,1")), "cuda:7");
+        assert_eq!(named("cuda:0", None, Some("GPU-8932f937")), "cuda:GPU-8932f937");
+        assert_eq!(named("cuda:4", None, Some("2,3")), "cuda:4", "there is none");
+        assert_eq!(named("cpu", Some("5"), Some("0")), "cpu");
     }
 
     #[test]

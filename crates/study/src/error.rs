@@ -1,5 +1,7 @@
 //! Why a study failed.
 
+use std::path::PathBuf;
+
 use batchlab_config::Diagnostic;
 use batchlab_results::ResultsError;
 use batchlab_run::RunError;
@@ -16,6 +18,18 @@ pub enum StudyError {
     Claim(#[from] ClaimError),
     #[error(transparent)]
     DeviceBusy(#[from] DeviceBusy),
+    #[error(
+        "BATCHLAB_LOCKS={}: there is no such folder. Make it, on every machine, or unset the variable: locks are \
+         then in /tmp",
+        folder.display()
+    )]
+    NoLocks { folder: PathBuf },
+    #[error(
+        "cells in {} were trained with {earlier} threads, and this sweep has {n_thread}: their times could not be \
+         compared. Use --threads {earlier}, or another name for the hardware (--hardware)",
+        folder.display()
+    )]
+    Threads { folder: PathBuf, earlier: usize, n_thread: usize },
 }
 
 impl From<Diagnostic> for StudyError {

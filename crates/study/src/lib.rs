@@ -111,10 +111,16 @@ impl CellInfo {
         let Self { dataset, model, repeat, .. } = self;
         format!("{dataset} {model}{size}{variant}{}, repeat {repeat}", self.variant)
     }
+
+    /// Whether two cells differ in nothing but seeds.
+    pub(crate) fn is_repeat_of(&self, other: &Self) -> bool {
+        let without_repeat = |cell: &Self| Self { id: String::new(), repeat: 0, ..cell.clone() };
+        without_repeat(self) == without_repeat(other)
+    }
 }
 
-/// Current time, in RFC 3339.
+/// Current time, in RFC 3339, with milliseconds.
 #[must_use]
 pub fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string()
+    humantime::format_rfc3339_millis(SystemTime::now().max(SystemTime::UNIX_EPOCH)).to_string()
 }

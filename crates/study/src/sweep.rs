@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use batchlab_core::hash::sha256;
 use batchlab_run::{Observer, RunHeader, RunOptions, Status, crowding};
+use humantime::format_duration;
 
 use super::blocks::StoppingRule;
 use super::cells::{CellState, Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
@@ -23,10 +24,11 @@ pub struct SweepOptions<'a> {
     /// Cells done on other hardware are trained again on this one.
     pub hardware: &'a str,
     pub claims: ClaimSettings,
-    /// Train failed cells again.
-    pub retry: bool,
-    /// Restrict this to cells that ended before this time, in RFC 3339.
-    pub since: Option<&'a str>,
+    /// When the first process of the sweep started. What a time limit has ended since is not trained
+    /// again.
+    pub started: SystemTime,
+    /// Train cells again that failed before this time.
+    pub retry_before: Option<SystemTime>,
     /// Continue cells until the intervals of all strategies that may be the fastest have this half
     /// width, relative to the time of the best. Cells that were trained with a wider target are
     /// trained again.
@@ -34,6 +36,11 @@ pub struct SweepOptions<'a> {
     /// Time limit for starting cells and pairs of blocks for timing only; waiting cells get equal
     /// shares of it.
     pub time_limit: Option<Duration>,
+    /// When the scheduler will end this process: cells that are known to take longer are not
+    /// started.
+    pub ends_at: Option<Instant>,
+    /// Whether other jobs may be running on this machine, so that times cannot be compared.
+    pub is_node_shared: bool,
     /// End the sweep after a cell of several runs with compared times, if others may be waiting:
     /// each such cell is then trained in its own process.
     pub is_one_cell: bool,
@@ -69,6 +76,8 @@ pub struct Sweep {
     /// Finished cells with a non-finite loss in a run.
     pub diverged: Vec<String>,
     pub is_interrupted: bool,
+    /// Cells that have fewer pairs than requested, because time ran out.
+    pub cut_short: Vec<String>,
     /// Whether cells are waiting because time ran out.
     pub is_time_up: bool,
     /// Whether the next process should look for waiting cells.
@@ -78,18 +87,47 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    fn note(&mut self, cell: &Cell, done: &DoneCell) {
+    /// Returns the number of cells that this completes, which is 0 for one that was cut short.
+    fn note(&mut self, cell: &Cell, done: &DoneCell) -> usize {
         let id = || cell.info.id.clone();
+        self.is_time_up |= done.is_cut_short;
+        self.cut_short.extend(done.is_cut_short.then(id));
         self.failed.extend(done.has_failed().then(id));
         self.diverged.extend(done.has_diverged().then(id));
+        usize::from(!done.is_cut_short)
     }
 }
 
 impl SweepOptions<'_> {
-    /// Whether a finished cell need not be trained again.
+    /// Whether this sweep need not train a finished cell again.
     fn is_enough(&self, done: &DoneCell) -> bool {
-        let is_old = self.since.is_none_or(|since| done.finished_at.as_str() < since);
-        done.is_enough(self.retry && is_old, self.ci_width)
+        let retry = self.retry_before.is_some_and(|time| done.is_before(time));
+        let is_own = done.is_cut_short && !done.is_before(self.started);
+        is_own || done.is_enough(retry, self.ci_width)
+    }
+
+    /// Why there is too little time for a cell. `left` is that of the time limit.
+    fn lacks_time(
+        &self,
+        cell: &CellInfo,
+        cells: &Cells,
+        study: &Study,
+        left: Option<Duration>,
+    ) -> Option<String> {
+        let (title, seconds) = (cell.title(), |time: Duration| {
+            format_duration(Duration::from_secs(time.as_secs())).to_string()
+        });
+        if let Some(left) = left
+            && let Some(took) = cells.cut_short(cell).map(|done| done.took())
+            && left <= took
+        {
+            let took = seconds(took);
+            return Some(format!("{title} would have no more pairs than it got in {took}"));
+        }
+        let left = self.ends_at?.saturating_duration_since(Instant::now());
+        let predicted = cells.predicted(cell, study).filter(|predicted| *predicted > left)?;
+        let [predicted, left] = [predicted, left].map(seconds);
+        Some(format!("{title} takes about {predicted}, and this job has {left} left"))
     }
 
     /// What is left of the time limit, if there is one.
@@ -110,7 +148,7 @@ pub fn sweep(
     observer: &dyn SweepObserver,
 ) -> Result<Sweep, StudyError> {
     let cells = Cells::of(options.run.out, options.hardware, options.claims.clone());
-    cells.write_list(study)?;
+    cells.write_list(study, options.run.n_thread)?;
     let mut sweep = Sweep::default();
     let Some(_devices) = lock_devices(study, options, observer)? else {
         return Ok(Sweep { is_interrupted: true, ..sweep });
@@ -121,8 +159,9 @@ pub fn sweep(
     let early = |sweep| Ok(ended_early(sweep, study, &cells, options));
     let start = Instant::now();
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
-    let mut pause = Duration::from_millis(50).min(cells.pause());
-    let mut has_said = false;
+    // Cells that an earlier sweep's time limit ended come last.
+    pending.sort_by_key(|(_, cell)| cells.cut_short(&cell.info).is_some());
+    let (mut pause, mut has_said) = (Duration::from_millis(50).min(cells.pause()), false);
     loop {
         let n_pending = pending.len();
         let (mut taken, mut all_live) = (Vec::new(), true);
@@ -131,7 +170,15 @@ pub fn sweep(
                 return early(Sweep { is_interrupted: true, ..sweep });
             }
             let is_enough = |done: &DoneCell| options.is_enough(done);
-            let claim = match cells.claim(&cell.info, options.retry, is_enough)? {
+            let left = options.time_left(start);
+            if let Some(reason) = options.lacks_time(&cell.info, &cells, study, left)
+                && cells.is_waiting(&cell.info, is_enough)
+            {
+                observer.progress().note(&format!("note: not started: {reason}"));
+                sweep.is_time_up = true;
+                continue;
+            }
+            let claim = match cells.claim(&cell.info, options.retry_before.is_some(), is_enough)? {
                 Claimed::Mine(claim) => claim,
                 Claimed::Taken { is_alive } => {
                     all_live &= is_alive;
@@ -139,8 +186,7 @@ pub fn sweep(
                     continue;
                 }
                 Claimed::Done(done) => {
-                    sweep.n_done_before += 1;
-                    sweep.note(cell, &done);
+                    sweep.n_done_before += sweep.note(cell, &done);
                     continue;
                 }
                 Claimed::Unreadable(reason) => {
@@ -148,20 +194,15 @@ pub fn sweep(
                     continue;
                 }
             };
-            let left = options.time_left(start);
             if left.is_some_and(|left| left.is_zero()) {
                 claim.release()?;
                 return early(Sweep { is_time_up: true, ..sweep });
             }
-            let share = |left: Duration| {
-                let is_waiting =
-                    |(_, cell): &&(usize, &Cell)| cells.is_waiting(&cell.info, is_enough);
-                share_of(left, pending[place + 1..].iter().filter(is_waiting).count())
-            };
             let length = Length {
                 blocks: &study.blocks,
                 rule: StoppingRule::of(cell, &study.blocks, options.ci_width),
-                deadline: left.map(share),
+                is_exclusive: study.blocks.exclusive && !options.is_node_shared,
+                deadline: left.map(|left| share_of(left, cell, &pending[place + 1..], &cells)),
             };
             note_gone(claim.gone.as_deref(), cell, observer);
             observer.cell_begins(n, study.cells.len(), &cell.info, length.rule);
@@ -170,11 +211,10 @@ pub fn sweep(
                 claim.release()?;
                 return early(Sweep { is_interrupted: true, ..sweep });
             };
-            match claim.done(&done) {
+            match claim.done(options.run.out, &done) {
                 Ok(()) => {
                     observer.cell_ended(&cell.info, &done);
-                    sweep.n_done += 1;
-                    sweep.note(cell, &done);
+                    sweep.n_done += sweep.note(cell, &done);
                 }
                 Err(error @ ClaimError::Superseded { .. }) => {
                     observer.progress().note(&format!("note: {error}; its results count"));
@@ -182,13 +222,12 @@ pub fn sweep(
                 }
                 Err(error) => return Err(error.into()),
             }
-            if is_device_lost {
-                return Ok(Sweep { is_device_lost: true, ..sweep });
-            }
             let has_others = place + 1 < n_pending || !taken.is_empty();
             let is_compared = study.blocks.exclusive && cell.runs.len() > 1;
-            if options.is_one_cell && is_compared && has_others {
-                return Ok(Sweep { is_for_next_process: true, ..sweep });
+            let is_for_next_process =
+                !is_device_lost && options.is_one_cell && is_compared && has_others;
+            if is_device_lost || is_for_next_process {
+                return Ok(Sweep { is_for_next_process, is_device_lost, ..sweep });
             }
         }
         sweep.n_taken = taken.len();
@@ -218,15 +257,22 @@ pub fn sweep(
 fn ended_early(sweep: Sweep, study: &Study, cells: &Cells, options: &SweepOptions<'_>) -> Sweep {
     let is_done = |cell: &&Cell| match cells.state(&cell.info) {
         Ok(CellState::Done(done)) => options.is_enough(&done),
+        // One that was cut short is not done.
         _ => false,
     };
     let n_done = study.cells.iter().filter(is_done).count();
     Sweep { n_done_before: n_done.saturating_sub(sweep.n_done), ..sweep }
 }
 
-/// The end of a cell's share of the time that is left.
-fn share_of(left: Duration, n_waiting: usize) -> Instant {
-    Instant::now() + left / (1 + u32::try_from(n_waiting).unwrap_or(u32::MAX))
+/// The end of a cell's share of the time that is left: cells that were never trained share it
+/// equally. Others take all of it, as equal shares would cut them short again and again.
+fn share_of(left: Duration, cell: &Cell, others: &[(usize, &Cell)], cells: &Cells) -> Instant {
+    let is_new = |(_, cell): &&(usize, &Cell)| {
+        matches!(cells.state(&cell.info), Ok(CellState::Waiting { .. }) | Err(_))
+    };
+    let is_again = cells.cut_short(&cell.info).is_some();
+    let n_other = if is_again { 0 } else { others.iter().filter(is_new).count() };
+    Instant::now() + left / (1 + u32::try_from(n_other).unwrap_or(u32::MAX))
 }
 
 /// Reports why a finished cell is trained again.
@@ -319,10 +365,11 @@ fn train(
     };
     let end = train_in_turns(cell, &label, length, options.run, &superseded, &recording);
     observer.ended();
-    let mut is_device_lost = false;
+    let (mut is_device_lost, mut is_cut_short) = (false, false);
     let (blocks, runs, reason) = match end {
         Ok(end) if end.is_interrupted => return Ok(Trained::Interrupted),
-        Ok(CellEnd { blocks, runs, .. }) => {
+        Ok(CellEnd { blocks, runs, is_cut_short: is_short, .. }) => {
+            is_cut_short = is_short;
             let runs = runs.into_iter().map(|(batcher, outcome)| match outcome.result {
                 Ok(run) => DoneRun {
                     batcher,
@@ -357,7 +404,9 @@ fn train(
         }
     };
     let (finished_at, ci_width) = (now(), options.ci_width);
-    let done = DoneCell { cell: label, started_at, finished_at, blocks, runs, reason, ci_width };
+    let cell = label;
+    let done =
+        DoneCell { cell, started_at, finished_at, blocks, runs, reason, ci_width, is_cut_short };
     Ok(Trained::Done { done, is_device_lost })
 }
 

@@ -56,6 +56,8 @@ pub(crate) struct CellEnd {
     /// Batcher and outcome of every run, in study order.
     pub(crate) runs: Vec<(String, Outcome)>,
     pub(crate) is_interrupted: bool,
+    /// Whether the deadline came before the last pair.
+    pub(crate) is_cut_short: bool,
 }
 
 pub(crate) struct Outcome {
@@ -69,6 +71,8 @@ pub(crate) struct Outcome {
 pub(crate) struct Length<'a> {
     pub(crate) blocks: &'a Blocks,
     pub(crate) rule: StoppingRule,
+    /// Whether the times can be compared.
+    pub(crate) is_exclusive: bool,
     /// No pair for timing only begins after this time.
     pub(crate) deadline: Option<Instant>,
 }
@@ -93,7 +97,7 @@ pub(crate) fn train_in_turns(
         cell: label.to_owned(),
         repeat: cell.info.repeat,
         n_repeat: cell.n_repeat,
-        is_exclusive: length.blocks.exclusive,
+        is_exclusive: length.is_exclusive,
         n_look: if has_looks { LOOKS.len() as u32 } else { 0 },
     };
     let mut outcomes: Vec<Option<Outcome>> = Vec::new();
@@ -121,6 +125,7 @@ pub(crate) fn train_in_turns(
         done: Vec::new(),
         n_turn: 0,
         is_timed_beyond: length.rule != StoppingRule::Planned,
+        is_cut_short: false,
         options,
         observer,
     };
@@ -134,6 +139,7 @@ pub(crate) fn train_in_turns(
     }
     let labels = cell.info.batchers.iter().cloned();
     Ok(CellEnd {
+        is_cut_short: turns.is_cut_short,
         blocks: turns.done,
         is_interrupted: options.interrupted.load(Ordering::Relaxed),
         runs: labels.zip(turns.outcomes.into_iter().flatten()).collect(),
@@ -157,12 +163,13 @@ struct Turns<'a, 'b> {
     n_turn: i64,
     /// Whether runs continue for timing only when all requested steps are done.
     is_timed_beyond: bool,
+    is_cut_short: bool,
     options: RunOptions<'b>,
     observer: &'b dyn CellObserver,
 }
 
 impl Turns<'_, '_> {
-    fn train(&mut self, Length { blocks, rule, deadline }: Length<'_>) -> Result<(), RunError> {
+    fn train(&mut self, Length { blocks, rule, deadline, .. }: Length<'_>) -> Result<(), RunError> {
         self.block(&[first_block(self.cell, blocks, rule)], None)?;
         // The warm-up contains the very first steps; the first pair estimates step times better.
         let mut least = least_steps(blocks, self.fastest_step());
@@ -184,6 +191,7 @@ impl Turns<'_, '_> {
                 continue;
             }
             if n_left == 0 && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.is_cut_short = true;
                 break;
             }
             let n_block = (self.done.len() + lengths.len()) as u64;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Builds the emulated libraries and links programs with them.
+/// Builds the emulated libraries, and tells the crate their folder.
 pub(crate) fn build() {
     println!("cargo::rerun-if-changed=emulation");
     println!("cargo::rerun-if-env-changed=CXX");
@@ -14,33 +14,26 @@ pub(crate) fn build() {
     for folder in [&out, &cache] {
         std::fs::create_dir_all(folder).expect("the build's own folder is writable");
     }
-    // The names are those that a real program loads; the linker wants them without a version
-    // number.
+    // The names are those of the real ones.
+    let [driver, cublas, nvrtc] =
+        ["libcuda.so.1", "libcublas.so.13", "libnvrtc.so.13"].map(|name| out.join(name));
     let emulation = format!("-DEMULATION=\"{}\"", sources.display());
-    library(&sources, &out, "driver", "cuda", "libcuda.so.1", std::slice::from_ref(&emulation));
-    let driver = [format!("-L{}", out.display()), "-lcuda".into(), "-Wl,-rpath,$ORIGIN".into()];
-    library(&sources, &out, "cublas", "cublas", "libcublas.so.13", &driver);
+    library(&sources.join("driver.cpp"), &driver, std::slice::from_ref(&emulation));
+    let with_driver = [driver.display().to_string(), "-Wl,-rpath,$ORIGIN".into()];
+    library(&sources.join("cublas.cpp"), &cublas, &with_driver);
     let folders = [emulation, format!("-DEMULATED_CACHE=\"{}\"", cache.display())];
-    library(&sources, &out, "nvrtc", "nvrtc", "libnvrtc.so.13", &folders);
-
-    println!("cargo::rustc-link-search=native={}", out.display());
-    for name in ["cublas", "nvrtc", "cuda"] {
-        println!("cargo::rustc-link-lib=dylib={name}");
-    }
+    library(&sources.join("nvrtc.cpp"), &nvrtc, &folders);
+    println!("cargo::rustc-env=EMULATED_CUDA={}", out.display());
 }
 
-fn library(sources: &Path, out: &Path, source: &str, name: &str, soname: &str, options: &[String]) {
+fn library(source: &Path, out: &Path, options: &[String]) {
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "g++".into());
-    let plain = out.join(format!("lib{name}.so"));
+    let name = out.file_name().expect("a library has a name").to_string_lossy();
     let mut command = Command::new(&compiler);
     command.args(["-std=c++17", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared"]);
-    command.arg(format!("-Wl,-soname,{soname}"));
-    command.arg(sources.join(format!("{source}.cpp"))).arg("-o").arg(&plain);
-    command.args(options);
+    command.arg(format!("-Wl,-soname,{name}")).arg(source).arg("-o").arg(out).args(options);
     let status = command.status().unwrap_or_else(|error| {
         panic!("the emulated GPU needs a C++ compiler, but \"{compiler}\" does not start: {error}")
     });
     assert!(status.success(), "the emulated GPU does not compile: {command:?}");
-    let numbered = out.join(soname);
-    std::fs::copy(&plain, &numbered).expect("the build's own folder is writable");
 }

@@ -56,10 +56,6 @@ int cublasSetStream_v2(void* handle, void* stream) {
 int cublasSetWorkspace_v2(void*, void* workspace, size_t n) {
     return emulated_inside((unsigned long long)workspace, n) ? ok : invalid_value;
 }
-int cublasGetVersion_v2(void*, int* version) {
-    *version = 130000;
-    return ok;
-}
 
 // c = alpha a b + beta c, for a [m, k], b [k, n], c [m, n] in single precision, where `ta` and `tb`
 // (1) say that a and b are transposed. If beta is 0, c is not read. `arithmetic` says how factors
@@ -78,7 +74,10 @@ int cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* 
     float alpha = *(const float*)alpha_p, beta = *(const float*)beta_p;
     const float *a = (const float*)a_p, *b = (const float*)b_p;
     float* c = (float*)c_p;
-    bool is_queued = emulated_submit(((Handle*)handle)->stream, [=] {
+    std::string what = "a product";
+    for (int number : {ta, tb, m, n, k, lda, ldb, ldc, arithmetic, (int)(alpha == 1.0f), (int)(beta == 1.0f)})
+        what += " " + std::to_string(number);
+    auto run = [=] {
         check("a", a, ta ? extent(k, m, lda) : extent(m, k, lda));
         check("b", b, tb ? extent(n, k, ldb) : extent(k, n, ldb));
         check("c", c, extent(m, n, ldc));
@@ -97,21 +96,10 @@ int cublasGemmEx(void* handle, int ta, int tb, int m, int n, int k, const void* 
                 out = beta == 0.0f ? alpha * sums[i] : alpha * sums[i] + beta * out;
             }
         }
-    });
+    };
+    typedef unsigned long long Address;
+    bool is_queued = emulated_submit(((Handle*)handle)->stream, run, what, {(Address)a, (Address)b, (Address)c});
     return is_queued ? ok : execution_failed;
 }
-
-// Referenced by dfdx, but never called by this program.
-#define NOT_EMULATED(name) \
-    int name() { return not_supported; }
-NOT_EMULATED(cublasSgemm_v2)
-NOT_EMULATED(cublasSgemv_v2)
-NOT_EMULATED(cublasDgemv_v2)
-NOT_EMULATED(cublasDgemm_v2)
-NOT_EMULATED(cublasSgemmStridedBatched)
-NOT_EMULATED(cublasDgemmStridedBatched)
-NOT_EMULATED(cublasGemmStridedBatchedEx)
-NOT_EMULATED(cublasHgemm)
-NOT_EMULATED(cublasHgemmStridedBatched)
 
 }  // extern "C"

@@ -37,6 +37,7 @@ enum : Result {
     not_found = 500,
     illegal_address = 700,
     too_many_resources = 701,
+    tensor_memory_leak = 721,
     capture_unsupported = 900,
 };
 
@@ -89,11 +90,20 @@ struct Work {
     std::function<void()> run;
     Stream* other;  // wait for this much of another stream first
     uint64_t position;
+    std::string what;
+    std::vector<unsigned char> arguments;
 };
 
-// Recorded work, in order.
+// Recorded work, and what it is: all but the arguments in words.
+struct Node {
+    std::function<void()> run;
+    std::string what;
+    std::vector<unsigned char> arguments;
+};
+
+// In order.
 struct Graph {
-    std::vector<std::function<void()>> nodes;
+    std::vector<Node> nodes;
     uint64_t n_kernel = 0, n_fill = 0;
     std::vector<unsigned long long> filled;  // addresses
 };
@@ -268,7 +278,7 @@ Policy policy = named_policy(getenv("EMULATED_CUDA_STREAMS"));
 void submit(Stream* stream, Work work) {
     if (stream->recorded) {
         if (work.other) stop("waits for other streams are not emulated while work is recorded");
-        stream->recorded->nodes.push_back(std::move(work.run));
+        stream->recorded->nodes.push_back({std::move(work.run), std::move(work.what), std::move(work.arguments)});
         return;
     }
     stream->waiting.push_back(std::move(work));
@@ -282,7 +292,14 @@ void submit(Stream* stream, Work work) {
     }
 }
 
-void submit(void* stream, std::function<void()> run) { submit(stream_of(stream), {std::move(run), nullptr, 0}); }
+void submit(void* stream, std::function<void()> run, std::string what = "", std::vector<unsigned char> arguments = {}) {
+    submit(stream_of(stream), {std::move(run), nullptr, 0, std::move(what), std::move(arguments)});
+}
+
+std::vector<unsigned char> bytes_of(std::initializer_list<Address> words) {
+    const unsigned char* first = (const unsigned char*)words.begin();
+    return {first, first + 8 * words.size()};
+}
 
 void finish(Stream* stream) { advance(stream, stream->submitted); }
 
@@ -302,13 +319,14 @@ int n_device() { return (int)std::min<uint64_t>(setting("EMULATED_CUDA_DEVICES",
 
 // From the call of this number on, all calls fail as after a kernel that went wrong; 0 for none.
 const uint64_t first_failure = setting("EMULATED_CUDA_FAIL", 0);
+const Result failure = (Result)setting("EMULATED_CUDA_FAIL_WITH", illegal_address);
 uint64_t n_call;
 bool is_lost() { return first_failure && ++n_call >= first_failure; }
 
 #define NEEDS_CONTEXT                               \
     Guard guard(mutex);                             \
     if (!current_context) return invalid_context; \
-    if (is_lost()) return illegal_address;
+    if (is_lost()) return failure;
 
 // ---- modules ----
 
@@ -431,6 +449,45 @@ void catch_faults() {
     sigaction(SIGBUS, &action, nullptr);
 }
 
+// ---- recordings ----
+
+std::string shape(std::initializer_list<unsigned> sizes) {
+    std::string text;
+    for (unsigned size : sizes) text += (text.empty() ? "" : " x ") + std::to_string(size);
+    return text;
+}
+
+// Whether two words are the same, or addresses at the same place in arrays of the same size, both from
+// a pool of recordings.
+bool are_alike(Address one, Address other) {
+    if (one == other) return true;
+    auto found = [](Address address) {
+        auto after = device_memory.upper_bound(address);
+        return memory_at(address) ? &*std::prev(after) : nullptr;
+    };
+    auto* a = found(one);
+    auto* b = found(other);
+    return a && b && a->second.pool && a->second.pool == b->second.pool && a->second.size == b->second.size &&
+           one - a->first == other - b->first;
+}
+
+std::string difference_of(const std::vector<Node>& one, const std::vector<Node>& other) {
+    for (size_t i = 0; i < std::min(one.size(), other.size()); i++) {
+        std::string place = "number " + std::to_string(i + 1) + " was " + one[i].what;
+        if (one[i].what != other[i].what) return place + ", and is " + other[i].what;
+        for (size_t at = 0; at + 8 <= std::min(one[i].arguments.size(), other[i].arguments.size()); at += 8) {
+            Address a, b;
+            memcpy(&a, &one[i].arguments[at], 8);
+            memcpy(&b, &other[i].arguments[at], 8);
+            char words[128];
+            snprintf(words, sizeof words, ", with %#llx at byte %zu of its arguments, and now %#llx", a, at, b);
+            if (!are_alike(a, b)) return place + words;
+        }
+    }
+    if (one.size() == other.size()) return "";
+    return "there were " + std::to_string(one.size()) + " launches, and are " + std::to_string(other.size());
+}
+
 const unsigned shared_without_asking = 48 * 1024;
 unsigned shared_limit() { return (unsigned)setting("EMULATED_CUDA_SHARED", 163 * 1024); }
 
@@ -448,12 +505,12 @@ Turns turns = [] {
 }  // namespace
 
 // For the emulated cuBLAS: does something in stream order.
-bool emulated_submit(void* stream, std::function<void()> run) {
+bool emulated_submit(void* stream, std::function<void()> run, const std::string& what, std::initializer_list<Address> places) {
     Guard guard(mutex);
     if (is_lost()) return false;
     counts.products++;
     if (Graph* recorded = stream_of(stream)->recorded) recorded->n_kernel++;
-    submit(stream, std::move(run));
+    submit(stream, std::move(run), what, bytes_of(places));
     return true;
 }
 bool emulated_inside(Address address, size_t n) {
@@ -466,6 +523,20 @@ extern "C" {
 void emulated_cuda_counts(EmulatedCounts* out) {
     Guard guard(mutex);
     *out = counts;
+}
+
+void emulated_cuda_set_counts(const EmulatedCounts* now) {
+    Guard guard(mutex);
+    counts = *now;
+}
+
+// The first difference between two recordings that are ready to be launched; null if there is none.
+// Memory of the recordings' own pool may be at other places.
+const char* emulated_cuda_difference(void* one, void* other) {
+    Guard guard(mutex);
+    static std::string difference;
+    difference = difference_of((*(std::shared_ptr<Graph>*)one)->nodes, (*(std::shared_ptr<Graph>*)other)->nodes);
+    return difference.empty() ? nullptr : difference.c_str();
 }
 
 // Work that is already queued is done when it is waited for, whatever the new setting.
@@ -497,14 +568,6 @@ Result cuDeviceGet(int* device, int ordinal) {
     *device = ordinal;
     return ok;
 }
-Result cuDeviceGetName(char* name, int n, int) {
-    snprintf(name, (size_t)n, "emulated GPU");
-    return ok;
-}
-Result cuDeviceTotalMem_v2(size_t* n, int) {
-    *n = setting("EMULATED_CUDA_MEMORY", 8ull << 30);
-    return ok;
-}
 Result cuDeviceGetAttribute(int* value, int attribute, int) {
     switch (attribute) {
         case 75: *value = (int)setting("EMULATED_CUDA_CAPABILITY", 8); return ok;  // its first number
@@ -534,10 +597,6 @@ Result cuCtxSetCurrent(void* context) {
     current_context = context;
     return ok;
 }
-Result cuCtxGetCurrent(void** context) {
-    *context = current_context;
-    return ok;
-}
 Result cuCtxSynchronize() {
     NEEDS_CONTEXT
     counts.synchronisations++;
@@ -558,12 +617,13 @@ static const struct { Result code; const char *name, *text; } errors[] = {
     {not_found, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
     {too_many_resources, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", "too many resources requested for launch"},
     {illegal_address, "CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered"},
+    {tensor_memory_leak, "CUDA_ERROR_TENSOR_MEMORY_LEAK", "an exit from a kernel with tensor memory"},
     {capture_unsupported, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
 };
 Result cuGetErrorName(Result code, const char** out) {
-    *out = "unknown";
+    *out = nullptr;
     for (auto& e : errors) if (e.code == code) *out = e.name;
-    return ok;
+    return *out ? ok : invalid_value;
 }
 Result cuGetErrorString(Result code, const char** out) {
     *out = "unknown error";
@@ -635,12 +695,6 @@ Result cuMemFree_v2(Address address) {
     release(address);
     return ok;
 }
-Result cuMemGetInfo_v2(size_t* free, size_t* total) {
-    NEEDS_CONTEXT
-    *total = setting("EMULATED_CUDA_MEMORY", 8ull << 30);
-    *free = *total - in_use;
-    return ok;
-}
 Result cuMemHostAlloc(void** p, size_t n, unsigned) {
     NEEDS_CONTEXT
     *p = mmap(nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -650,7 +704,6 @@ Result cuMemHostAlloc(void** p, size_t n, unsigned) {
     pinned_memory[(Address)*p] = n;
     return ok;
 }
-Result cuMemAllocHost_v2(void** p, size_t n) { return cuMemHostAlloc(p, n, 0); }
 Result cuMemFreeHost(void* p) {
     NEEDS_CONTEXT
     auto found = pinned_memory.find((Address)p);
@@ -710,7 +763,7 @@ Result cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) 
     check("filling", to, n);
     count_fill(stream);
     if (Graph* recorded = stream_of(stream)->recorded) recorded->filled.push_back(to);
-    submit(stream, [=] { memset((void*)to, value, n); });
+    submit(stream, [=] { memset((void*)to, value, n); }, "a fill of " + std::to_string(n) + " bytes", bytes_of({to, value}));
     return ok;
 }
 Result cuMemsetD8_v2(Address to, unsigned char value, size_t n) { return cuMemsetD8Async(to, value, n, nullptr); }
@@ -721,7 +774,8 @@ Result cuMemsetD32Async(Address to, unsigned value, size_t n, void* stream) {
     // Other values mark memory that nobody has written yet.
     if (value == 0) count_fill(stream);
     if (Graph* recorded = stream_of(stream)->recorded) recorded->filled.push_back(to);
-    submit(stream, [=] { std::fill_n((unsigned*)to, n, value); });
+    submit(stream, [=] { std::fill_n((unsigned*)to, n, value); }, "a fill of " + std::to_string(n) + " numbers",
+           bytes_of({to, value}));
     return ok;
 }
 
@@ -785,7 +839,8 @@ Result cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void* stream) {
     check("a copy on the device", from, n);
     check("a copy on the device", to, n);
     counts.copies_on_device++;
-    submit(stream, [=] { memcpy((void*)to, (const void*)from, n); });
+    submit(stream, [=] { memcpy((void*)to, (const void*)from, n); }, "a copy of " + std::to_string(n) + " bytes",
+           bytes_of({to, from}));
     return ok;
 }
 Result cuMemcpyDtoD_v2(Address to, Address from, size_t n) { return cuMemcpyDtoDAsync_v2(to, from, n, nullptr); }
@@ -850,7 +905,7 @@ Result cuGraphLaunch(void* handle, void* stream) {
     counts.repeated_kernels += graph->n_kernel;
     counts.repeated_fills += graph->n_fill;
     submit(stream, [=] {
-        for (auto& node : graph->nodes) node();
+        for (auto& node : graph->nodes) node.run();
     });
     return ok;
 }
@@ -867,7 +922,7 @@ Result cuStreamWaitEvent(void* stream, void* handle, unsigned) {
     if (!event) return invalid_handle;
     counts.event_waits++;
     if (event->stream && event->stream != stream_of(stream))
-        submit(stream_of(stream), {nullptr, event->stream, event->position});
+        submit(stream_of(stream), {nullptr, event->stream, event->position, "", {}});
     return ok;
 }
 Result cuEventCreate(void** event, unsigned) {
@@ -895,11 +950,6 @@ Result cuEventSynchronize(void* handle) {
     if (event->stream) advance(event->stream, event->position);
     return ok;
 }
-Result cuEventQuery(void* handle) {
-    NEEDS_CONTEXT
-    Event* event = (Event*)handle;
-    return !event->stream || event->stream->done >= event->position ? ok : 600;
-}
 
 // ---- modules and launches ----
 
@@ -907,7 +957,7 @@ Result cuModuleLoadData(void** out, const void* image) {
     NEEDS_CONTEXT
     const char* text = (const char*)image;
     const char* prefix = "emulated ";
-    if (strncmp(text, prefix, strlen(prefix)) != 0) return invalid_ptx;  // dfdx's own kernels are empty here
+    if (strncmp(text, prefix, strlen(prefix)) != 0) return invalid_ptx;
     void* library = dlopen(text + strlen(prefix), RTLD_NOW | RTLD_LOCAL);
     if (!library) stop(std::string("cannot load compiled kernels: ") + dlerror());
     auto launch = (void (*)(const EmulatedLaunch*))dlsym(library, "emulated_launch");
@@ -933,18 +983,6 @@ Result cuFuncSetAttribute(void* handle, int attribute, int value) {
     if (value < 0 || (unsigned)value > shared_limit()) return invalid_value;
     ((Function*)handle)->shared_limit = (unsigned)value;
     ((Function*)handle)->has_asked = true;
-    return ok;
-}
-Result cuFuncGetAttribute(int* value, int, void*) {
-    *value = 0;
-    return ok;
-}
-Result cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* n, void*, int, size_t, unsigned) {
-    *n = 2;
-    return ok;
-}
-Result cuOccupancyMaxActiveBlocksPerMultiprocessor(int* n, void*, int, size_t) {
-    *n = 2;
     return ok;
 }
 
@@ -973,7 +1011,8 @@ Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsig
         std::fill(std::begin(pages), std::end(pages), Page{});
         f->module->launch(&launch);
         running = nullptr;
-    });
+    }, "kernel " + f->name + " in " + shape({gx, gy, gz}) + " blocks of " + shape({bx, by, bz}) + " threads with " +
+           std::to_string(shared) + " bytes of shared memory", *packed);
     return ok;
 }
 

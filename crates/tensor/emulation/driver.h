@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
+#include <string>
 
 // Calls since the program started.
 #define EMULATED_COUNTS(X)                                                                        \
@@ -18,5 +20,7 @@ struct EmulatedCounts {
 #undef FIELD
 };
 
-bool emulated_submit(void* stream, std::function<void()> run);
+// `what` and `places`, the addresses among its arguments, are compared when recorded work is repeated.
+bool emulated_submit(void* stream, std::function<void()> run, const std::string& what,
+                     std::initializer_list<unsigned long long> places);
 bool emulated_inside(unsigned long long address, size_t n);

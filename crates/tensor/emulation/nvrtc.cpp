@@ -198,8 +198,6 @@ int compile(Program& program) {
 
 extern "C" {
 
-const char* nvrtcGetErrorString(int result) { return result ? "NVRTC_ERROR_COMPILATION" : "NVRTC_SUCCESS"; }
-
 int nvrtcVersion(int* major, int* minor) {
     *major = 13;
     *minor = 0;

@@ -163,6 +163,9 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
     /// Memory shared by recordings.
     type RecordingMemory: Default + 'static;
 
+    /// Whether dfdx has kernels of its own for its operations.
+    const HAS_DFDX_KERNELS: bool = true;
+
     /// A matrix of zeros, `shape` rows and columns.
     fn zero_matrix(&self, shape: [usize; 2]) -> Result<Dense<Self>, Self::Err>;
     /// Whether [`DeviceMemory::record`] is currently possible.
@@ -179,6 +182,11 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
         memory: &mut Self::RecordingMemory,
         work: &mut dyn FnMut() -> Result<(), ModelError>,
     ) -> Result<Self::Recording, ModelError>;
+    /// The first difference between two recordings of the same work. Known to the emulated GPU.
+    #[cfg(feature = "cuda-check")]
+    fn difference(_one: &Self::Recording, _other: &Self::Recording) -> Option<String> {
+        None
+    }
     /// Launches recorded work after everything queued before.
     fn start(&self, recording: &Self::Recording) -> Result<(), Self::Err>;
     /// The device address of a matrix, if recordings depend on it.

@@ -17,6 +17,7 @@ mod faults;
 mod geometry;
 mod gradient;
 mod kernels;
+pub(crate) mod libraries;
 mod linear;
 mod loss;
 mod message;
@@ -56,16 +57,23 @@ impl DeviceMemory for Cuda {
     type Recording = recording::Recording;
     type RecordingMemory = recording::Memory;
 
+    // They would have to be compiled by NVIDIA's compiler when this program is built.
+    const HAS_DFDX_KERNELS: bool = false;
+
     fn zero_matrix(&self, shape: [usize; 2]) -> Result<Dense> {
         Ok(Kernels::of(self)?.zeros(shape)?)
     }
 
     fn zeros_buffer(&self, n: usize) -> Result<Buffer> {
         // Never allocate zero bytes: it is undocumented whether such an allocation can be freed.
-        let mut buffer = Storage::<f32>::try_alloc_len(self, n.max(1))
-            .map_err(Error::dfdx(format!("allocate {n} numbers")))?;
+        let allocate = || Storage::<f32>::try_alloc_len(self, n.max(1));
+        let is_recorded = recording::stream().is_some();
+        // dfdx fills it now, which a recording would not repeat.
+        let buffer =
+            if is_recorded || n == 0 { libraries::without_fills(allocate) } else { allocate() };
+        let mut buffer = buffer.map_err(Error::dfdx(format!("allocate {n} numbers")))?;
         gradient::shorten(device::of(self)?, &mut buffer, n);
-        if recording::stream().is_some() {
+        if is_recorded {
             words::fill(device::of(self)?, raw::of_buffer(&buffer), 0.0, n)?;
         }
         Ok(buffer)
@@ -86,6 +94,11 @@ impl DeviceMemory for Cuda {
     ) -> std::result::Result<recording::Recording, ModelError> {
         let gpu = device::of(self).map_err(engine)?;
         recording::Recording::of(gpu, memory, work)
+    }
+
+    #[cfg(feature = "cuda-check")]
+    fn difference(one: &recording::Recording, other: &recording::Recording) -> Option<String> {
+        one.difference(other)
     }
 
     fn start(&self, recording: &recording::Recording) -> Result<()> {

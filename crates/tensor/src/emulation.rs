@@ -3,8 +3,10 @@
 
 #![allow(unsafe_code, reason = "calls of the emulated driver")]
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::mem::MaybeUninit;
+
+use crate::cuda::libraries;
 
 /// Call counts since the program started.
 #[repr(C)]
@@ -43,9 +45,14 @@ pub struct Counts {
     pub repeated_fills: u64,
 }
 
-unsafe extern "C" {
-    fn emulated_cuda_counts(out: *mut Counts);
-    fn emulated_cuda_streams(name: *const c_char);
+/// A function of the emulated driver, which is loaded if it is not.
+///
+/// # Safety
+/// `F` is its type.
+unsafe fn function<F: Copy>(name: &CStr) -> F {
+    libraries::load().expect("the emulated GPU was built along with this program");
+    // SAFETY: as above.
+    unsafe { libraries::driver_function(name) }.expect("only the emulated driver was built")
 }
 
 /// When a stream executes work whose result has not been waited for. A real GPU may do any of
@@ -70,8 +77,11 @@ pub fn set_streams(streams: Streams) {
         Streams::Random => c"random",
         Streams::OthersFirst => c"others-first",
     };
-    // SAFETY: the driver reads the name before it returns.
-    unsafe { emulated_cuda_streams(name.as_ptr()) }
+    // SAFETY: the function is declared like this (`emulation/driver.cpp`), and reads the name before
+    // it returns.
+    unsafe {
+        function::<unsafe extern "C" fn(*const c_char)>(c"emulated_cuda_streams")(name.as_ptr());
+    }
 }
 
 /// Calls to the emulated GPU so far, by all threads.
@@ -81,8 +91,33 @@ pub fn counts() -> Counts {
     // SAFETY: the emulated driver fills in all numbers; its structure has the same fields in the
     // same order, all of 64 bits (`emulation/driver.h`).
     unsafe {
-        emulated_cuda_counts(counts.as_mut_ptr());
+        let count = function::<unsafe extern "C" fn(*mut Counts)>(c"emulated_cuda_counts");
+        count(counts.as_mut_ptr());
         counts.assume_init()
+    }
+}
+
+/// Does something that counts nothing.
+pub(crate) fn uncounted<R>(work: impl FnOnce() -> R) -> R {
+    let before = counts();
+    let result = work();
+    // SAFETY: the function is declared like this (`emulation/driver.cpp`), and reads all numbers.
+    unsafe {
+        function::<unsafe extern "C" fn(*const Counts)>(c"emulated_cuda_set_counts")(
+            &raw const before,
+        );
+    }
+    result
+}
+
+/// The first difference between two recordings, by their handles.
+pub(crate) fn difference(one: *mut c_void, other: *mut c_void) -> Option<String> {
+    type Difference = unsafe extern "C" fn(*mut c_void, *mut c_void) -> *const c_char;
+    // SAFETY: the function is declared like this (`emulation/driver.cpp`). Its text stays until the next
+    // call, and only one thread at a time has recordings.
+    unsafe {
+        let text = function::<Difference>(c"emulated_cuda_difference")(one, other);
+        (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
     }
 }
 

@@ -116,7 +116,8 @@ impl<'p, D: Backend> Pass<'p, D> {
     ///
     /// The closure gets the tensor with the tape and must return its result with the tape. Other
     /// matrices come in as `y.tensor().clone()`, on the right-hand side of an operation; they get
-    /// their gradients too. These operations are correct but slow: suitable for small tensors.
+    /// their gradients too. These operations are correct but slow: suitable for small tensors. A GPU
+    /// has none of them.
     ///
     /// ```
     /// # use batchlab_tensor::{dfdx::prelude::*, Backend, Matrix, Pass};
@@ -131,12 +132,18 @@ impl<'p, D: Backend> Pass<'p, D> {
     /// ```
     ///
     /// # Errors
-    /// If the result is not contiguous.
+    /// If the result is not contiguous, or the device is a GPU.
     pub fn dfdx(
         &mut self,
         x: &Matrix<D>,
         operations: impl FnOnce(Traced<D>) -> Traced<D>,
     ) -> Result<Matrix<D>, ModelError> {
+        if !D::HAS_DFDX_KERNELS {
+            return Err(engine(
+                "dfdx's own operations run on a CPU only; use other operations of Pass in this model, \
+                 or device = \"cpu\"",
+            ));
+        }
         let recording = self.tape.is_some();
         let tape = self.tape.take().unwrap_or_default();
         let (result, mut tape) = operations(x.tensor().clone().put_tape(tape)).split_tape();
@@ -236,7 +243,7 @@ impl<'p, D: Backend> Pass<'p, D> {
     /// Whether repeating the same work on other numbers is equivalent to a new pass: no random
     /// numbers, no numbers from the host, and only kernels of this crate.
     pub(crate) fn can_be_repeated(&self) -> bool {
-        self.n_dropout == 0 && !self.uses_dfdx.get() && n_copy() == self.n_copy_before
+        self.n_dropout == 0 && n_copy() == self.n_copy_before
     }
 }
 

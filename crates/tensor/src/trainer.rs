@@ -184,8 +184,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         self.parameters.device().read_loss(loss).map_err(engine)
     }
 
-    /// Records forward and backward without executing either. Both must be recorded together: dfdx
-    /// zeroes memory that it hands out, even if the recorded work still needs the previous content.
+    /// Records a step and keeps it.
     fn record(
         &mut self,
         slot: Slot,
@@ -193,16 +192,47 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         layout: Layout,
     ) -> Result<Option<Rc<RecordedStep<D>>>, ModelError> {
         let begin = Instant::now();
+        let Some(step) = self.recording_of(slot, key)?.map(Rc::new) else { return Ok(None) };
+        self.recorded.keep(layout, Rc::clone(&step));
+        self.recording_ns = u64::try_from(begin.elapsed().as_nanos()).ok();
+        Ok(Some(step))
+    }
+
+    /// Records forward and backward without executing either. Both must be recorded together: dfdx
+    /// writes to memory that it hands out, even if the recorded work still needs the previous content.
+    fn recording_of(&self, slot: Slot, key: u64) -> Result<Option<RecordedStep<D>>, ModelError> {
         let (device, memory) = (self.parameters.device(), self.recorded.memory());
         let pass = || self.pass(slot, Mode::Training, key);
         let (Forward { loss, tape, .. }, forward) = recorded::record(device, &memory, pass)?;
         let Some(tape) = tape else { return Ok(None) };
         let follow = || backward(tape, &self.parameters);
         let (gradients, backward) = recorded::record(device, &memory, follow)?;
-        let step = Rc::new(RecordedStep { forward, backward, loss, gradients: Rc::new(gradients) });
-        self.recorded.keep(layout, Rc::clone(&step));
-        self.recording_ns = u64::try_from(begin.elapsed().as_nanos()).ok();
-        Ok(Some(step))
+        Ok(Some(RecordedStep { forward, backward, loss, gradients: Rc::new(gradients) }))
+    }
+
+    /// Records once more what is about to be repeated: a recording must not depend on numbers of the
+    /// batch that it was made with.
+    #[cfg(feature = "cuda-check")]
+    fn check_recording(
+        &self,
+        slot: Slot,
+        key: u64,
+        known: &RecordedStep<D>,
+    ) -> Result<(), ModelError> {
+        let Some(now) = crate::emulation::uncounted(|| self.recording_of(slot, key))? else {
+            return Err(ModelError::Engine("a recorded step can no longer be recorded".into()));
+        };
+        let pieces = [
+            ("forward", &known.forward, &now.forward),
+            ("backward", &known.backward, &now.backward),
+        ];
+        for (piece, known, now) in pieces {
+            if let Some(difference) = D::difference(known, now) {
+                let message = format!("a recorded step, {piece}, is not what it was: {difference}");
+                return Err(ModelError::Engine(message));
+            }
+        }
+        Ok(())
     }
 
     /// A parameter's name and shape with the numbers of a buffer of its size.
@@ -264,7 +294,11 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         let recorded = match self.way(slot, mode) {
             Way::Plain => None,
             Way::Record(layout) => self.record(slot, key, layout)?,
-            Way::Repeat(step) => Some(step),
+            Way::Repeat(step) => {
+                #[cfg(feature = "cuda-check")]
+                self.check_recording(slot, key, &step)?;
+                Some(step)
+            }
         };
         let (traced, loss_sum) = if let Some(step) = recorded {
             self.parameters.device().start(&step.forward).map_err(engine)?;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
 use batchlab_core::plan::Shape;
-use batchlab_core::{BatchBuffer, Trainer};
+use batchlab_core::{BatchBuffer, ModelError, Trainer};
 use batchlab_tensor::dfdx::tensor::Cuda;
 use batchlab_tensor::emulation::{Streams, counts, set_streams};
 use batchlab_tensor::{Activation, Dense, DeviceMemory, open};
@@ -464,6 +464,37 @@ fn each_shape_is_recorded_once() {
         diary.update();
     }
     assert_eq!(diary.n_recorded, 3);
+}
+
+/// Each repeat is compared with a new recording (`check_recording` of the trainer).
+#[test]
+fn a_recording_that_is_not_the_same_is_told_from_the_first() {
+    let _turn = order(Streams::Eager);
+    let gpu = gpu();
+    let mut memory = <Cuda as DeviceMemory>::RecordingMemory::default();
+    // A kernel fills the zeros of each.
+    let mut recorded = |lengths: &[usize]| {
+        let mut zeros = || {
+            for &n in lengths {
+                gpu.zeros_buffer(n).map_err(|error| ModelError::Engine(error.to_string()))?;
+            }
+            Ok(())
+        };
+        gpu.record(&mut memory, &mut zeros).expect("a recording")
+    };
+    let [one, same, larger, more] = [&[10][..], &[10], &[300], &[10, 10]].map(&mut recorded);
+    assert_eq!(Cuda::difference(&one, &same), None);
+    let kernel =
+        |x| format!("kernel fill in {x} x 1 x 1 blocks of 256 x 1 x 1 threads with 0 bytes");
+    let said = Cuda::difference(&one, &larger).expect("another number of blocks");
+    let expected = format!("number 1 was {} of shared memory, and is {}", kernel(1), kernel(2));
+    assert!(said.starts_with(&expected), "{said}");
+    let said = Cuda::difference(&one, &more).expect("another number of launches");
+    assert_eq!(said, "there were 1 launches, and are 2");
+    // The same kernel on other numbers: 10 or 11 in one block.
+    let other = recorded(&[11]);
+    let said = Cuda::difference(&one, &other).expect("other arguments");
+    assert!(said.contains(" of its arguments, and now "), "{said}");
 }
 
 #[test]

@@ -99,10 +99,7 @@ fn presets_have_their_names_in_results() {
         "estimate": { "rule": "median", "from": "all" },
     }))
     .unwrap();
-    assert_eq!(
-        other.label(),
-        "dynamic-estimate.rule=median-estimate.from=all-epoch_boundary=emit-partial"
-    );
+    assert_eq!(other.label(), "dynamic-emit-partial-estimate.rule=median-estimate.from=all");
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Planned<'_> {
         if let Some(time_limit) = self.asked.time_limit {
             let _ = writeln!(
                 text,
-                "--time-limit {} ends this earlier where more is for timing alone",
+                "--time-limit {} ends this earlier where more is for timing alone; the next sweep trains such cells again",
                 humantime::format_duration(time_limit)
             );
         }

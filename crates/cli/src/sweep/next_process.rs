@@ -13,6 +13,8 @@ const WARNED: &str = "BATCHLAB_SWEEP_WARNED";
 
 /// State handed over by the earlier processes of a sweep.
 pub(super) struct Earlier {
+    /// Whether there are none.
+    pub(super) is_none: bool,
     pub(super) n_done: usize,
     pub(super) warned: Vec<String>,
     started: Duration,
@@ -22,6 +24,7 @@ impl Earlier {
     pub(super) fn processes() -> Self {
         let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
         Self {
+            is_none: number(STARTED).is_none(),
             n_done: number(N_DONE).and_then(|n| n.try_into().ok()).unwrap_or(0),
             warned: std::env::var(WARNED)
                 .ok()
@@ -31,7 +34,12 @@ impl Earlier {
         }
     }
 
-    /// Time since the first of them started.
+    /// When the first of them started.
+    pub(super) fn started(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + self.started
+    }
+
+    /// Time since then.
     pub(super) fn elapsed(&self) -> Duration {
         now().saturating_sub(self.started)
     }

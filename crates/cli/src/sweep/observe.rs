@@ -227,16 +227,14 @@ pub(crate) fn ended(done: &DoneCell) -> String {
             1 => format!("1 block of {} steps", rest[0]),
             n => format!("{} pairs of blocks of {} steps", n / 2, rest[n - 1]),
         };
-        lines.push(format!("  {blocks}, {}", took(done)));
+        let short = if done.is_cut_short { ", fewer than requested: the time was up" } else { "" };
+        lines.push(format!("  {blocks}{short}, {}", took(done)));
     }
     lines.join("\n")
 }
 
 pub(crate) fn took(done: &DoneCell) -> String {
-    let time = |text: &str| humantime::parse_rfc3339(text).ok();
-    let seconds = time(&done.started_at).zip(time(&done.finished_at));
-    let seconds = seconds.and_then(|(start, end)| end.duration_since(start).ok());
-    duration(seconds.unwrap_or_default())
+    duration(done.took())
 }
 
 /// Like [`duration`], for forecasts, which may exceed the range of `Duration`.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{ChildStdin, ExitCode, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use batchlab_study::cells::Cells;
@@ -17,6 +17,7 @@ use batchlab_study::cells::Cells;
 use crate::exit::DEVICE_LOST;
 use crate::invocation;
 use crate::say::say;
+use crate::signals::on_request_to_end;
 
 /// Set for the training process: the start time of the sweep.
 const CHILD: &str = "BATCHLAB_SWEEP_SINCE";
@@ -25,8 +26,8 @@ const CHILD: &str = "BATCHLAB_SWEEP_SINCE";
 const AFTER_SIGNAL: Duration = Duration::from_secs(2);
 
 /// The start time of the sweep, if this process was started by [`supervise`].
-pub(super) fn since() -> Option<String> {
-    std::env::var(CHILD).ok()
+pub(super) fn since() -> Option<SystemTime> {
+    std::env::var(CHILD).ok().and_then(|time| humantime::parse_rfc3339(&time).ok())
 }
 
 /// Interrupts this process when its supervisor exits.
@@ -46,11 +47,10 @@ pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
     let watched: Arc<Mutex<Option<ChildStdin>>> = Arc::default();
     let is_ending = Arc::new(AtomicBool::new(false));
     let (held, ending) = (Arc::clone(&watched), Arc::clone(&is_ending));
-    ctrlc::set_handler(move || {
+    on_request_to_end(move || {
         ending.store(true, Ordering::Relaxed);
         drop(held.lock().unwrap_or_else(PoisonError::into_inner).take());
-    })
-    .context("cannot handle Ctrl-C")?;
+    })?;
     loop {
         let mut command = invocation::again().context("cannot find this program")?;
         command.env(CHILD, &since).stdin(Stdio::piped());

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -135,4 +135,27 @@ fn the_contract_does_not_know_how_batches_are_formed() {
         }
     }
     assert_eq!(known, ["pub use crate::batching::label::{NamedStrategies, label};"]);
+}
+
+/// Crates from the registry, each with its features, as a build of these packages compiles them.
+fn compiled(packages: &[&str]) -> BTreeSet<String> {
+    let output = Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--prefix", "none", "--no-dedupe", "--format", "{p} {f}"])
+        .args(packages)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().filter(|line| !line.contains(" (/")).map(str::to_owned).collect()
+}
+
+/// Otherwise the program's build compiles most crates again after that of the tests, and so does every
+/// crate outside of the tree (docs/decisions/011-one-build.md).
+#[test]
+fn the_program_asks_for_the_same_features_as_the_workspace() {
+    let workspace = compiled(&["--workspace"]);
+    let program = compiled(&["--package", "batchlab-cli", "--edges", "normal,build"]);
+    let only_there: Vec<&String> = program.difference(&workspace).collect();
+    assert!(only_there.is_empty(), "other features than in the workspace: {only_there:#?}");
 }

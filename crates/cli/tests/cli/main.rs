@@ -21,7 +21,6 @@ mod newcomer;
 mod nodes;
 mod other_data;
 mod output;
-mod outside;
 mod padding;
 mod plan;
 mod report;

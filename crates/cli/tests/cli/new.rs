@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::standalone;
@@ -98,7 +99,36 @@ fn a_crate_of_its_own_passes_the_kit_and_is_listed() {
     let explained = ask(&["explain", "batcher.half-full"]);
     assert!(explained.contains("max_node: integer (default 1000)"), "{explained}");
 
+    let config = workspace().join("configs/smoke.toml").display().to_string();
+    let out = parent.path().join("out").display().to_string();
+    let batcher = "batcher={ name = \"half-full\" }";
+    let steps = "training.steps=3";
+    let summary = ask(&["run", &config, batcher, steps, "--out", &out, "--json", "--quiet"]);
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["header"]["batcher"], "half-full");
+    assert_eq!((&summary["status"], &summary["n_step"]), (&"completed".into(), &3.into()));
+    check_missing_features(&executable, &config, parent.path());
+
     check_refused(parent.path(), &["half-full", "--dir", "."], "half-full exists");
+}
+
+/// Such a program is built without optional features, and says so if one is requested.
+fn check_missing_features(program: &Path, config: &str, folder: &Path) {
+    let refused = |arguments: &[&str], expected: &[&str]| {
+        let output = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(expected.iter().all(|words| stderr.contains(words)), "{arguments:?}: {stderr}");
+    };
+    let plan = ["plan", config, "batchers=half-full", "--steps", "3", "--picture", "a.png"];
+    refused(&plan, &["built without pictures as PNG", "write .svg", "--features png"]);
+    refused(
+        &["data", "fetch", "qm9"],
+        &["built without downloads", "--features download", "--offline"],
+    );
+    fs::write(folder.join("a.db"), "SQLite format 3\0").unwrap();
+    let database = ["data", "stats", "structures", "dataset.path=a.db", "dataset.target=energy"];
+    refused(&database, &["a.db is an SQLite database", "--features ase", "extended XYZ"]);
 }
 
 #[test]
@@ -129,10 +159,10 @@ fn a_new_model_passes_the_kit_and_learns() {
     let out = parent.path().join("out").display().to_string();
     let model = "model={ name = \"near-by\" }";
     let summary = ask(&["run", &config, model, "--out", &out, "--json", "--quiet"]);
-    let summary: serde_json::Value = serde_json::from_str(&summary).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["header"]["model"], "near-by");
     let evals = summary["evals"].as_array().unwrap();
-    let rmse = |eval: &serde_json::Value| eval["rmse"].as_f64().unwrap();
+    let rmse = |eval: &Value| eval["rmse"].as_f64().unwrap();
     let (first, last) = (rmse(&evals[0]), rmse(evals.last().unwrap()));
     assert!(last < 0.75 * first, "the RMSE went from {first} to {last}");
 }

@@ -258,7 +258,7 @@ fn a_damaged_checkpoint_falls_back_to_the_one_before() {
 
     let output = resume(parts.path()).arg("--quiet").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let warning = "is damaged: its hash is not the one in its name; the one before is used";
+    let warning = "is damaged: its hash is not the one in its name; an earlier one is looked for";
     assert!(text(&output).contains(warning), "{}", text(&output));
     let (second, reference) = (Tables::read(parts.path()), Tables::read(whole.path()));
     assert_eq!(second.timeless_steps(), reference.timeless_steps());

@@ -4,7 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 mod ends;
+mod launcher;
+mod slurm;
 mod turns;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

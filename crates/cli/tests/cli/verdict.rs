@@ -5,9 +5,12 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use assert_cmd::Command;
 use batchlab_report::Results;
+use parquet::arrow::ArrowWriter;
 use serde_json::Value;
 
 fn batchlab() -> Command {
@@ -91,11 +94,56 @@ fn runs_in_processes_of_their_own_are_compared_apart() {
     assert_eq!(verdict["strategies"][1]["place"], "slower");
 }
 
+/// One pair of blocks of two strategies in each of five cells; `change` spoils one column.
+fn parquet(file: &Path, change: impl Fn(usize) -> Option<i64>) {
+    let (mut strategy, mut seconds, mut cell, mut block) = (vec![], vec![], vec![], vec![]);
+    for at in 0..5_u8 {
+        for number in 1..=2_i64 {
+            for (name, factor) in [("a", 1.0), ("b", 1.2)] {
+                strategy.push(name);
+                seconds.push(factor * (1.0 + 0.01 * f64::from(at % 3)));
+                cell.push(i64::from(at));
+                block.push(number);
+            }
+        }
+    }
+    let n_row = strategy.len();
+    let columns: [(&str, ArrayRef); 5] = [
+        ("strategy", Arc::new(StringArray::from(strategy))),
+        ("seconds", Arc::new(Float64Array::from(seconds))),
+        ("n_output", Arc::new((0..n_row).map(&change).collect::<Int64Array>())),
+        ("cell", Arc::new(Int64Array::from(cell))),
+        ("block", Arc::new(Int64Array::from(block))),
+    ];
+    let table = RecordBatch::try_from_iter(columns).unwrap();
+    let created = fs::File::create(file).unwrap();
+    let mut writer = ArrowWriter::try_new(created, table.schema(), None).unwrap();
+    writer.write(&table).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn times_in_parquet_get_a_verdict_too() {
+    let dir = tempfile::tempdir().unwrap();
+    // The content decides, not the name.
+    let file = dir.path().join("times");
+    parquet(&file, |_| Some(100));
+    let verdict = json(batchlab().arg("verdict").arg(&file));
+    assert_eq!(verdict["unit"], serde_json::json!({ "kind": "cells", "n_cell": 5, "n_pair": 5 }));
+    assert_eq!(verdict["strategies"][1]["batcher"], "b");
+    assert!((verdict["strategies"][1]["factor"].as_f64().unwrap() - 1.2).abs() < 1e-9);
+
+    parquet(&file, |row| (row != 6).then_some(100));
+    let said = batchlab().arg("verdict").arg(&file).assert().code(3).get_output().stderr.clone();
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("row 7: missing field `n_output`"), "{said}");
+}
+
 #[test]
 fn times_from_which_nothing_follows_are_refused() {
     let heading = "strategy,seconds,n_output,block\n";
     for (csv, expected) in [
-        (String::new(), "there is no column strategy"),
+        (String::new(), "the file is empty"),
         (heading.to_owned(), "there are no times"),
         ("strategy,seconds\na,1\n".to_owned(), "there is no column n_output"),
         ("strategy,seconds,n_output\na,1,1\nb,1,1\n".to_owned(), "neither block nor run"),
@@ -109,9 +157,14 @@ fn times_from_which_nothing_follows_are_refused() {
         ),
         (
             format!("{heading}a,1,1,1\na,1,1,2\nb,1,1,3\nb,1,1,4\n"),
-            "no two strategies have times in the same",
+            "no two strategies have times in both blocks of a mirrored pair",
         ),
-        (format!("{heading}a,1,1,-1\n"), "whole number from 0 on"),
+        (
+            format!("{heading}a,1,1,-1\n"),
+            "line 2: block is -1, but must be a whole number from 0 on",
+        ),
+        (format!("{heading},1,1,1\n"), "line 2: strategy is empty"),
+        ("strategy;seconds;n_output\n".to_owned(), "columns are separated by ';'"),
     ] {
         let said = refused(&csv);
         assert!(said.contains(expected), "{csv}\nexpected: {expected}\n{said}");
@@ -125,9 +178,9 @@ fn arms(dir: &Path, second: &str) -> std::path::PathBuf {
         format!("while read line; do echo '{{\"seconds\": {s}, \"n_output\": 100}}'; done")
     };
     let text = format!(
-        "steps = 5\npairs = 4\n[[arm]]\nname = \"one\"\ncommand = ['sh', '-c', '''{}''']\n\
+        "steps = 5\npairs = 4\ntimeout_seconds = 2\n[[arm]]\nname = \"one\"\ncommand = ['sh', '-c', '''{}''']\n\
          [[arm]]\nname = \"two\"\ncommand = ['sh', '-c', '''{second}''']\n",
-        answer("1.0'$(date +%N)'"),
+        answer("0.0010'$(date +%N)'"),
     );
     fs::write(&file, text).unwrap();
     file
@@ -137,7 +190,7 @@ fn arms(dir: &Path, second: &str) -> std::path::PathBuf {
 fn programs_are_timed_in_turns_and_judged() {
     let dir = tempfile::tempdir().unwrap();
     let slower =
-        "while read line; do echo '{\"seconds\": 1.5'$(date +%N)', \"n_output\": 100}'; done";
+        "while read line; do echo '{\"seconds\": 0.0015'$(date +%N)', \"n_output\": 100}'; done";
     let file = arms(dir.path(), slower);
     let out = dir.path().join("times.csv");
     let mut bench = batchlab();
@@ -162,7 +215,7 @@ fn programs_are_timed_in_turns_and_judged() {
 #[test]
 fn a_disturbed_pair_of_blocks_is_repeated_in_every_process() {
     let dir = tempfile::tempdir().unwrap();
-    let stalls = "i=0; while read line; do i=$((i+1)); s=1.5; [ $i = 6 ] && s=9.0; \
+    let stalls = "i=0; while read line; do i=$((i+1)); s=0.0015; [ $i = 6 ] && s=0.0090; \
                   echo '{\"seconds\": '$s$(date +%N)', \"n_output\": 100}'; done";
     let file = arms(dir.path(), stalls);
     let text = fs::read_to_string(&file).unwrap();
@@ -184,6 +237,16 @@ fn programs_that_fail_are_named() {
     for (second, expected) in [
         ("exit 3", "\"two\" ended (exit status: 3) instead of training 5 steps"),
         ("read line; echo hello", "\"two\" answered \"hello\""),
+        ("read line; echo '{\"seconds\": 0, \"n_output\": 1}'", "\"two\": seconds is 0, but"),
+        (
+            "read line; echo '{\"seconds\": 9, \"n_output\": 1}'",
+            "\"two\" says that 5 steps took 9 s, but answered after 0.0",
+        ),
+        (
+            "while read line; do for i in 1 2; do echo '{\"seconds\": 1e-9, \"n_output\": 1}'; done; done",
+            "\"two\" printed \"{\\\"seconds\\\": 1e-9, \\\"n_output\\\": 1}\" without being asked",
+        ),
+        ("sleep 60", "\"two\" has not answered within 2 s, timeout_seconds"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let file = arms(dir.path(), second);

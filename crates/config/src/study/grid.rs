@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use toml::{Table, Value};
 
 use super::blocks::Blocks;
+use super::launcher::Launcher;
 use crate::component::schema::{make_optional, one_of};
 
 /// The lists of a study, the number of repeats, and how runs are interleaved.
@@ -53,9 +54,12 @@ pub(crate) struct Grid {
     /// How the runs of a cell are interleaved.
     #[serde(default)]
     pub(super) blocks: Blocks,
+    /// How workers are submitted to a scheduler.
+    #[serde(default)]
+    pub(super) launcher: Launcher,
 }
 
-pub(crate) const STUDY_KEYS: [&str; 8] = [
+pub(crate) const STUDY_KEYS: [&str; 9] = [
     "datasets",
     "models",
     "batchers",
@@ -64,6 +68,7 @@ pub(crate) const STUDY_KEYS: [&str; 8] = [
     "vary_seeds",
     "variants",
     "blocks",
+    "launcher",
 ];
 
 /// One of the training seeds.

@@ -10,13 +10,13 @@ use crate::batching::padding::Padding;
 use crate::contract::batcher::Batcher;
 use crate::contract::registry::{Kind, components};
 
-/// Shared options shown in the label by value only: `64`, `2^N`, `exact`, `fixed`.
-const WITHOUT_KEY: [&str; 2] = ["padding", "composition"];
+/// Shared options shown in the label by value only: `64`, `2^N`, `exact`, `fixed`, `emit-partial`.
+const WITHOUT_KEY: [&str; 3] = ["padding", "composition", "epoch_boundary"];
 
 /// The label of a strategy: its name, and every option that differs from its default.
 ///
 /// ```text
-/// NAME [-WORD ...] [-PADDING] [-COMPOSITION] [-KEY=VALUE ...]
+/// NAME [-WORD ...] [-PADDING] [-COMPOSITION] [-EPOCH_BOUNDARY] [-KEY=VALUE ...]
 /// ```
 ///
 /// The words are the values of [`Batcher::always_in_label`]; the keys are those of the
@@ -25,7 +25,7 @@ const WITHOUT_KEY: [&str; 2] = ["padding", "composition"];
 /// results. Labels of one batcher are equal only if all these options are:
 ///
 /// ```text
-/// static-64   dynamic   quantile-exact-fixed-probability=0.5   dynamic-budget.n_node=640
+/// static-64   dynamic-emit-partial   quantile-exact-fixed-probability=0.5   dynamic-budget.n_node=640
 /// ```
 ///
 /// A strategy that has a name of its own ([`NamedStrategies`]) is called by it.

@@ -7,8 +7,18 @@ import numpy as np
 
 from . import _batchlab
 
-# Index, element type, and values per row (0 for one dimension) of each field that a batch has.
-Layout = dict[str, tuple[int, np.dtype, int]]
+Views = dict[str, np.ndarray]
+
+
+class Layout(NamedTuple):
+    """Where the fields of a batch are in its memory."""
+
+    dtypes: list[np.dtype]
+    # Name, place among all fields, and place of its type.
+    fields: list[tuple[str, int, int]]
+    # Values per row of fields with two dimensions.
+    width: dict[str, int]
+
 
 _DTYPES = {"f32": np.float32, "i32": np.int32, "i64": np.int64, "u8": np.uint8}
 _ALWAYS = (
@@ -59,29 +69,22 @@ class Batch:
     shape: Sizes
     real: Sizes
 
-    def __init__(self, arena: _batchlab.Arena, layout: Layout):
-        self._arena, self._layout = arena, layout
-        self._spans = arena.spans()
+    def __init__(self, arena: _batchlab.Arena, views: Views):
         shape, real = arena.sizes()
         self.n_node, self.n_edge, self.n_graph = shape
         self.shape, self.real = Sizes(*shape), Sizes(*real)
+        self._views = views
 
     def __getattr__(self, name: str) -> np.ndarray:
-        field = self.__dict__.get("_layout", {}).get(name)
-        if field is None:
-            known = ", ".join(self.__dict__.get("_layout", {}))
+        views: Views = self.__dict__.get("_views", {})
+        if name not in views:
+            known = ", ".join(views)
             raise AttributeError(f"this batch has no {name!r}; it has {known}; the loader's `fields` may leave fields out")
-        index, dtype, width = field
-        start, count = self._spans[2 * index : 2 * index + 2]
-        array: np.ndarray = np.frombuffer(self._arena, dtype, count, start)  # type: ignore[call-overload]
-        if width:
-            array = array.reshape(-1, width)
-        self.__dict__[name] = array
-        return array
+        return views[name]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every field that this batch has."""
-        return {name: getattr(self, name) for name in self._layout}
+        return dict(self._views)
 
     def __repr__(self) -> str:
         real, padded = self.real, self.shape
@@ -96,9 +99,22 @@ def layout(arena: _batchlab.Arena, fields: Iterable[str]) -> Layout:
     wanted = {*_ALWAYS, *fields}
     if "sender_order" in wanted:
         wanted.add("sender_offset")
+    of_arena = [(name, at, np.dtype(_DTYPES[number]), width) for at, (name, number, width) in enumerate(arena.layout())]
+    found = [of for of in of_arena if of[0] in wanted]
+    dtypes = list({dtype for _, _, dtype, _ in found})
     matrices = ("node_feature", "displacement")
-    return {
-        name: (i, np.dtype(_DTYPES[number]), width if width > 1 or name in matrices else 0)
-        for i, (name, number, width) in enumerate(arena.layout())
-        if name in wanted
-    }
+    return Layout(
+        dtypes,
+        [(name, at, dtypes.index(dtype)) for name, at, dtype, _ in found],
+        {name: width for name, _, _, width in found if width > 1 or name in matrices},
+    )
+
+
+def views(arena: _batchlab.Arena, layout: Layout) -> Views:
+    """The fields of a batch. They are slices of one array per type, which NumPy makes faster than arrays of their own."""
+    spans = arena.spans()
+    whole = [np.frombuffer(arena, dtype) for dtype in layout.dtypes]  # type: ignore[call-overload]
+    found: Views = {name: whole[dtype][spans[2 * at] : spans[2 * at + 1]] for name, at, dtype in layout.fields}
+    for name, width in layout.width.items():
+        found[name] = found[name].reshape(-1, width)
+    return found

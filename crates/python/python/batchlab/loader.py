@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from . import formats
+from . import _batchlab, formats
 from ._arrays import whole
-from .batch import Batch, Layout, layout
+from .batch import Layout, layout, views
 from .data import Graphs
 from .python_batcher import PythonBatcher
 from .sampler import BatchSampler, Pass
@@ -32,8 +32,8 @@ class Loader:
     data
         `Graphs`, from `load`, `from_arrays`, `from_pyg`, `from_jraph` or `from_ase`.
     batcher, batch_size, seed, shuffle, members, options
-        As for `BatchSampler`. ``padding`` is one of the options: ``"none"``, ``"constant"``, ``{"multiple": 64}``,
-        ``{"power": 2}``, ``{"shapes": 8}``.
+        As for `BatchSampler`, with ``rank``, ``world_size`` and ``assignment``. ``padding`` is one of the options:
+        ``"none"``, ``"constant"``, ``{"multiple": 64}``, ``{"power": 2}``, ``{"shapes": 8}``.
     as_
         ``"numpy"``: `Batch`. ``"jraph"``: ``GraphsTuple`` with NumPy arrays, padded as by ``jraph.pad_with_graphs``;
         ``globals`` has ``target`` and ``weight``, which is 0 for padding (with ``padding="none"`` there is no padding
@@ -90,11 +90,14 @@ class Loader:
         return self._batches(Pass(self.sampler))
 
     def _batches(self, of: Pass) -> Iterator[Any]:
-        for arena in self._data._store.collate(of.plans, of.batch, self._fields, self._prefetch):
+        def convert(arena: _batchlab.Arena) -> Any:
             if self._layout is None:
                 self._layout = layout(arena, [*self._fields, *self._targets])
             of.batch += 1
-            yield self._convert(Batch(arena, self._layout))
+            return self._convert(arena, views(arena, self._layout))
+
+        # Nothing here holds a batch that the caller has let go: its memory is used again at once.
+        yield from map(convert, self._data._store.collate(of.plans, of.batch, self._fields, self._prefetch))
         of.end()
 
     def set_epoch(self, epoch: int) -> None:

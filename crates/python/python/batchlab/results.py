@@ -19,7 +19,7 @@ class Study:
 
         study = batchlab.read("results/smoke")
         polars.DataFrame(study.steps)
-        pandas.DataFrame.from_arrow(study.steps)        # pandas 3
+        pandas.DataFrame.from_arrow(study.steps)        # pandas 3, which needs pyarrow for it
         pyarrow.table(study.steps)
         steps = study.steps; duckdb.sql("select run_id, count(*) from steps group by all")
 

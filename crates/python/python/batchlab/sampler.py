@@ -43,6 +43,13 @@ class BatchSampler:
         Without it, every epoch is one pass in the given order, for evaluation.
     members
         Ids of the graphs to use, for example a training set; by default all.
+    rank, world_size
+        Which of how many processes this is, in data-parallel training. Each gets its share of every step, and all have
+        equally many steps. ``batch_size`` counts per rank.
+    assignment
+        How the graphs of a step are shared among ranks (docs/ranks.md). ``"lpt"``: about equally many edges on each.
+        ``"lpt-equal"``: besides, numbers of graphs that differ by at most one. ``"fixed"`` and ``"sorted-rotated"``: a
+        batch for each rank, as planned for one device.
     options
         Options of the batcher, as ``batchlab explain batcher.dynamic`` shows them. ``epoch_boundary`` is
         ``"emit-partial"`` here unless you set it: every epoch yields every graph once. With ``"carry-over"``,
@@ -66,6 +73,9 @@ class BatchSampler:
         seed: int = 0,
         shuffle: bool = True,
         members: Any = None,
+        rank: int = 0,
+        world_size: int = 1,
+        assignment: str = "lpt",
         **options: Any,
     ):
         n_node, n_edge = sizes_of(sizes)
@@ -76,11 +86,17 @@ class BatchSampler:
         batch_size = whole("batch_size", batch_size, 2, 2**20)
         seed = whole("seed", seed, 0, 2**64 - 1)
         graphs = [ids, n_node[ids], n_edge[ids]]
-        self._arguments = (graphs, batcher, batch_size, seed, bool(shuffle), options)
+        world_size = whole("world_size", world_size, 1, 2**20)
+        if world_size > len(ids):
+            raise ValueError(f"world_size is {world_size}, but there are {len(ids)} graphs; each rank needs one")
+        if assignment not in _batchlab.assignments():
+            raise ValueError(f"assignment is {assignment!r}; it must be one of {', '.join(_batchlab.assignments())}")
+        ranks = (whole("rank", rank, 0, world_size - 1), world_size, assignment)
+        self._arguments = (graphs, batcher, batch_size, seed, bool(shuffle), ranks, options)
         self._open()
 
     def _open(self) -> None:
-        graphs, batcher, batch_size, seed, shuffle, options = self._arguments
+        graphs, batcher, batch_size, seed, shuffle, (_, world_size, assignment), options = self._arguments
         self._planner: _batchlab.Planner | PythonPlanner
         if callable(batcher):
             self._planner = PythonPlanner(graphs, batcher, batch_size, seed, shuffle, **options)
@@ -89,7 +105,8 @@ class BatchSampler:
             self._planner = _batchlab.Planner(graphs, text, batch_size, seed, shuffle)
         checksum = zlib.crc32(b"".join(of.tobytes() for of in graphs))
         self._settings = {
-            "label": self._planner.label, "batch_size": batch_size, "seed": seed, "shuffle": shuffle, "graphs": checksum
+            "label": self._planner.label, "batch_size": batch_size, "seed": seed, "shuffle": shuffle, "graphs": checksum,
+            "world_size": world_size, "assignment": assignment,
         }  # fmt: skip
         # The epoch of the next pass, and how many of its batches have been trained already.
         self._epoch, self._resume = 0, 0
@@ -123,16 +140,24 @@ class BatchSampler:
         """Sizes of the epoch's batches without padding, int32 [n_batch, 3]: nodes, edges and graphs."""
         return self._shapes()[:, 1]
 
+    def graphs_per_step(self) -> np.ndarray:
+        """Graphs of each step of the epoch on all ranks together, int32 [n_batch]: by this number the sum of all ranks'
+        gradients is divided."""
+        return np.frombuffer(self._planned().graphs_per_step(), np.int32)
+
     def _shapes(self) -> np.ndarray:
         return np.frombuffer(self._planned().shapes(), np.int32).reshape(-1, 2, 3)
 
     def _planned(self) -> _batchlab.Epoch:
         if self._plans is None:
+            graphs, *_, ranks, _ = self._arguments
             self._plans = self._planner.epoch(self._epoch)
+            if ranks[1] > 1:
+                self._plans = self._plans.share(graphs, *ranks)
         return self._plans
 
     def __len__(self) -> int:
-        """Number of batches in the epoch."""
+        """Number of batches in the epoch, the same on every rank."""
         return len(self._planned())
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -149,7 +174,7 @@ class BatchSampler:
         """Where the newest pass is, for an exact continuation with `load_state_dict`.
 
         A `DataLoader` with workers asks for batches ahead of time: give the number of batches of this pass that you
-        have trained as `batch`.
+        have trained as `batch`. The state of one rank is that of all.
         """
         of = self._pass or Pass(self, is_new=False)
         batch = of.batch if batch is None else whole("batch", batch, 0, len(of.plans))

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Figure, Panel, Plot, Stack, Stacks};
 use crate::attribution::{Attribution, Cause, Share};
 use crate::number::{factor, significant};
-use crate::setting::{Setting, size_name};
+use crate::setting::{Setting, after_size, size_title};
 use batchlab_results::Parts;
 
 type Part = (&'static str, fn(&Parts) -> f64);
@@ -42,7 +42,7 @@ pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figu
             (format!("µs saved per real {}", settings[of.setting].level().output()), causes());
         Panel {
             setting: settings[of.setting].title.clone(),
-            title: format!("B = {}, over {}", size_name(of.batch_size), of.reference),
+            title: after_size(of.batch_size, ", ", &format!("over {}", of.reference)),
             plot: Plot::Stacks(Stacks { unit, parts, bars: bars.collect() }),
         }
     };
@@ -86,7 +86,7 @@ pub(super) fn stages(settings: &[Setting], attributions: &[Attribution]) -> Figu
     };
     let panel = |of: &Attribution| Panel {
         setting: settings[of.setting].title.clone(),
-        title: format!("B = {}", size_name(of.batch_size)),
+        title: size_title(of.batch_size),
         plot: Plot::Stacks(Stacks {
             unit: format!("µs per real {}", settings[of.setting].level().output()),
             parts: names(),

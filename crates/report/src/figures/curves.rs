@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Curve, Curves, Figure, Panel, Plot};
-use crate::setting::{Group, Setting, size_name};
+use crate::setting::{Group, Setting, after_size};
 
 /// The subset to show, in order of preference.
 const SUBSETS: [&str; 3] = ["test", "validation", "train"];
@@ -26,7 +26,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                 let unit = setting.unit.clone().unwrap_or_default();
                 panels.push(Panel {
                     setting: setting.title.clone(),
-                    title: format!("{subset} RMSE, B = {}", size_name(size)),
+                    title: after_size(size, ", ", &format!("{subset} RMSE")),
                     plot: Plot::Curves(Curves {
                         unit,
                         x: "steps",

@@ -4,7 +4,7 @@ use batchlab_stats::mean;
 
 use super::{Figure, Panel, Plot, Stack, Stacks};
 use crate::number::short;
-use crate::setting::{Setting, size_name};
+use crate::setting::{Setting, size_title};
 
 const PART: &str = "shapes";
 
@@ -34,7 +34,7 @@ fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
     let (unit, parts) = ("shapes of a run".to_owned(), vec![PART.to_owned()]);
     (!bars.is_empty()).then(|| Panel {
         setting: setting.title.clone(),
-        title: format!("B = {}", size_name(size)),
+        title: size_title(size),
         plot: Plot::Stacks(Stacks { unit, parts, bars }),
     })
 }

@@ -5,7 +5,7 @@ use batchlab_stats::median;
 use super::{Figure, Forest, ForestRow, Panel, Plot};
 use crate::number::short;
 use crate::read::Run;
-use crate::setting::{Group, Setting, size_name};
+use crate::setting::{Group, Setting, after_size};
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
     let panels = settings.iter().flat_map(|setting| {
@@ -43,7 +43,7 @@ fn panel(setting: &Setting, size: Option<i64>) -> Option<Panel> {
     let unit = setting.unit.as_ref().map(|unit| format!(" {unit}")).unwrap_or_default();
     (!rows.is_empty()).then(|| Panel {
         setting: setting.title.clone(),
-        title: format!("B = {}, to {}{unit}", size_name(size), short(target)),
+        title: after_size(size, ", ", &format!("to {}{unit}", short(target))),
         plot: Plot::Forest(Forest { unit: "seconds".to_owned(), margin: None, rows }),
     })
 }

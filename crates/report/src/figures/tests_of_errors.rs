@@ -9,7 +9,7 @@ use super::{Cell, Figure, Heat, Panel, Plot, Scale};
 use batchlab_core::record::EvalRecord;
 
 use crate::read::Run;
-use crate::setting::{Group, Setting, size_name};
+use crate::setting::{Group, Setting, size_title};
 
 /// Two strategies of one setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -174,7 +174,7 @@ fn heat(
     };
     Heat {
         scale,
-        columns: sizes.iter().map(|size| format!("B = {}", size_name(*size))).collect(),
+        columns: sizes.iter().map(|size| size_title(*size)).collect(),
         rows: pairs.iter().map(|pair| format!("{} / {}", pair[0], pair[1])).collect(),
         cells: pairs
             .iter()

@@ -2,7 +2,7 @@
 //! shapes.
 
 use super::{Curve, Curves, Figure, Panel, Plot, Point};
-use crate::setting::{Setting, size_name};
+use crate::setting::{Setting, size_title};
 use crate::total_time::{Interval, StrategyTime, TotalTime};
 
 pub(super) fn figure(settings: &[Setting], totals: &[TotalTime]) -> Figure {
@@ -16,7 +16,7 @@ pub(super) fn figure(settings: &[Setting], totals: &[TotalTime]) -> Figure {
     };
     let panel = |total: &TotalTime| Panel {
         setting: settings[total.setting].title.clone(),
-        title: format!("B = {}", size_name(total.batch_size)),
+        title: size_title(total.batch_size),
         plot: Plot::Curves(Curves {
             unit: format!("µs per real {}", settings[total.setting].level().output()),
             x: "steps of training",

@@ -1,13 +1,13 @@
 //! Intervals of each strategy's time relative to the fastest.
 
 use super::{Figure, Forest, ForestRow, Panel, Plot};
-use crate::setting::{Setting, size_name};
+use crate::setting::{Setting, size_title};
 use crate::verdict::{Conclusion, Verdict};
 
 pub(super) fn figure(settings: &[Setting], verdicts: &[Verdict]) -> Figure {
     let panels = verdicts.iter().map(|verdict| Panel {
         setting: settings[verdict.setting].title.clone(),
-        title: format!("B = {}", size_name(verdict.batch_size)),
+        title: size_title(verdict.batch_size),
         plot: Plot::Forest(forest(verdict)),
     });
     Figure::new(

@@ -11,7 +11,7 @@ use crate::attribution::Cause;
 use crate::figures::{Figure, Panel, Plot, Point};
 use crate::number::{short, significant};
 use crate::numbers::{COLUMNS, Row};
-use crate::setting::size_name;
+use crate::setting::{after_size, size_name};
 use crate::total_time::{cost, span_text};
 use crate::verdict::percent;
 use crate::{AccuracyTime, Report, Results, TimeToAccuracy};
@@ -251,13 +251,9 @@ pub(super) fn attribution(html: &mut String, report: &Report) {
 pub(super) fn total_times(html: &mut String, report: &Report) {
     html.push_str("<ul>");
     for total in report.total_times.iter().filter(|total| total.matters) {
-        let _ = write!(
-            html,
-            "<li>{}, B = {}: {}.</li>",
-            escaped(&report.settings[total.setting].title),
-            size_name(total.batch_size),
-            escaped(&span_text(total))
-        );
+        let said = after_size(total.batch_size, ": ", &span_text(total));
+        let setting = &report.settings[total.setting].title;
+        let _ = write!(html, "<li>{}, {}.</li>", escaped(setting), escaped(&said));
     }
     html.push_str(
         "</ul><details class=\"inner\"><summary>What first uses of padded shapes cost</summary>\

@@ -6,7 +6,7 @@ use batchlab_core::number::grouped;
 
 use super::{AtLength, Interval, StrategyTime, TotalTime};
 use crate::number::{short, significant};
-use crate::setting::size_name;
+use crate::setting::after_size;
 use crate::verdict::{fastest, percent};
 use crate::wrapped::wrapped;
 
@@ -25,9 +25,8 @@ const LINE: usize = 96;
 /// ```
 #[must_use]
 pub fn text(total: &TotalTime) -> String {
-    let size = size_name(total.batch_size);
-    let mut text =
-        format!("  B = {size}, by the length of training, first uses of padded shapes counted\n");
+    let title = "by the length of training, first uses of padded shapes counted";
+    let mut text = format!("  {}\n", after_size(total.batch_size, ", ", title));
     let costs =
         if total.is_assumed { "a shape is assumed to cost, s" } else { "a new shape costs, s" };
     let titles =

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::words::{caveats, conclusion, percent, sentence, times};
 use super::{Strategy, Verdict};
 use crate::number::significant;
-use crate::setting::size_name;
+use crate::setting::after_size;
 use crate::wrapped::wrapped;
 
 /// Line width in characters.
@@ -45,10 +45,10 @@ pub fn text(verdict: &Verdict) -> String {
 }
 
 fn table(text: &mut String, verdict: &Verdict) {
-    let size = size_name(verdict.batch_size);
     let (measure, unit) = (verdict.measure.name(), verdict.unit.name());
     let confidence = percent(1.0 - verdict.level);
-    let _ = writeln!(text, "  B = {size}, {measure} over {unit}, {confidence} intervals");
+    let title = format!("{measure} over {unit}, {confidence} intervals");
+    let _ = writeln!(text, "  {}", after_size(verdict.batch_size, ", ", &title));
     let width = verdict.strategies.iter().map(|s| s.batcher.chars().count()).max().unwrap_or(0);
     let most = verdict.strategies.iter().filter_map(|s| s.interval).map(|(_, high)| high);
     let most = most.fold(1.0, f64::max);

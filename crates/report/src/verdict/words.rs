@@ -4,7 +4,7 @@ use super::ENOUGH_TO_BE_ALIKE;
 use super::left_out;
 use super::{Conclusion, Disturbance, Outlook, Strategy, Unfinished, Unit, Verdict};
 use crate::number::short;
-use crate::setting::size_name;
+use crate::setting::after_size;
 
 /// Number of pairs at the last interim look of `sweep --ci-width`.
 const MOST_LOOKED_AT: u64 = 160;
@@ -48,7 +48,8 @@ fn count(n: usize, word: &str) -> String {
 /// The result of a comparison, with all factors.
 #[must_use]
 pub fn sentence(verdict: &Verdict) -> String {
-    let (size, unit) = (size_name(verdict.batch_size), verdict.unit.name());
+    let unit = verdict.unit.name();
+    let said = |text: String| after_size(verdict.batch_size, ": ", &text);
     if !verdict.has_intervals() {
         let why = if let Some(Unfinished { n_cell, n_planned }) = verdict.unfinished {
             format!(
@@ -61,7 +62,7 @@ pub fn sentence(verdict: &Verdict) -> String {
             let are = if verdict.unit.n() == 1 { "is" } else { "are" };
             format!("{unit} {are} too few to quantify the uncertainty")
         };
-        return format!("B = {size}: {}; {why}.", least_times(verdict));
+        return said(format!("{}; {why}.", least_times(verdict)));
     }
     let slower = verdict.strategies.iter().filter(|strategy| strategy.place == Conclusion::Slower);
     let slower: Vec<String> =
@@ -70,7 +71,7 @@ pub fn sentence(verdict: &Verdict) -> String {
         [] => String::new(),
         slower => format!("; times as long as the fastest: {}", slower.join(", ")),
     };
-    format!("B = {size}: {}{slower} ({unit}).{}", head(verdict), outlook(verdict))
+    said(format!("{}{slower} ({unit}).{}", head(verdict), outlook(verdict)))
 }
 
 /// The result of a comparison, for use beside a table of the factors.
@@ -223,7 +224,7 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
     }
     for Disturbance { what, most, least } in &verdict.disturbances {
         caveats.push(format!(
-            "Not the same for all: {what}, {} for {}, {} for {}.",
+            "Conditions differed: {what}, {} for {}, {} for {}.",
             short(most.1),
             most.0,
             short(least.1),
@@ -239,6 +240,10 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
 /// The lowest times, if there are no intervals.
 fn least_times(verdict: &Verdict) -> String {
     let Some((first, others)) = verdict.strategies.split_first() else { return String::new() };
+    if others.iter().all(|strategy| strategy.factor < 1.005) {
+        let all: Vec<&str> = verdict.strategies.iter().map(|s| s.batcher.as_str()).collect();
+        return format!("{} took the same time", list(&all, "and"));
+    }
     let others: Vec<String> = others
         .iter()
         .map(|strategy| format!("{} {:.2} times as long", strategy.batcher, strategy.factor))

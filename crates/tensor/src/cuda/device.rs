@@ -19,7 +19,7 @@ use super::error::Error;
 use super::module::Module;
 use super::pinned::Pinned;
 use super::pool::Pool;
-use super::{kernels, raw, recording};
+use super::{kernels, libraries, raw, recording};
 
 /// A module, once compiled.
 pub(super) type Compilation = Mutex<Option<Arc<Module>>>;
@@ -133,6 +133,7 @@ fn gpu(ordinal: usize) -> Result<&'static Gpu, Error> {
 impl Gpu {
     #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
     fn new(ordinal: usize) -> Result<Self, Error> {
+        libraries::load()?;
         // `CudaDevice::new` would panic if these fail.
         result::init().map_err(Error::driver("start"))?;
         let n_device = result::device::get_count().map_err(Error::driver("count the GPUs"))?;

@@ -9,11 +9,15 @@ use cudarc::driver::DriverError;
 use cudarc::driver::sys::{self, CUresult};
 use dfdx::tensor::CudaError;
 
+use super::libraries;
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    #[error("{0}")]
+    Libraries(String),
     #[error("CUDA could not {what}: {}{}", name(*.source), remedy(*.source))]
     Driver { what: String, source: DriverError },
-    #[error("cuBLAS could not {what}: {status:?}")]
+    #[error("cuBLAS could not {what}: {}", name_of_status(*.status))]
     Blas { what: &'static str, status: CublasError },
     /// A kernel does not compile: a bug in this program, or an NVRTC that is too old for the GPU.
     #[error("NVRTC could not compile kernels for {arch}: {reason}")]
@@ -26,8 +30,8 @@ pub(crate) enum Error {
     NoSuchDevice { n_device: i32 },
     #[error(
         "this machine's driver supports CUDA {driver}, but the libraries found (NVRTC) are of CUDA \
-         {libraries}; update the driver (nvidia-smi shows its version), or put the libraries of CUDA \
-         {driver} first in LD_LIBRARY_PATH, as docs/gpu.md describes"
+         {libraries}; update the driver (nvidia-smi shows its version), or install cuBLAS and NVRTC of \
+         CUDA {driver}, which are then preferred"
     )]
     OldDriver { driver: i32, libraries: i32 },
     /// dfdx has an unexpected tensor layout.
@@ -89,7 +93,7 @@ impl Error {
 static LOSS: OnceLock<String> = OnceLock::new();
 
 /// Errors after which every call of the process fails, according to the driver's documentation.
-const LOST: [&str; 10] = [
+const LOST: [&str; 11] = [
     "CUDA_ERROR_ILLEGAL_ADDRESS",
     "CUDA_ERROR_LAUNCH_FAILED",
     "CUDA_ERROR_LAUNCH_TIMEOUT",
@@ -100,10 +104,12 @@ const LOST: [&str; 10] = [
     "CUDA_ERROR_INVALID_PC",
     "CUDA_ERROR_ASSERT",
     "CUDA_ERROR_ECC_UNCORRECTABLE",
+    // Also any that cudarc does not know.
+    "CUDA_ERROR_UNKNOWN",
 ];
 
 fn is_final(error: DriverError) -> bool {
-    LOST.contains(&name(error).as_str())
+    LOST.contains(&format!("{:?}", error.0).as_str())
 }
 
 /// Why the GPU was lost, if this is the message of the panic that cudarc answers with when memory
@@ -111,6 +117,10 @@ fn is_final(error: DriverError) -> bool {
 pub(crate) fn loss_behind(panic: &str) -> Option<String> {
     let code = LOST.iter().find(|code| panic.contains(*code))?;
     let found_by_chance = || {
+        let unlisted = libraries::driver_code(CUresult::CUDA_ERROR_UNKNOWN);
+        let unlisted = unlisted.filter(|_| *code == "CUDA_ERROR_UNKNOWN");
+        let code = unlisted
+            .map_or((*code).to_owned(), |_| name(DriverError(CUresult::CUDA_ERROR_UNKNOWN)));
         format!(
             "CUDA could not free memory: {code}; an earlier kernel or copy went wrong: set \
              CUDA_LAUNCH_BLOCKING=1 to learn which"
@@ -147,7 +157,18 @@ impl From<Error> for CudaError {
 
 /// As in NVIDIA's documentation.
 fn name(error: DriverError) -> String {
-    format!("{:?}", error.0)
+    let name = format!("{:?}", error.0);
+    let Some(code) = libraries::driver_code(error.0) else { return name };
+    let own = libraries::name_of_error(code).unwrap_or_else(|| "without a name".into());
+    format!("{name} (the driver's error {code}, {own})")
+}
+
+fn name_of_status(error: CublasError) -> String {
+    let name = format!("{:?}", error.0);
+    match libraries::blas_status(error.0) {
+        Some(status) => format!("{name} (its status {status})"),
+        None => name,
+    }
 }
 
 fn remedy(error: DriverError) -> &'static str {

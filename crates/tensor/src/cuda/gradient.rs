@@ -7,13 +7,12 @@ use super::device::Gpu;
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Argument, memory};
-use super::{Buffer, words};
+use super::{Buffer, libraries, words};
 
 /// A gradient of `n` numbers without contributions: one number longer, until its sum is requested
-/// with [`Kernels::sum`]. The zeros written by dfdx do not count, because a recording does not
-/// repeat them.
+/// with [`Kernels::sum`].
 pub(super) fn unwritten(cuda: &Cuda, n: usize) -> Result<Buffer, CudaError> {
-    let gradient = Storage::<f32>::try_alloc_len(cuda, n + 1)
+    let gradient = libraries::without_fills(|| Storage::<f32>::try_alloc_len(cuda, n + 1))
         .map_err(Error::dfdx(format!("allocate a gradient of {n} numbers")))?;
     // Exposes elements that a kernel fails to write.
     #[cfg(feature = "cuda-check")]

@@ -9,7 +9,7 @@ use dfdx::prelude::*;
 use super::device::{self, Gpu};
 use super::error::Error;
 use super::module::{Argument, Launch, Module, count};
-use super::{Dense, raw, recording, words};
+use super::{Dense, libraries, raw, recording, words};
 
 /// All model-independent kernels, in one program.
 pub(super) const SOURCE: &str = concat!(
@@ -45,8 +45,8 @@ impl<'a> Kernels<'a> {
 
     /// A result, `[n_row, n_column]`, which a kernel will write completely before it is read.
     pub(super) fn matrix(&self, shape: [usize; 2]) -> Result<Dense, Error> {
-        let matrix = self.new_matrix(shape)?;
-        // Exposes elements that a kernel fails to write: dfdx has zeroed it.
+        let matrix = libraries::without_fills(|| self.new_matrix(shape))?;
+        // Exposes elements that a kernel fails to write.
         #[cfg(feature = "cuda-check")]
         words::fill(self.gpu, raw::of_tensor(&matrix), words::UNWRITTEN, shape[0] * shape[1])?;
         Ok(matrix)
@@ -54,14 +54,15 @@ impl<'a> Kernels<'a> {
 
     /// Zeros, `[n_row, n_column]`.
     pub(super) fn zeros(&self, shape: [usize; 2]) -> Result<Dense, Error> {
-        let matrix = self.new_matrix(shape)?;
-        if recording::stream().is_some() {
-            words::fill(self.gpu, raw::of_tensor(&matrix), 0.0, shape[0] * shape[1])?;
+        if recording::stream().is_none() {
+            return self.new_matrix(shape);
         }
+        // dfdx would fill it now, but not when the recording is repeated.
+        let matrix = libraries::without_fills(|| self.new_matrix(shape))?;
+        words::fill(self.gpu, raw::of_tensor(&matrix), 0.0, shape[0] * shape[1])?;
         Ok(matrix)
     }
 
-    /// A matrix zeroed by dfdx, which a recording does not repeat.
     fn new_matrix(&self, [n_row, n_column]: [usize; 2]) -> Result<Dense, Error> {
         let zeros = self.cuda.try_zeros_like(&(n_row, n_column));
         zeros.map_err(Error::dfdx(format!("allocate a matrix of {n_row} x {n_column}")))

@@ -33,9 +33,11 @@ impl Kernels<'_> {
             .map_err(Error::dfdx("allocate the gradient of the predictions"))?;
         // For double-precision numbers.
         let n_block = outputs.row_on_host.len().div_ceil(THREADS as usize).max(1);
-        let (total, sums) = (self.unwritten(2)?, self.unwritten(2 * n_block)?);
+        let total = self.unwritten(2)?;
+        let sums = (n_block > 1).then(|| self.unwritten(2 * n_block)).transpose()?;
+        let sums = sums.as_ref().unwrap_or(&total);
         let common = arguments![
-            &sums,
+            sums,
             memory(&unit),
             prediction,
             &outputs.row,
@@ -54,8 +56,10 @@ impl Kernels<'_> {
         let n_block = count("blocks", n_block)?;
         let launch = Launch { blocks: [n_block, 1], threads: THREADS, shared: 0 };
         self.launch(name, launch, &[common.as_slice(), &kind, size].concat())?;
-        let launch = Launch { blocks: [1, 1], threads: THREADS, shared: 0 };
-        self.launch("add_up_losses", launch, arguments![&total, &sums, n_block])?;
+        if n_block > 1 {
+            let launch = Launch { blocks: [1, 1], threads: THREADS, shared: 0 };
+            self.launch("add_up_losses", launch, arguments![&total, sums, n_block])?;
+        }
         Ok((Pending(total), unit))
     }
 

@@ -109,6 +109,12 @@ impl Recording {
         recorder.end().map_err(engine)
     }
 
+    /// The first difference from another recording.
+    #[cfg(feature = "cuda-check")]
+    pub(super) fn difference(&self, other: &Self) -> Option<String> {
+        crate::emulation::difference(self.graph.cast(), other.graph.cast())
+    }
+
     /// Launches it, after all work queued before.
     #[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
     pub(super) fn start(&self) -> Result<()> {

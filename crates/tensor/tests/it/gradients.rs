@@ -152,11 +152,14 @@ fn equivariant_updates() {
 
 #[test]
 fn plain_dfdx_operations() {
-    if cfg!(feature = "cuda-check") && device() != "cpu" {
-        println!("skipped: the emulated GPU has no kernels of dfdx");
+    if device() == "cpu" {
+        check(Operation::Dfdx, Loss::Mse, 1);
         return;
     }
-    check(Operation::Dfdx, Loss::Mse, 1);
+    let mut trainer = trainer(Operation::Dfdx, Loss::Mse, 1);
+    trainer.upload(Slot::A, &collated().batch()).expect("a complete batch");
+    let refused = trainer.forward(Slot::A, Mode::Training, 0).expect_err("a GPU has none");
+    assert!(refused.to_string().contains("run on a CPU only"), "{refused}");
 }
 
 #[test]

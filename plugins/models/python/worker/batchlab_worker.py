@@ -19,6 +19,7 @@ import json
 import mmap
 import os
 import pathlib
+import shutil
 import struct
 import sys
 import threading
@@ -121,10 +122,15 @@ class Worker:
 
     def step(self, request):
         loss_sum = self.engine.step(self.batch(request), request["learning_rate"])
+        try:
+            loss_sum = float(loss_sum)
+        except (TypeError, ValueError):
+            kind = type(loss_sum).__name__
+            raise TypeError(f"step(batch, learning_rate) returned {kind}, not a number") from None
         take = getattr(self.engine, "take_compile_seconds", None)
         compiling = take() if take else None
         answer = {} if compiling is None else {"compile_ns": int(compiling * 1e9)}
-        return answer, struct.pack("<d", float(loss_sum))
+        return answer, struct.pack("<d", loss_sum)
 
     def predict(self, request):
         batch = self.batch(request)
@@ -204,7 +210,15 @@ def end_with(parent):
     """Exits when batchlab has exited, even in the middle of a call."""
     while os.getppid() == parent:
         time.sleep(0.5)
+    remove_folder()
     os._exit(1)
+
+
+def remove_folder():
+    """Removes the temporary folder of this file, in case that batchlab was stopped before it could."""
+    folder = pathlib.Path(__file__).resolve().parent
+    if folder.name.startswith("batchlab-engine-"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main():
@@ -214,7 +228,10 @@ def main():
     os.dup2(2, 1)
     requests = os.fdopen(os.dup(0), "rb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    serve(requests, answers)
+    try:
+        serve(requests, answers)
+    finally:
+        remove_folder()
 
 
 if __name__ == "__main__":

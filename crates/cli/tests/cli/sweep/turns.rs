@@ -199,11 +199,12 @@ fn a_sweep_goes_on_until_intervals_are_narrow() {
     assert_eq!(study.done(&[&ONE_CELL[..], &["blocks.steps=20"]].concat())["n_done"], 0);
     assert_eq!(until("99%", &["blocks.steps=20"])["n_done"], 0);
     let more = until("0.0001%", &["blocks.steps=20", "--time-limit", "1s"]);
-    assert_eq!((&more["n_done"], &more["is_time_up"]), (&1.into(), &false.into()));
+    assert_eq!((&more["n_done"], &more["is_time_up"]), (&0.into(), &true.into()));
     let runs = study.tables().runs;
     assert_eq!(runs.len(), 4);
     assert!(n_pair(&runs[3].run_id) < 160, "the time was up");
     assert_eq!(until("0.0001%", &["blocks.steps=20", "--time-limit", "1s"])["n_done"], 0);
+    assert_eq!(study.tables().runs.len(), 4, "it would have no more pairs");
 }
 
 #[test]

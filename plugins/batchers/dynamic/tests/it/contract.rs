@@ -76,7 +76,7 @@ fn labels_say_grouping_and_padding() {
         label("padding = \"none\"\nresources = [\"nodes\", \"edges\"]"),
         "dynamic-exact-batch_size=8-resources=[nodes,edges]"
     );
-    assert_eq!(label("epoch_boundary = \"emit-partial\""), "dynamic-epoch_boundary=emit-partial");
+    assert_eq!(label("epoch_boundary = \"emit-partial\""), "dynamic-emit-partial");
 }
 
 fn limited() -> impl Strategy<Value = String> {

@@ -1,0 +1,90 @@
+//! How the workers of a study are submitted to a scheduler.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// What `batchlab sweep STUDY --launcher slurm` asks Slurm for. Every task of the job array that it
+/// submits is a worker: it trains one cell after the other. Nothing here changes what is trained.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Launcher {
+    /// Maximum number of tasks at once. Cells that are not done need no more tasks than there are
+    /// cells; a few are enough, because each trains many cells.
+    pub workers: NonZeroU32,
+    /// Partition; that of the cluster by default.
+    pub partition: Option<String>,
+    /// Account to charge.
+    pub account: Option<String>,
+    /// Time limit of a task, such as "4h" or "1day 12h"; that of the partition by default. It must
+    /// be longer than the longest cell, because an interrupted cell starts again.
+    pub time: Option<TaskTime>,
+    /// GPUs of a task.
+    pub gpus: Option<u32>,
+    /// Processors of a task, and threads of its engine.
+    pub cpus: Option<NonZeroU32>,
+    /// Whether to reserve whole nodes; the same as `blocks.exclusive` by default. No report uses
+    /// times that were measured on a shared node.
+    pub exclusive: Option<bool>,
+    /// Further options of sbatch, such as `["--mem=32G"]`; they replace those above.
+    pub options: Vec<SlurmOption>,
+}
+
+impl Default for Launcher {
+    fn default() -> Self {
+        Self {
+            workers: NonZeroU32::new(4).unwrap_or(NonZeroU32::MIN),
+            partition: None,
+            account: None,
+            time: None,
+            gpus: None,
+            cpus: None,
+            exclusive: None,
+            options: Vec::new(),
+        }
+    }
+}
+
+/// A duration such as "4h" or "1day 12h 30m".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+pub struct TaskTime(#[schemars(with = "String")] pub Duration);
+
+impl<'de> Deserialize<'de> for TaskTime {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = |reason: &str| {
+            D::Error::custom(format!(
+                "\"{text}\" {reason}; write for example \"30m\", \"4h\" or \"1day 12h\""
+            ))
+        };
+        match humantime::parse_duration(&text) {
+            // The unit of Slurm's limits.
+            Ok(time) if time < Duration::from_secs(60) => Err(wrong("is less than a minute")),
+            Ok(time) => Ok(Self(time)),
+            Err(_) => Err(wrong("is not a duration")),
+        }
+    }
+}
+
+/// One option of sbatch, on one line.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+pub struct SlurmOption(pub String);
+
+impl<'de> Deserialize<'de> for SlurmOption {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = |reason: &str| Err(D::Error::custom(format!("{text:?} {reason}")));
+        if !text.starts_with('-') || text.contains(|c: char| c.is_control()) {
+            return wrong("is not an option of sbatch, such as \"--mem=32G\"");
+        }
+        // The launcher numbers the tasks and follows them by the name of their job.
+        let key = text.split(['=', ' ']).next().unwrap_or_default();
+        match key {
+            "--array" | "-a" => wrong("is what `launcher.workers` is for"),
+            "--job-name" | "-J" => wrong("would hide the tasks from `batchlab status`"),
+            _ => Ok(Self(text)),
+        }
+    }
+}
