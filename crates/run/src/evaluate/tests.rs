@@ -107,6 +107,7 @@ fn uploads(keeps: bool) -> Vec<(u64, u32)> {
         every: None,
         kept: RefCell::default(),
         kept_limit: if keeps { 1 << 20 } else { 0 },
+        ranks: None,
     };
     let mut trainer = Uploads::default();
     for step in [1, 2] {
