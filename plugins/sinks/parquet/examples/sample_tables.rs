@@ -107,7 +107,6 @@ fn step_row(run_id: &str, timing: &str, step: i64, noise: &mut Noise) -> StepRec
         is_warmup: step < 20,
         plan_ns: stage(plan),
         collate_ns: stage(collate),
-        wait_ns: None,
         upload_ns: stage(upload),
         forward_ns: stage(forward),
         backward_ns: stage(backward),
@@ -116,9 +115,8 @@ fn step_row(run_id: &str, timing: &str, step: i64, noise: &mut Noise) -> StepRec
         loss: 1.0 / (1.0 + step as f64).sqrt() + noise.below(1 << 30) as f64 * 1e-10,
         weight_sum: n_graph as f64,
         learning_rate: 1e-3 * 0.96_f64.powi((step / 100_000) as i32),
-        block: None,
-        turn: None,
         is_timing_only: Some(false),
+        ..StepRecord::default()
     }
 }
 
