@@ -21,7 +21,7 @@ use small_run::{Tables, checkpoints, names, run_folder, start, text};
 use tempfile::TempDir;
 
 /// Longer than any of these runs takes, shorter than anyone waits.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Settings under which all batches of an epoch are full: the training set has 1,280 graphs.
 const EXACT: [&str; 5] = [
@@ -119,7 +119,7 @@ fn bits(tables: &Tables) -> Vec<(i64, u64, i64, Option<i64>)> {
 
 #[test]
 fn a_run_repeats_and_resumes_to_the_bit() {
-    let settings = ["ranks={ local = 2, assignment = \"lpt-equal\" }", "training.steps=60"];
+    let settings = ["ranks={ local = 2, assignment = \"lpt-equal\" }", "training.steps=300"];
     let whole = completed(&settings);
     assert_eq!(bits(&whole), bits(&completed(&settings)));
 
