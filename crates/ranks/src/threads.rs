@@ -33,6 +33,9 @@ struct State {
     present: Vec<usize>,
     /// What they bring, by rank.
     brought: Vec<Vec<f64>>,
+    /// What all brought to the last complete meeting: the first to leave may open the next one before
+    /// the others have read it, but nobody can complete that without them.
+    complete: Vec<Vec<f64>>,
 }
 
 impl Thread {
@@ -48,8 +51,9 @@ impl Thread {
         if state.present.len() == self.n_rank {
             state.n_meeting += 1;
             state.present.clear();
+            state.complete = std::mem::take(&mut state.brought);
             self.shared.changed.notify_all();
-            return Ok(state.brought.clone());
+            return Ok(state.complete.clone());
         }
         let waits = |state: &mut State| state.n_meeting == meeting;
         let waited = self.shared.changed.wait_timeout_while(state, self.timeout, waits);
@@ -60,7 +64,7 @@ impl Thread {
             let names = missing.map(|rank| format!("rank {rank}")).collect();
             return Err(LostRanks { names, waited: self.timeout });
         }
-        Ok(state.brought.clone())
+        Ok(state.complete.clone())
     }
 }
 

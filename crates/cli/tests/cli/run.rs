@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[cfg(not(feature = "mpi"))]
 use crate::small_run;
 
 fn smoke() -> std::path::PathBuf {

@@ -295,7 +295,7 @@ def open(c): return E()
         (replaced("state(", "stat("), "has no method 'state'"),
         (replaced("return 1.0", "return float('nan')"), "the parameters may have changed"),
         (replaced("return 1.0", "raise ValueError(b.n_node)"), "ValueError: "),
-        (replaced("return 1.0", "return 'a'"), "could not convert string to float"),
+        (replaced("return 1.0", "return 'a'"), "returned str, not a number"),
         (replaced("return 1.0", "__import__('os')._exit(3)"), "ended (exit status: 3)"),
         (replaced("return 1.0", "__import__('os').kill(__import__('os').getpid(), 9)"), "signal 9"),
         (replaced("return 1.0", "__import__('time').sleep(60)"), "model.timeout_seconds"),

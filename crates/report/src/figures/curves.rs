@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Curve, Curves, Figure, Panel, Plot};
-use crate::setting::{Group, Setting, after_size};
+use crate::setting::{Group, Setting};
 
 /// The subset to show, in order of preference.
 const SUBSETS: [&str; 3] = ["test", "validation", "train"];
@@ -26,7 +26,10 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
                 let unit = setting.unit.clone().unwrap_or_default();
                 panels.push(Panel {
                     setting: setting.title.clone(),
-                    title: after_size(size, ", ", &format!("{subset} RMSE")),
+                    title: format!(
+                        "{subset} RMSE{}",
+                        size.map_or_else(String::new, |size| format!(", B = {size}"))
+                    ),
                     plot: Plot::Curves(Curves {
                         unit,
                         x: "steps",
