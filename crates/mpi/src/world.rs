@@ -1,5 +1,6 @@
 //! All processes that one `mpirun` or `srun` has started.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{sleep, yield_now};
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,6 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How long.
 const NAP: Duration = Duration::from_micros(200);
-/// Its address outlives all requests.
-static HERE: [u8; 1] = [1];
-
 /// The connection between all ranks. To drop it, on all ranks alike, ends MPI.
 pub struct World {
     // Declared first, and so dropped before MPI ends.
@@ -32,6 +30,15 @@ pub struct World {
     timeout: Duration,
     /// Each rank with its process and host.
     names: Vec<String>,
+    /// Barriers so far, the same on all ranks: it tells their roll calls apart.
+    n_barrier: AtomicU64,
+}
+
+/// Who has answered at a barrier.
+struct Roll {
+    barrier: u64,
+    has_answered: Vec<bool>,
+    is_called: bool,
 }
 
 /// Why there is no connection.
@@ -78,60 +85,86 @@ impl World {
         let host = processor_name().unwrap_or_default();
         let own = format!("rank {rank} (process {} on {host})", std::process::id());
         let names = (0..n_rank).map(|rank| format!("rank {rank}")).collect();
-        let mut joined = Self { all: world, _universe: universe, rank, n_rank, timeout, names };
+        let mut joined = Self {
+            all: world,
+            _universe: universe,
+            rank,
+            n_rank,
+            timeout,
+            names,
+            n_barrier: AtomicU64::new(0),
+        };
         let names = joined.gather(own.as_bytes())?;
         let readable = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
         joined.names = names.into_iter().map(readable).collect();
         Ok(joined)
     }
 
-    /// Asks every rank to say that it is here, while `is_complete` may still become true: then
-    /// nobody is lost.
-    fn roll_call(&self, mut is_complete: impl FnMut() -> bool) -> Result<(), LostRanks> {
+    /// Tells every rank that this one is here, once.
+    fn call(&self, roll: &mut Roll) {
+        if std::mem::replace(&mut roll.is_called, true) {
+            return;
+        }
         for rank in (0..self.n_rank).filter(|&rank| rank != self.rank) {
             let other = self.all.process_at_rank(rank as i32);
-            // Nobody waits for it to arrive: it may be for a rank that is no more.
-            std::mem::forget(other.immediate_send_with_tag(StaticScope, &HERE, ROLL_CALL));
+            // Nobody waits for it to arrive, as it may be for a rank that is no more, so its buffer
+            // must stay.
+            let here: &'static u64 = Box::leak(Box::new(roll.barrier));
+            std::mem::forget(other.immediate_send_with_tag(StaticScope, here, ROLL_CALL));
         }
-        let mut answers = vec![false; self.n_rank];
-        answers[self.rank] = true;
+    }
+
+    /// Takes note of the ranks that are here, and answers them.
+    fn hear(&self, roll: &mut Roll) {
+        let anybody = self.all.any_process();
+        while let Some((message, status)) = anybody.immediate_matched_probe_with_tag(ROLL_CALL) {
+            let mut barrier = 0_u64;
+            message.matched_receive_into(&mut barrier);
+            // Others are left from a roll call at which everybody came after all.
+            if barrier == roll.barrier {
+                roll.has_answered[number(status.source_rank())] = true;
+                self.call(roll);
+            }
+        }
+    }
+
+    /// The ranks that have not answered.
+    fn lost(&self, roll: &Roll) -> LostRanks {
+        let silent = roll.has_answered.iter().zip(&self.names).filter(|(answered, _)| !**answered);
+        let names = silent.map(|(_, name)| name.clone()).collect();
+        LostRanks { names, waited: self.timeout }
+    }
+
+    /// Waits until all ranks have come, but not for ever: after the timeout, those that wait find out
+    /// who does not.
+    fn barrier(&self) -> Result<(), LostRanks> {
         let begin = Instant::now();
-        while begin.elapsed() < ANSWER_TIME {
-            if is_complete() {
+        let mut has_answered = vec![false; self.n_rank];
+        has_answered[self.rank] = true;
+        let barrier = self.n_barrier.fetch_add(1, Ordering::Relaxed);
+        let mut roll = Roll { barrier, has_answered, is_called: false };
+        let mut pending = Some(self.all.immediate_barrier());
+        loop {
+            pending = pending.and_then(|request| request.test().err());
+            if pending.is_none() {
                 return Ok(());
             }
-            let anybody = self.all.any_process();
-            while let Some((message, status)) = anybody.immediate_matched_probe_with_tag(ROLL_CALL)
-            {
-                message.matched_receive_into(&mut [0_u8; 1]);
-                answers[number(status.source_rank())] = true;
+            let waited = begin.elapsed();
+            if waited <= PATIENCE {
+                yield_now();
+                continue;
+            }
+            self.hear(&mut roll);
+            if waited > self.timeout {
+                self.call(&mut roll);
+            }
+            if waited > self.timeout + ANSWER_TIME {
+                // The others never come to this barrier.
+                std::mem::forget(pending);
+                return Err(self.lost(&roll));
             }
             sleep(NAP);
         }
-        let silent = answers.iter().zip(&self.names).filter(|(answers, _)| !**answers);
-        let names = silent.map(|(_, name)| name.clone()).collect();
-        Err(LostRanks { names, waited: self.timeout })
-    }
-
-    /// Waits until all ranks have come, but not for ever.
-    fn barrier(&self) -> Result<(), LostRanks> {
-        let begin = Instant::now();
-        let mut barrier = Some(self.all.immediate_barrier());
-        let mut is_complete = || {
-            barrier = barrier.take().and_then(|request| request.test().err());
-            barrier.is_none()
-        };
-        while !is_complete() {
-            let waited = begin.elapsed();
-            if waited > self.timeout {
-                let outcome = self.roll_call(&mut is_complete);
-                // The others never come to this barrier.
-                std::mem::forget(barrier);
-                return outcome;
-            }
-            if waited > PATIENCE { sleep(NAP) } else { yield_now() }
-        }
-        Ok(())
     }
 }
 

@@ -94,10 +94,11 @@ impl Planner {
     }
 
     /// Continues with the epoch that begins at this position; see `Epoch.start`.
-    fn seek(&self, start: &str) -> PyResult<()> {
+    fn seek(&self, py: Python<'_>, start: &str) -> PyResult<()> {
         let start: Cursor = serde_json::from_str(start).map_err(value_error)?;
         let stream = self.open(start).map_err(value_error)?;
-        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        // Another thread that plans asks for signals, for which it needs the interpreter's lock.
+        py.detach(|| *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream));
         Ok(())
     }
 }

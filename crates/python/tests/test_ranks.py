@@ -84,6 +84,8 @@ def test_each_rank_goes_on_exactly_with_the_state_of_any(assignment, boundary):
     assert all(sampler.state_dict() == state for sampler in begun)
     for rank, resumed in enumerate(make()):
         resumed.load_state_dict(state)
+        full = resumed.graphs_per_step().tolist()
+        assert full == [sum(len(of[step]) for of in epochs[1]) for step in range(2, len(epochs[1][0]))]
         assert list(resumed) == epochs[1][rank][2:]
         assert list(pickle.loads(pickle.dumps(resumed))) == epochs[2][rank]
     with pytest.raises(ValueError, match="world_size = 3; here it is 2"):

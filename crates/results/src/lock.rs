@@ -66,7 +66,8 @@ impl Lock {
             }
             Err(source) => return Err(ResultsError::Read { path, source }),
         };
-        match file.try_lock() {
+        // Shared: several ranks may ask at once.
+        match file.try_lock_shared() {
             Ok(()) => Ok(false),
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(source)) => Err(ResultsError::Read { path, source }),

@@ -193,7 +193,10 @@ impl<'a> ActiveRun<'a> {
         interrupted: &AtomicBool,
         observer: &dyn Observer,
     ) -> Result<Option<Ending>, RunError> {
-        self.watch_memory(|run| run.advance_to(goal, interrupted, observer))
+        match self.watch_memory(|run| run.advance_to(goal, interrupted, observer)) {
+            Err(RunError::LostRanks(lost)) => Err(self.training.lost(lost, &mut self.recorder)),
+            advanced => advanced,
+        }
     }
 
     fn watch_memory<T>(

@@ -312,8 +312,8 @@ impl Drop for Prefetcher {
     }
 }
 
-/// Opens a batcher's stream, or one rank's share of it. The nanoseconds include the original cost of preparation served from
-/// the cache.
+/// Opens a batcher's stream, or one rank's share of it. The nanoseconds include the original cost of
+/// preparation served from the cache.
 pub(crate) fn open_timed(
     batcher: &dyn Batcher,
     view: View,

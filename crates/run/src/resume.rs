@@ -155,7 +155,7 @@ pub fn extend(
 /// Whether a run that extends its parent may change the key at the beginning of a line.
 fn may_change(line: &str) -> bool {
     let is_order = line.starts_with("training.seeds") || line.starts_with("training.loss:");
-    let keys = ["training.", "evaluation.", "sink", "study:", "device:"];
+    let keys = ["training.", "evaluation.", "sink", "study:", "device:", "ranks.timeout:"];
     !is_order && keys.iter().any(|key| line.starts_with(key))
 }
 

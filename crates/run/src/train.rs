@@ -136,10 +136,13 @@ impl<'a> TrainingLoop<'a> {
     /// Takes over the best state of a run that this one extends, from its checkpoint folder.
     /// Returns the reason if it cannot be read; the next evaluation is then the best so far.
     pub(crate) fn inherit_best(&mut self, folder: &Path) -> Result<Option<String>, RunError> {
-        let Some(checkpoints) = &self.checkpoints else { return Ok(None) };
         let Some(step) = self.schedule.step_to_compare_with(self.training) else { return Ok(None) };
         match checkpoint::best_after(folder, step) {
-            Ok(best) => checkpoints.inherit_best(best).map(|()| None),
+            // Every rank reads it, so that all decide alike; the first one keeps it.
+            Ok(best) => match &self.checkpoints {
+                Some(own) => own.inherit_best(best).map(|()| None),
+                None => Ok(None),
+            },
             Err(error) => {
                 self.schedule.forget_best();
                 Ok(Some(error.to_string()))
@@ -257,8 +260,9 @@ impl<'a> TrainingLoop<'a> {
             }
             self.n_epoch = None;
             let stepped = self.step(step, start, step == last || is_due);
-            if let Err(RunError::LostRanks(lost)) = stepped {
-                return Err(self.lost(lost, recorder));
+            if matches!(stepped, Err(RunError::LostRanks(_))) {
+                // Its batch was fetched but not trained.
+                self.pending = Some(Duration::ZERO);
             }
             let (times, loss) = stepped?;
             for event in self.prepared.events.drain(..) {
@@ -285,7 +289,11 @@ impl<'a> TrainingLoop<'a> {
             self.turn_ns.push(times.whole);
             recorder.step(record)?;
             if !loss.mean().is_finite() {
-                return Ok(Some(self.not_finite(step, loss, &times, stop, recorder)?));
+                let ended = self.not_finite(step, loss, &times, stop, recorder);
+                if ended.is_err() {
+                    self.pending = Some(Duration::ZERO);
+                }
+                return ended.map(Some);
             }
             self.n_step = step;
             observer.stepped(step, loss.mean());
@@ -476,10 +484,8 @@ impl<'a> TrainingLoop<'a> {
     }
 
     /// Saves the state before the step that ranks did not come to.
-    fn lost(&mut self, lost: LostRanks, recorder: &mut Recorder) -> RunError {
+    pub(crate) fn lost(&mut self, lost: LostRanks, recorder: &mut Recorder) -> RunError {
         recorder.event(Some(self.n_step), "lost_ranks", lost.to_string(), None);
-        // Its batch was fetched but not trained.
-        self.pending = Some(Duration::ZERO);
         self.save(recorder).err().unwrap_or(RunError::LostRanks(lost))
     }
 

@@ -67,7 +67,7 @@ checks! {
     gradient: training::gradient,
         "gradients match finite differences of the loss";
     exchange: exchange::exchange,
-        "gradients can be replaced: the shares of two ranks, added, are those of one";
+        "replaced gradients update as own ones do, also on a trainer that has none";
     learns: training::learns,
         "ten optimiser steps on one batch lower its loss";
     slots: sequence::slots,

@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::exit::{self, Usage};
 use crate::invocation;
 use crate::say::say;
+use crate::signals::on_request_to_end;
 
 /// Seconds from the request to end until the launcher kills a rank that is still there: enough for
 /// a step and a checkpoint. It always waits for so long.
@@ -95,8 +96,7 @@ fn launch(ranks: Ranks, threads: Option<usize>) -> Result<ExitCode> {
     })?;
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
-    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
-        .context("cannot handle Ctrl-C")?;
+    on_request_to_end(move || flag.store(true, Ordering::Relaxed))?;
     let mut was_interrupted = false;
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for mpirun")? {
@@ -128,9 +128,12 @@ pub(super) fn train(
         Err(error) => error,
     };
     say!("error: rank {}: {}", others.rank(), crate::message(&error));
-    let is_lost =
-        error.is::<LostRanks>() || matches!(exit::run_error(&error), Some(RunError::LostRanks(_)));
-    if is_lost && others.rank() > 0 {
+    let is_shared = error.is::<LostRanks>()
+        || matches!(
+            exit::run_error(&error),
+            Some(RunError::LostRanks(_) | RunError::RanksDiffer { .. })
+        );
+    if is_shared && others.rank() > 0 {
         sleep(TIME_OF_THE_FIRST);
     }
     others.abort(exit::number_of(&error).into())

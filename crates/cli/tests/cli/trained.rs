@@ -74,6 +74,19 @@ fn recorded(subset: &str) -> EvalRecord {
     evals.into_iter().filter(|eval| eval.subset == subset).max_by_key(|eval| eval.step).unwrap()
 }
 
+/// Every batch covers two epochs.
+#[test]
+fn weights_of_a_data_set_smaller_than_a_batch_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = ["dataset.limit=10", "training.steps=3", "evaluation.every=3"];
+    let output = start(dir.path(), &settings).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let run = run_folder(dir.path());
+    let output = call(&["evaluate", run.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(!text(&output).contains("damaged"), "{}", text(&output));
+}
+
 #[test]
 fn a_grid_and_what_stands_beside_it_are_one_table_and_one_picture() {
     let folder = tempfile::tempdir().unwrap();

@@ -136,8 +136,8 @@ pub trait BatchStream: Send {
     fn next(&mut self, plan: &mut BatchPlan) -> Result<bool, BatcherError>;
 
     /// Continues after the batch that carried this cursor; with 0 instead of its number in the
-    /// epoch, at the beginning of that epoch. Called at most once, before the first `next`, when a
-    /// run is resumed.
+    /// epoch, at the beginning of that epoch. Called at most once, when a run is resumed; on several
+    /// ranks, after batches of the first epoch have been planned, so it resets everything.
     ///
     /// # Errors
     /// A cursor written by another stream.

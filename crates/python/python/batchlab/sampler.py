@@ -141,9 +141,9 @@ class BatchSampler:
         return self._shapes()[:, 1]
 
     def graphs_per_step(self) -> np.ndarray:
-        """Graphs of each step of the epoch on all ranks together, int32 [n_batch]: by this number the sum of all ranks'
-        gradients is divided."""
-        return np.frombuffer(self._planned().graphs_per_step(), np.int32)
+        """Graphs of each step that the next pass yields, on all ranks together, int32 [n_batch]: by this number the
+        sum of all ranks' gradients is divided."""
+        return np.frombuffer(self._planned().graphs_per_step(), np.int32)[self._resume :]
 
     def _shapes(self) -> np.ndarray:
         return np.frombuffer(self._planned().shapes(), np.int32).reshape(-1, 2, 3)

@@ -33,7 +33,7 @@ const BROKEN: &[(Fault, &str, &str)] = &[
     (Fault::MultipliesByWeight, "multiplies by weight 0", "zero_weight"),
     (Fault::WrongGradient, "a gradient is 10 % too large", "gradient"),
     (Fault::MissingGradient, "a gradient is missing", "gradient"),
-    (Fault::AddsGradients, "adds gradients of other ranks", "exchange"),
+    (Fault::AddsGradients, "adds own to replaced gradients", "exchange"),
     (Fault::Uphill, "steps uphill", "learns"),
     (Fault::OneSlot, "one slot for both batches", "slots"),
     (Fault::EvaluationForgets, "evaluation discards the recording", "evaluation"),
