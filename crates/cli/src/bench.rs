@@ -155,6 +155,9 @@ fn read(file: &Path) -> Result<File> {
     Ok(arms)
 }
 
+/// Polling interval for the end of a program.
+const END_PAUSE: Duration = Duration::from_millis(10);
+
 /// A program's answer.
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -207,11 +210,12 @@ impl<'a> Running<'a> {
                 "\"{name}\" has not answered within {} s, timeout_seconds of the file",
                 timeout.as_secs()
             ))),
-            Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => {
-                let status = self.child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
-                bail!(DataFault(format!(
-                    "\"{name}\" ended ({status}) instead of training {steps} steps"
-                )));
+            Ok(Err(error)) => {
+                bail!(DataFault(format!("\"{name}\" printed something that is not text: {error}")))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                let what = self.end(asked + timeout);
+                bail!(DataFault(format!("\"{name}\" {what} instead of training {steps} steps")));
             }
         };
         let waited = asked.elapsed().as_secs_f64();
@@ -234,6 +238,19 @@ impl<'a> Running<'a> {
             )));
         }
         Ok(answer)
+    }
+
+    /// What has become of a program without pipes. One that has just ended may not be seen as such
+    /// yet.
+    fn end(&mut self, until: Instant) -> String {
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return format!("ended ({status})"),
+                Ok(None) if Instant::now() < until => std::thread::sleep(END_PAUSE),
+                Ok(None) => return "closed its standard input or output".to_owned(),
+                Err(error) => return format!("ended ({error})"),
+            }
+        }
     }
 }
 

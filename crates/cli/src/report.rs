@@ -22,7 +22,7 @@ use crate::share::share;
 use crate::shell::{self, absolute};
 use shapes::Planner;
 
-/// Reasons for leaving out runs that are listed; runs that are damaged have one each.
+/// At most so many reasons for leaving out runs are listed: every damaged run has its own.
 const MAX_LEFT_OUT: usize = 10;
 
 /// Compare the strategies in results: verdicts, figures, and a self-contained page.

@@ -71,13 +71,16 @@ pub(crate) fn submit(command: &[String]) -> Result<String, SlurmError> {
     Ok(answer.trim().split(';').next().unwrap_or_default().to_owned())
 }
 
+/// The tasks of jobs with this name that are pending or running.
+pub(crate) fn active(name: &str) -> Result<Vec<Task>, SlurmError> {
+    Ok(queued(&of_names(&[name]))?.into_iter().filter(Task::is_active).collect())
+}
+
 /// All tasks of jobs with these names that Slurm still knows: at least those that are pending or
 /// running.
-pub(crate) fn tasks(names: &[String]) -> Result<Vec<Task>, SlurmError> {
-    let names = format!("--name={}", names.join(","));
-    let format = "--format=%i|%T|%r|%j";
-    let arguments = ["--noheader", "--array", "--states=all", &names, format];
-    let mut tasks = parse(&ask("squeue", &arguments, QUERY)?);
+pub(crate) fn tasks(names: &[&str]) -> Result<Vec<Task>, SlurmError> {
+    let names = of_names(names);
+    let mut tasks = queued(&names)?;
     // Only with accounting, Slurm remembers ended tasks for more than some minutes.
     let arguments =
         ["-n", "-X", "-P", "--format=JobID,State,Reason,JobName", "-S", "now-7days", &names];
@@ -86,6 +89,16 @@ pub(crate) fn tasks(names: &[String]) -> Result<Vec<Task>, SlurmError> {
     let ended: Vec<Task> = parse(&ended).into_iter().filter(is_new).collect();
     tasks.extend(ended);
     Ok(tasks)
+}
+
+fn of_names(names: &[&str]) -> String {
+    format!("--name={}", names.join(","))
+}
+
+/// Tasks in the queue, and those that have left it some minutes ago.
+fn queued(names: &str) -> Result<Vec<Task>, SlurmError> {
+    let arguments = ["--noheader", "--array", "--states=all", names, "--format=%i|%T|%r|%j"];
+    ask("squeue", &arguments, QUERY).map(|answer| parse(&answer))
 }
 
 fn parse(answer: &str) -> Vec<Task> {

@@ -63,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         let job_name = job_name(&arguments.dir, &hardware);
         all.push(Listed { hardware, cells, n_done_beside, job_name });
     }
-    let names: Vec<String> = all.iter().map(|listed| listed.job_name.clone()).collect();
+    let names: Vec<&str> = all.iter().map(|listed| listed.job_name.as_str()).collect();
     let tasks = folder(&arguments.dir).is_dir().then(|| slurm::tasks(&names));
     if arguments.json {
         return print(&as_json(&all, &tasks)?);
@@ -224,15 +224,15 @@ fn describe(info: &CellInfo, state: &CellState, tasks: Option<&[Task]>) -> Strin
     }
 }
 
-/// A task that trains a cell, and what Slurm says if it does so no longer.
+/// A task that trains a cell, and what Slurm says if it does so no longer. Slurm was asked only for
+/// the tasks of the launcher, and forgets them: others may be running.
 fn of_job(job: &str, tasks: Option<&[Task]>) -> String {
-    let Some(tasks) = tasks else { return format!(", task {job}") };
-    let state = match tasks.iter().find(|task| task.id == job) {
-        Some(task) if task.is_active() => return format!(", task {job}"),
-        Some(task) => task.state.as_str(),
-        None => "unknown to Slurm",
-    };
-    format!(", task {job} ({state}); waiting again once its claim has expired")
+    match tasks.and_then(|tasks| tasks.iter().find(|task| task.id == job)) {
+        Some(task) if !task.is_active() => {
+            format!(", task {job} ({}); waiting again once its claim has expired", task.state)
+        }
+        _ => format!(", task {job}"),
+    }
 }
 
 /// A time without its fraction of a second.

@@ -149,7 +149,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let is_on_gpu = study.cells.iter().any(|cell| cell.info.device.starts_with("cuda"));
     if since.is_none() && (arguments.restart || is_on_gpu) {
-        return supervise::supervise(&Cells::of(&out, &hardware, claims));
+        let cells = Cells::of(&out, &hardware, claims);
+        return supervise::supervise(&cells, arguments.ci_width);
     }
     begin();
     let interrupted = interrupt_flag()?;
@@ -164,7 +165,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         (false, false) => Box::new(Lines::new(&warnings)),
     };
     let started = since.unwrap_or(earlier.started());
-    let job = own_job(&*observer, study.blocks.exclusive && earlier.is_none);
+    let job = own_job(&*observer, study.blocks.exclusive && earlier.is_first);
     let options = SweepOptions {
         run: RunOptions {
             out: &out,
@@ -182,9 +183,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         ci_width: arguments.ci_width,
         time_limit: arguments.time_limit,
         is_one_cell: true,
-        is_first_process: earlier.is_none,
+        is_first_process: earlier.is_first,
         // Another sweep may take the device between two processes.
-        wait: arguments.wait || !earlier.is_none,
+        wait: arguments.wait || !earlier.is_first,
     };
     let mut n_done = earlier.n_done;
     let mut done = loop {

@@ -1,8 +1,8 @@
 //! The share of one rank in data-parallel training. docs/ranks.md describes the assignments.
 
 use batchlab_core::plan::Cursor;
-use batchlab_core::{BatchPlan, GraphSize, Level};
-use batchlab_forecast::ranks::{Assignment, Batch, Cost, Epoch, Step};
+use batchlab_core::{BatchPlan, GraphSize};
+use batchlab_ranks::{Assignment, Batch, Cost, Epoch, Step};
 use pyo3::prelude::*;
 
 /// Names of the assignments.
@@ -43,12 +43,7 @@ impl Rank {
         let steps = self.assignment.steps(&planned, self.among, Cost::default());
         let share = |(step, number): (&Step, u64)| {
             let mut plan = BatchPlan::default();
-            plan.clear(Level::Graphs);
-            for &graph in &step.ranks[self.number] {
-                plan.push_graph(graph);
-            }
-            // Without padding, ranks need not agree.
-            plan.shape = if is_padded { step.shape } else { plan.real };
+            step.plan(self.number, is_padded, &mut plan);
             plan.cursor = Cursor { epoch, batch: number + 1, ..Cursor::default() };
             let n_graph = step.ranks.iter().map(|graphs| graphs.len() as u32).sum();
             Share { plan, n_graph }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use batchlab_core::registry::suggestion;
-use batchlab_core::{GraphSize, Shape};
+use batchlab_core::{BatchPlan, GraphSize, Level, Shape};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,17 @@ pub struct Step {
     pub n_batch: usize,
     /// Whether the graphs of these batches were distributed anew.
     pub is_regrouped: bool,
+}
+
+impl Step {
+    /// Plans the batch of one rank; without padding, ranks need not agree on a shape.
+    pub fn plan(&self, rank: usize, is_padded: bool, plan: &mut BatchPlan) {
+        plan.clear(Level::Graphs);
+        for &graph in &self.ranks[rank] {
+            plan.push_graph(graph);
+        }
+        plan.shape = if is_padded { self.shape } else { plan.real };
+    }
 }
 
 impl Assignment {

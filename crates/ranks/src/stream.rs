@@ -106,11 +106,7 @@ impl BatchStream for RankStream {
         }
         let step = &self.steps[self.n_done];
         self.n_done += 1;
-        plan.clear(Level::Graphs);
-        for &graph in &step.ranks[self.share.rank] {
-            plan.push_graph(graph);
-        }
-        plan.shape = if self.is_padded { step.shape } else { plan.real };
+        step.plan(self.share.rank, self.is_padded, plan);
         plan.cursor.clone_from(&self.start);
         plan.cursor.batch = self.n_done as u64;
         Ok(true)

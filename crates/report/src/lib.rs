@@ -142,11 +142,10 @@ impl Report {
     }
 }
 
-/// The text after the last colon varies between runs: `model: the engine failed: ...`.
-fn kind_of_failure(error: &str) -> String {
-    let parts: Vec<&str> = error.split(':').collect();
-    let n_kept = if parts[0] == "model" { 2 } else { 1 };
-    parts[..n_kept.min(parts.len())].join(":")
+/// What follows the first colon varies between runs; errors of models begin with `model: `.
+fn kind_of_failure(error: &str) -> &str {
+    let start = if error.starts_with("model: ") { "model: ".len() } else { 0 };
+    error[start..].find(':').map_or(error, |at| &error[..start + at])
 }
 
 fn left_out(results: &Results) -> Vec<LeftOut> {
@@ -154,7 +153,7 @@ fn left_out(results: &Results) -> Vec<LeftOut> {
     let why = |run: &Run| {
         let no_times = run.untimed.unwrap_or("only warm-up steps, so no times");
         match &run.run.error {
-            Some(error) => kind_of_failure(error),
+            Some(error) => kind_of_failure(error).to_owned(),
             None if run.is_usable() => format!("{no_times}; only its errors are shown"),
             None if run.run.status == "completed" => no_times.to_owned(),
             None => format!("status {}", run.run.status),
@@ -169,4 +168,17 @@ fn left_out(results: &Results) -> Vec<LeftOut> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind_of_failure;
+
+    #[test]
+    fn failures_of_one_kind_are_counted_together() {
+        let kind = "model: the engine failed";
+        assert_eq!(kind_of_failure("model: the engine failed: step 7 of run a"), kind);
+        assert_eq!(kind_of_failure("disk full: /data"), "disk full");
+        assert_eq!(kind_of_failure("no colon"), "no colon");
+    }
 }

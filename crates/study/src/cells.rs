@@ -9,27 +9,27 @@
 //! A cell that is not done becomes waiting again when its process ends for any reason; see
 //! `claims`. The files have checksums. A damaged file affects only its own cell.
 
+mod claim;
+mod records;
+#[cfg(test)]
+pub(crate) mod tests;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use batchlab_files::{MAX_TEXT, make_folder};
 use batchlab_results::ResultsError;
 use batchlab_results::manifest;
-use batchlab_results::publish::forget_state;
-use batchlab_run::Status;
-use humantime::parse_rfc3339;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Cell, CellInfo, Study};
 use crate::checked_json::{decode, encode};
 use crate::claims::{
-    self, ClaimError, ClaimSettings, Claims, Disk, Life, LocalDisk, Owner, Taken, claim_folder,
-    done_folder,
+    ClaimSettings, Claims, Disk, Life, LocalDisk, Owner, claim_folder, done_folder,
 };
-use crate::sweep::label;
-use crate::{StudyError, now};
+use crate::{CellInfo, Study, StudyError};
+pub(crate) use claim::{Claim, Claimed};
+pub use records::{DoneCell, DoneRun, Progress};
 
 const LIST: &str = "cells.json";
 const PROGRESS: &str = "progress.json";
@@ -84,119 +84,6 @@ struct List<C> {
     cells: Vec<C>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Progress {
-    /// Start time, in RFC 3339.
-    pub started_at: String,
-    pub block: u64,
-    /// Number of blocks, once known.
-    pub n_block: Option<u64>,
-    /// Steps done by all runs together.
-    pub n_step: u64,
-    /// Total steps of all runs, as far as known.
-    pub n_step_all: Option<u64>,
-    /// The runs that could be opened.
-    pub run_ids: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DoneCell {
-    /// Name of the cell in results (`runs.cell`), which is also the name of the claim: runs
-    /// published by another claim do not count.
-    pub cell: String,
-    /// Start time, in RFC 3339.
-    pub started_at: String,
-    /// End time, in RFC 3339.
-    pub finished_at: String,
-    /// Steps of each run per block, starting with block 0.
-    pub blocks: Vec<u64>,
-    pub runs: Vec<DoneRun>,
-    pub reason: Option<String>,
-    /// The requested half width of intervals, which it may not have reached.
-    pub ci_width: Option<f64>,
-    /// Whether a time limit ended it before it had all its pairs.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_cut_short: bool,
-}
-
-impl DoneCell {
-    /// Whether nothing is left to do: it has all its pairs, need not be retried, and the intervals
-    /// requested then were at least as narrow.
-    #[must_use]
-    pub fn is_enough(&self, retry: bool, ci_width: Option<f64>) -> bool {
-        let is_narrow = |width| self.ci_width.is_some_and(|asked| asked <= width);
-        !(self.is_cut_short || retry && self.has_failed()) && ci_width.is_none_or(is_narrow)
-    }
-
-    /// Whether it ended before a time, by the clock of its machine.
-    #[must_use]
-    pub fn is_before(&self, time: SystemTime) -> bool {
-        parse_rfc3339(&self.finished_at).is_ok_and(|finished| finished < time)
-    }
-
-    /// How long it took.
-    #[must_use]
-    pub fn took(&self) -> Duration {
-        let times = parse_rfc3339(&self.started_at).ok().zip(parse_rfc3339(&self.finished_at).ok());
-        times.and_then(|(start, end)| end.duration_since(start).ok()).unwrap_or_default()
-    }
-
-    /// Number of mirrored pairs of blocks.
-    #[must_use]
-    pub fn n_pair(&self) -> usize {
-        self.blocks.len().saturating_sub(1) / 2
-    }
-
-    /// Whether a run, or the cell as a whole, has failed.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.reason.is_some() || self.runs.iter().any(|run| run.status == Status::Failed)
-    }
-
-    #[must_use]
-    pub fn has_diverged(&self) -> bool {
-        self.runs.iter().any(|run| run.status == Status::NotFinite)
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DoneRun {
-    pub batcher: String,
-    /// `None` if the run could not be opened.
-    pub run_id: Option<String>,
-    pub status: Status,
-    pub reason: Option<String>,
-    pub n_step: u64,
-    /// Median step time in nanoseconds; `None` if all steps were warm-up.
-    pub median_step_ns: Option<f64>,
-    /// Outputs per second: graphs, or nodes of one large graph.
-    pub outputs_per_second: Option<f64>,
-    /// Kind of output, as in the `runs` table.
-    pub output: Option<String>,
-}
-
-/// A cell that this process trains.
-#[derive(Debug)]
-pub(super) struct Claim {
-    claim: claims::Claim<LocalDisk>,
-    /// Which results of the cell are missing, if that is why it is trained again.
-    pub(super) gone: Option<String>,
-}
-
-pub(super) enum Claimed {
-    Mine(Claim),
-    /// Another process has it; `false`: it was not watched for long enough to know whether it is
-    /// alive.
-    Taken {
-        is_alive: bool,
-    },
-    Done(Box<DoneCell>),
-    Unreadable(String),
-}
-
 /// Outcome of a cell.
 enum Outcome {
     None,
@@ -216,132 +103,24 @@ impl Cells {
         Self { out: out.to_owned(), folder: out.join("cells").join(name), claims }
     }
 
-    /// Refuses another number of threads than that of the cells that are there: their times could
-    /// not be compared.
+    /// Refuses another number of threads than that of earlier sweeps: their times could not be
+    /// compared.
     pub(super) fn write_list(&self, study: &Study, n_thread: usize) -> Result<(), StudyError> {
         make(&self.folder)?;
         let path = self.folder.join(LIST);
         // A damaged list is written anew.
         let earlier = read::<List<CellInfo>>(&path)?.and_then(Result::ok);
         let earlier = earlier.and_then(|list| list.n_thread);
-        let is_begun =
-            |cell: &Cell| self.claims.last(&self.folder.join(&cell.info.id)).is_ok_and(|n| n > 0);
-        match earlier {
-            Some(earlier)
-                if study.blocks.exclusive
-                    && earlier != n_thread
-                    && study.cells.iter().any(is_begun) =>
-            {
-                return Err(StudyError::Threads { folder: self.folder.clone(), earlier, n_thread });
-            }
-            _ => {}
+        if let Some(earlier) = earlier
+            && study.blocks.exclusive
+            && earlier != n_thread
+        {
+            return Err(StudyError::Threads { folder: self.folder.clone(), earlier, n_thread });
         }
         let cells = study.cells.iter().map(|cell| &cell.info).collect();
         let n_thread = if study.blocks.exclusive { Some(n_thread) } else { earlier };
         let list = List::<&CellInfo> { n_thread, cells };
         Ok(LocalDisk::new().write_synced(&path, &encode(&list))?)
-    }
-
-    /// Claims a cell, unless its outcome is sufficient or another process has it. With `retry`, a
-    /// cell with an unreadable outcome is trained again.
-    pub(super) fn claim(
-        &self,
-        cell: &CellInfo,
-        retry: bool,
-        is_enough: impl Fn(&DoneCell) -> bool,
-    ) -> Result<Claimed, StudyError> {
-        let folder = self.folder.join(&cell.id);
-        make(&folder)?;
-        loop {
-            let (round, outcome) = self.outcome(&folder)?;
-            let gone = match outcome {
-                Outcome::Done(done) if is_enough(&done) => return Ok(Claimed::Done(done)),
-                Outcome::Unreadable(reason) if !retry => return Ok(Claimed::Unreadable(reason)),
-                Outcome::Gone(reason) => Some(reason),
-                _ => None,
-            };
-            let claim = match self.claims.take(&folder, round)? {
-                Taken::Mine(claim) => claim,
-                Taken::Other(life) => {
-                    return Ok(Claimed::Taken { is_alive: life == Life::Alive });
-                }
-            };
-            // Another process may just have finished the cell.
-            if self.claims.round(&folder)? == round {
-                return Ok(Claimed::Mine(Claim { claim, gone }));
-            }
-            claim.give_back()?;
-        }
-    }
-
-    /// Marks as failed the cell that a process of this machine was training when it ended. Returns
-    /// its name, if there is one.
-    ///
-    /// # Errors
-    /// Files that cannot be read or written.
-    pub fn record_failure(&self, process: u32, reason: &str) -> Result<Option<String>, StudyError> {
-        for cell in self.list()? {
-            let CellState::Waiting { abandoned, .. } = self.state(&cell)? else { continue };
-            let folder = self.folder.join(&cell.id);
-            let last = self.claims.last(&folder)?;
-            let owner = if last > 0 { self.claims.owner(&folder, last)? } else { None };
-            let node = &self.claims.settings().node;
-            if !owner.is_some_and(|owner| owner.process == process && owner.node == *node) {
-                continue;
-            }
-            let Claimed::Mine(claim) = self.claim(&cell, false, |_| true)? else { continue };
-            claim.done(
-                &self.out,
-                &DoneCell {
-                    cell: label(&cell, &self.folder.to_string_lossy()),
-                    started_at: abandoned.map_or_else(now, |progress| progress.started_at),
-                    finished_at: now(),
-                    blocks: Vec::new(),
-                    runs: Vec::new(),
-                    reason: Some(reason.to_owned()),
-                    ci_width: None,
-                    is_cut_short: false,
-                },
-            )?;
-            return Ok(Some(cell.id));
-        }
-        Ok(None)
-    }
-
-    /// Interval for checking the claims of others.
-    pub(super) fn pause(&self) -> std::time::Duration {
-        self.claims.settings().beat / 4
-    }
-
-    /// Whether a cell could probably be claimed.
-    pub(super) fn is_waiting(
-        &self,
-        cell: &CellInfo,
-        is_enough: impl Fn(&DoneCell) -> bool,
-    ) -> bool {
-        match self.state(cell) {
-            Ok(CellState::Done(done) | CellState::CutShort(done)) => !is_enough(&done),
-            Ok(CellState::Running { .. } | CellState::Unreadable { .. }) => false,
-            Ok(CellState::Waiting { .. }) | Err(_) => true,
-        }
-    }
-
-    /// The attempt at a cell that a time limit ended, if that was the last one.
-    pub(super) fn cut_short(&self, cell: &CellInfo) -> Option<Box<DoneCell>> {
-        match self.outcome(&self.folder.join(&cell.id)) {
-            Ok((_, Outcome::Done(done))) if done.is_cut_short => Some(done),
-            _ => None,
-        }
-    }
-
-    /// How long a cell will take: as long as the slowest of its repeats that is done.
-    pub(super) fn predicted(&self, cell: &CellInfo, study: &Study) -> Option<Duration> {
-        let is_alike = |other: &&Cell| other.info.is_repeat_of(cell);
-        let took = |other: &Cell| match self.outcome(&self.folder.join(&other.info.id)) {
-            Ok((_, Outcome::Done(done))) if !done.has_failed() => Some(done.took()),
-            _ => None,
-        };
-        study.cells.iter().filter(is_alike).filter_map(took).max()
     }
 
     /// All cells, in study order.
@@ -353,10 +132,12 @@ impl Cells {
         list.into_iter().map(|info| self.state(&info).map(|state| (info, state))).collect()
     }
 
-    /// Where the cells are.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    /// The results of a cell that count, if they are there and can be read.
+    pub(super) fn done(&self, cell: &CellInfo) -> Option<Box<DoneCell>> {
+        match self.outcome(&self.folder.join(&cell.id)) {
+            Ok((_, Outcome::Done(done))) => Some(done),
+            _ => None,
+        }
     }
 
     /// The last published round, and its outcome.
@@ -452,8 +233,8 @@ impl Cells {
         let (progress, fault) = match read::<Progress>(&path)?.transpose() {
             Ok(progress) => (progress, None),
             Err(reason) => {
-                let harmless = "the progress is only informational; the next attempt starts again";
-                (None, Some(format!("{} is damaged ({reason}): {harmless}", path.display())))
+                let rest = "the next attempt starts again, and states of interrupted runs stay";
+                (None, Some(format!("{} is damaged ({reason}): {rest}", path.display())))
             }
         };
         Ok(match (self.claims.life(&folder, last, round)?, cut_short) {
@@ -506,41 +287,6 @@ pub fn hardware_name(device: &str, n_thread: usize) -> String {
     format!("{host}-{device}-{n_thread}-{threads}")
 }
 
-impl Claim {
-    /// Checks that no other process has taken over.
-    pub(super) fn check(&self) -> Result<(), ClaimError> {
-        self.claim.check()
-    }
-
-    pub(super) fn progress(&self, progress: &Progress) -> Result<(), ClaimError> {
-        LocalDisk::new().write(&self.claim.folder().join(PROGRESS), &encode(progress))
-    }
-
-    /// Publishes the outcome. Runs of earlier claims that were interrupted need not go on.
-    pub(super) fn done(self, out: &Path, done: &DoneCell) -> Result<(), ClaimError> {
-        let (cell, number) = (self.claim.cell().to_owned(), self.claim.number());
-        self.claim.publish(DONE, &encode(done))?;
-        for earlier in 1..number {
-            let path = claim_folder(&cell, earlier).join(PROGRESS);
-            // What cannot be read or removed stays.
-            let Ok(Some(Ok(progress))) = read::<Progress>(&path) else { continue };
-            progress.run_ids.iter().for_each(|run_id| forget_state(out, run_id));
-        }
-        Ok(())
-    }
-
-    /// As if the process were suspended.
-    #[cfg(test)]
-    fn without_beat(mut self) -> Self {
-        self.claim.stop_beating();
-        self
-    }
-
-    pub(super) fn release(self) -> Result<(), ClaimError> {
-        self.claim.give_back()
-    }
-}
-
 fn make(folder: &Path) -> Result<(), ResultsError> {
     make_folder(folder).map_err(|source| ResultsError::Write { path: folder.to_owned(), source })
 }
@@ -551,174 +297,5 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<Result<T, String>>, R
         Ok(bytes) => Ok(Some(decode(&String::from_utf8_lossy(&bytes)))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(ResultsError::Read { path: path.to_owned(), source }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cell(id: &str) -> CellInfo {
-        CellInfo {
-            id: id.into(),
-            dataset: "qm9".into(),
-            model: "schnet".into(),
-            batch_size: Some(16),
-            repeat: 0,
-            variant: String::new(),
-            batchers: vec!["dynamic".into()],
-            n_step: 10,
-            device: "cpu".into(),
-        }
-    }
-
-    fn done(status: Status) -> DoneCell {
-        let run = DoneRun {
-            batcher: "dynamic".into(),
-            run_id: None,
-            status,
-            reason: None,
-            n_step: 10,
-            median_step_ns: Some(1.0),
-            outputs_per_second: Some(0.5),
-            output: Some("graph".into()),
-        };
-        let (started_at, finished_at) = (String::new(), String::new());
-        let (blocks, runs) = (vec![5, 5], vec![run]);
-        let (cell, reason, ci_width, is_cut_short) = ("a-0".into(), None, None, false);
-        DoneCell { cell, started_at, finished_at, blocks, runs, reason, ci_width, is_cut_short }
-    }
-
-    fn cells(out: &Path, hardware: &str) -> Cells {
-        Cells::of(out, hardware, ClaimSettings::default())
-    }
-
-    fn try_claim(cells: &Cells, retry: bool) -> Claimed {
-        cells.claim(&cell("a"), retry, |done| done.is_enough(retry, None)).unwrap()
-    }
-
-    fn mine(cells: &Cells, retry: bool) -> Claim {
-        match try_claim(cells, retry) {
-            Claimed::Mine(claim) => claim,
-            _ => panic!("it is free"),
-        }
-    }
-
-    #[test]
-    fn a_cell_has_one_owner_and_is_done_once() {
-        let out = tempfile::tempdir().unwrap();
-        let cells = cells(out.path(), "a machine, cpu");
-        let claim = mine(&cells, false);
-        assert!(matches!(try_claim(&cells, false), Claimed::Taken { is_alive: true }));
-        let state = cells.state(&cell("a")).unwrap();
-        let CellState::Running { progress: None, owner: Some(owner), fault: None } = state else {
-            panic!("{state:?}")
-        };
-        assert_eq!(owner.process, std::process::id());
-        claim.done(out.path(), &done(Status::Completed)).unwrap();
-        assert!(matches!(try_claim(&cells, true), Claimed::Done(_)));
-        assert!(matches!(cells.state(&cell("a")).unwrap(), CellState::Done(_)));
-        assert_eq!(hardware(out.path()).unwrap(), ["a-machine--cpu"]);
-    }
-
-    #[test]
-    fn numbers_that_no_sweep_writes_are_ignored() {
-        let out = tempfile::tempdir().unwrap();
-        let cells = cells(out.path(), "here");
-        let folder = out.path().join("cells/here/a");
-        for name in ["claim.18446744073709551615", "done.18446744073709551615", "claim.007"] {
-            fs::create_dir_all(folder.join(name)).unwrap();
-        }
-        mine(&cells, false).done(out.path(), &done(Status::Completed)).unwrap();
-        assert!(folder.join("claim.1").is_dir());
-    }
-
-    #[test]
-    fn what_was_left_waits_again_and_what_failed_only_if_asked() {
-        let out = tempfile::tempdir().unwrap();
-        let cells = cells(out.path(), "here");
-        let claim = mine(&cells, false);
-        let progress = Progress {
-            started_at: String::new(),
-            block: 3,
-            n_block: Some(7),
-            n_step: 40,
-            n_step_all: Some(90),
-            run_ids: vec!["x".into()],
-        };
-        claim.progress(&progress).unwrap();
-        // As if the process had died.
-        drop(claim);
-        let left = CellState::Waiting { abandoned: Some(progress), fault: None };
-        assert_eq!(cells.state(&cell("a")).unwrap(), left);
-        mine(&cells, false).done(out.path(), &done(Status::Failed)).unwrap();
-        assert!(matches!(try_claim(&cells, false), Claimed::Done(_)));
-        mine(&cells, true).done(out.path(), &done(Status::Completed)).unwrap();
-        assert!(matches!(try_claim(&cells, true), Claimed::Done(_)));
-    }
-
-    /// File locks are not visible on another node.
-    #[test]
-    fn a_claim_of_another_node_is_over_when_nothing_is_heard_of_it() {
-        use std::time::Duration;
-        let out = tempfile::tempdir().unwrap();
-        let of = |node: &str| {
-            let (beat, stale) = (Duration::from_millis(20), Duration::from_millis(400));
-            Cells::of(
-                out.path(),
-                "here",
-                ClaimSettings { beat, stale, node: node.into(), job: None },
-            )
-        };
-        let (here, there) = (of("here"), of("there"));
-        let first = mine(&here, false);
-        assert!(matches!(try_claim(&there, false), Claimed::Taken { is_alive: false }));
-        std::thread::sleep(Duration::from_millis(100));
-        assert!(matches!(try_claim(&there, false), Claimed::Taken { is_alive: true }));
-        // Setting the clock has no effect.
-        let beat = out.path().join("cells/here/a/claim.1/beat");
-        let hour = std::time::SystemTime::now() - Duration::from_secs(3600);
-        let _ = fs::File::options().append(true).open(&beat).unwrap().set_modified(hour);
-        assert!(matches!(try_claim(&there, false), Claimed::Taken { is_alive: true }));
-        // As if its process were suspended: no heartbeat, and it does not notice.
-        let stopped = first.without_beat();
-        assert!(matches!(try_claim(&there, false), Claimed::Taken { .. }));
-        std::thread::sleep(Duration::from_millis(500));
-        let second = mine(&there, false);
-        let late = stopped.done(out.path(), &done(Status::Completed)).unwrap_err();
-        assert!(matches!(late, ClaimError::Superseded { .. }), "{late}");
-        second.done(out.path(), &done(Status::Completed)).unwrap();
-        assert!(matches!(try_claim(&here, false), Claimed::Done(_)));
-    }
-
-    #[test]
-    fn a_cell_is_measured_again_for_narrower_intervals() {
-        let asked = |ci_width| DoneCell { ci_width, ..done(Status::Completed) };
-        let is_enough = |before, now| asked(before).is_enough(false, now);
-        assert!(is_enough(None, None) && is_enough(Some(0.02), None));
-        assert!(is_enough(Some(0.02), Some(0.02)) && is_enough(Some(0.01), Some(0.02)));
-        assert!(!is_enough(None, Some(0.02)) && !is_enough(Some(0.05), Some(0.02)));
-    }
-
-    #[test]
-    fn many_processes_share_the_cells_without_overlap() {
-        let out = tempfile::tempdir().unwrap();
-        let work = || {
-            let cells = cells(out.path(), "here");
-            let mut n = 0;
-            for id in ["a", "b", "c", "d", "e", "f", "g", "h"] {
-                if let Claimed::Mine(claim) = cells.claim(&cell(id), false, |_| true).unwrap() {
-                    std::thread::yield_now();
-                    claim.done(out.path(), &done(Status::Completed)).unwrap();
-                    n += 1;
-                }
-            }
-            n
-        };
-        let n: usize = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().map(|worker| worker.join().unwrap()).sum()
-        });
-        assert_eq!(n, 8);
     }
 }

@@ -226,13 +226,17 @@ impl<D: Disk + Clone> Claims<D> {
         Ok(text.and_then(|text| checked_json::decode(&text).ok()))
     }
 
+    /// Whether a claim was returned, or has published the round.
+    pub(crate) fn is_over(&self, cell: &Path, number: u64, round: u64) -> Result<bool, ClaimError> {
+        Ok(self.disk.read(&claim_folder(cell, number).join(ENDED))?.is_some()
+            || publisher(&self.disk, cell, round)? == Some(number))
+    }
+
     pub(crate) fn life(&self, cell: &Path, number: u64, round: u64) -> Result<Life, ClaimError> {
-        let folder = claim_folder(cell, number);
-        if self.disk.read(&folder.join(ENDED))?.is_some()
-            || publisher(&self.disk, cell, round)? == Some(number)
-        {
+        if self.is_over(cell, number, round)? {
             return Ok(Life::Ended);
         }
+        let folder = claim_folder(cell, number);
         let owner = self.owner(cell, number)?;
         let is_here = owner.is_some_and(|owner| owner.node == self.settings.node);
         if is_here && !self.disk.is_locked(&folder)? {

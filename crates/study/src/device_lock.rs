@@ -64,19 +64,21 @@ impl DeviceLock {
 }
 
 /// `cuda:0` is the first GPU that a process sees, which need not be that of another process: Slurm
-/// and users choose the visible ones. Their names are numbers, or `GPU-` with an identifier.
+/// and users choose the visible ones. Their names are numbers, or `GPU-` with an identifier. With
+/// cgroups, every job of Slurm sees its GPUs as 0, 1, ...; the name then also has the numbers on
+/// the node of all GPUs of the job step or job.
 fn name_on_machine(device: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+    let Some(index) = device.strip_prefix("cuda:") else { return device.to_owned() };
+    let set = |name| variable(name).filter(|list| !list.trim().is_empty());
     let visible = |index: usize| {
-        // With cgroups, every job of Slurm sees its GPUs as 0, 1, ...; the first variable has their
-        // numbers on the node.
-        let lists = ["SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES"].into_iter().filter_map(&variable);
-        let mut entries = lists.filter_map(|list| list.split(',').nth(index).map(str::to_owned));
-        entries.find(|entry| !entry.trim().is_empty())
+        let list = set("CUDA_VISIBLE_DEVICES")?;
+        let entry = list.split(',').nth(index)?.trim();
+        (!entry.is_empty()).then(|| format!("cuda:{entry}"))
     };
-    let index = device.strip_prefix("cuda:").and_then(|index| index.parse().ok());
-    match index.and_then(visible) {
-        Some(entry) => format!("cuda:{}", entry.trim()),
-        None => device.to_owned(),
+    let name = index.parse().ok().and_then(visible).unwrap_or_else(|| device.to_owned());
+    match set("SLURM_STEP_GPUS").or_else(|| set("SLURM_JOB_GPUS")) {
+        Some(list) => format!("{name}-of-{list}"),
+        None => name,
     }
 }
 
@@ -146,13 +148,18 @@ mod tests {
         let named = |device: &str, slurm: Option<&str>, visible: Option<&str>| {
             let variable = |name: &str| match name {
                 "SLURM_JOB_GPUS" => slurm.map(str::to_owned),
-                _ => visible.map(str::to_owned),
+                "CUDA_VISIBLE_DEVICES" => visible.map(str::to_owned),
+                _ => None,
             };
             name_on_machine(device, variable)
         };
         assert_eq!(named("cuda:1", None, None), "cuda:1");
         assert_eq!(named("cuda:0", None, Some("2,3")), "cuda:2");
-        assert_eq!(named("cuda:1", Some("5,7"), Some("0,1")), "cuda:7");
+        assert_eq!(named("cuda:0", Some("5"), Some("0")), "cuda:0-of-5");
+        assert_eq!(named("cuda:0", Some("7"), Some("0")), "cuda:0-of-7", "another job");
+        assert_eq!(named("cuda:0", Some("0,1"), Some("0")), "cuda:0-of-0,1");
+        assert_eq!(named("cuda:0", Some("0,1"), Some("1")), "cuda:1-of-0,1", "of the same job");
+        assert_eq!(named("cuda:1", Some("0,1"), None), "cuda:1-of-0,1");
         assert_eq!(named("cuda:0", None, Some("GPU-8932f937")), "cuda:GPU-8932f937");
         assert_eq!(named("cuda:4", None, Some("2,3")), "cuda:4", "there is none");
         assert_eq!(named("cpu", Some("5"), Some("0")), "cpu");

@@ -1,12 +1,13 @@
 //! Trains the cells of a study.
 
+mod time;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use batchlab_core::hash::sha256;
 use batchlab_run::{Observer, RunHeader, RunOptions, Status, crowding};
-use humantime::format_duration;
 
 use super::blocks::StoppingRule;
 use super::cells::{CellState, Cells, Claim, Claimed, DoneCell, DoneRun, Progress};
@@ -16,6 +17,7 @@ use super::turns::{CellEnd, CellObserver, CellProgress, Length, Outlook, train_i
 use super::{Cell, CellInfo, Study};
 use crate::claims::{ClaimError, ClaimSettings};
 use crate::{StudyError, now};
+use time::cut_short;
 
 #[derive(Debug, Clone)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command")]
@@ -24,8 +26,8 @@ pub struct SweepOptions<'a> {
     /// Cells done on other hardware are trained again on this one.
     pub hardware: &'a str,
     pub claims: ClaimSettings,
-    /// When the first process of the sweep started. What a time limit has ended since is not trained
-    /// again.
+    /// When the first process of the sweep started. What a time limit has ended since is not
+    /// trained again.
     pub started: SystemTime,
     /// Train cells again that failed before this time.
     pub retry_before: Option<SystemTime>,
@@ -33,8 +35,8 @@ pub struct SweepOptions<'a> {
     /// width, relative to the time of the best. Cells that were trained with a wider target are
     /// trained again.
     pub ci_width: Option<f64>,
-    /// Time limit for starting cells and pairs of blocks for timing only; waiting cells get equal
-    /// shares of it.
+    /// Time limit for starting cells and pairs of blocks for timing only; cells that no
+    /// time limit has ended before get equal shares of it.
     pub time_limit: Option<Duration>,
     /// When the scheduler will end this process: cells that are known to take longer are not
     /// started.
@@ -106,33 +108,9 @@ impl SweepOptions<'_> {
         is_own || done.is_enough(retry, self.ci_width)
     }
 
-    /// Why there is too little time for a cell. `left` is that of the time limit.
-    fn lacks_time(
-        &self,
-        cell: &CellInfo,
-        cells: &Cells,
-        study: &Study,
-        left: Option<Duration>,
-    ) -> Option<String> {
-        let (title, seconds) = (cell.title(), |time: Duration| {
-            format_duration(Duration::from_secs(time.as_secs())).to_string()
-        });
-        if let Some(left) = left
-            && let Some(took) = cells.cut_short(cell).map(|done| done.took())
-            && left <= took
-        {
-            let took = seconds(took);
-            return Some(format!("{title} would have no more pairs than it got in {took}"));
-        }
-        let left = self.ends_at?.saturating_duration_since(Instant::now());
-        let predicted = cells.predicted(cell, study).filter(|predicted| *predicted > left)?;
-        let [predicted, left] = [predicted, left].map(seconds);
-        Some(format!("{title} takes about {predicted}, and this job has {left} left"))
-    }
-
-    /// What is left of the time limit, if there is one.
-    fn time_left(&self, start: Instant) -> Option<Duration> {
-        self.time_limit.map(|limit| limit.saturating_sub(start.elapsed()))
+    /// Whether reports compare the times that this sweep measures.
+    fn compares_times(&self, study: &Study) -> bool {
+        study.blocks.exclusive && !self.is_node_shared
     }
 }
 
@@ -160,7 +138,7 @@ pub fn sweep(
     let start = Instant::now();
     let mut pending: Vec<(usize, &Cell)> = (1..).zip(&study.cells).collect();
     // Cells that an earlier sweep's time limit ended come last.
-    pending.sort_by_key(|(_, cell)| cells.cut_short(&cell.info).is_some());
+    pending.sort_by_cached_key(|(_, cell)| cut_short(&cells, &cell.info).is_some());
     let (mut pause, mut has_said) = (Duration::from_millis(50).min(cells.pause()), false);
     loop {
         let n_pending = pending.len();
@@ -171,9 +149,7 @@ pub fn sweep(
             }
             let is_enough = |done: &DoneCell| options.is_enough(done);
             let left = options.time_left(start);
-            if let Some(reason) = options.lacks_time(&cell.info, &cells, study, left)
-                && cells.is_waiting(&cell.info, is_enough)
-            {
+            if let Some(reason) = options.lacks_time(&cell.info, &cells, study, left) {
                 observer.progress().note(&format!("note: not started: {reason}"));
                 sweep.is_time_up = true;
                 continue;
@@ -198,11 +174,12 @@ pub fn sweep(
                 claim.release()?;
                 return early(Sweep { is_time_up: true, ..sweep });
             }
+            let others = &pending[place + 1..];
             let length = Length {
                 blocks: &study.blocks,
                 rule: StoppingRule::of(cell, &study.blocks, options.ci_width),
-                is_exclusive: study.blocks.exclusive && !options.is_node_shared,
-                deadline: left.map(|left| share_of(left, cell, &pending[place + 1..], &cells)),
+                is_exclusive: options.compares_times(study),
+                deadline: left.map(|left| options.share_of(left, cell, others, &cells)),
             };
             note_gone(claim.gone.as_deref(), cell, observer);
             observer.cell_begins(n, study.cells.len(), &cell.info, length.rule);
@@ -223,7 +200,7 @@ pub fn sweep(
                 Err(error) => return Err(error.into()),
             }
             let has_others = place + 1 < n_pending || !taken.is_empty();
-            let is_compared = study.blocks.exclusive && cell.runs.len() > 1;
+            let is_compared = options.compares_times(study) && cell.runs.len() > 1;
             let is_for_next_process =
                 !is_device_lost && options.is_one_cell && is_compared && has_others;
             if is_device_lost || is_for_next_process {
@@ -264,17 +241,6 @@ fn ended_early(sweep: Sweep, study: &Study, cells: &Cells, options: &SweepOption
     Sweep { n_done_before: n_done.saturating_sub(sweep.n_done), ..sweep }
 }
 
-/// The end of a cell's share of the time that is left: cells that were never trained share it
-/// equally. Others take all of it, as equal shares would cut them short again and again.
-fn share_of(left: Duration, cell: &Cell, others: &[(usize, &Cell)], cells: &Cells) -> Instant {
-    let is_new = |(_, cell): &&(usize, &Cell)| {
-        matches!(cells.state(&cell.info), Ok(CellState::Waiting { .. }) | Err(_))
-    };
-    let is_again = cells.cut_short(&cell.info).is_some();
-    let n_other = if is_again { 0 } else { others.iter().filter(is_new).count() };
-    Instant::now() + left / (1 + u32::try_from(n_other).unwrap_or(u32::MAX))
-}
-
 /// Reports why a finished cell is trained again.
 fn note_gone(gone: Option<&str>, cell: &Cell, observer: &dyn SweepObserver) {
     if let Some(gone) = gone {
@@ -308,7 +274,7 @@ fn note_crowding(study: &Study, n_thread: usize, observer: &dyn SweepObserver) {
     }
 }
 
-/// Locks exclusively if times matter, otherwise shared with others that do not measure times.
+/// Locks exclusively if times are compared, otherwise shared with others that do not compare them.
 /// `None`: interrupted while waiting.
 fn lock_devices(
     study: &Study,
@@ -318,7 +284,7 @@ fn lock_devices(
     let mut devices: Vec<&str> = study.cells.iter().map(|cell| cell.info.device.as_str()).collect();
     devices.sort_unstable();
     devices.dedup();
-    let is_exclusive = study.blocks.exclusive;
+    let is_exclusive = options.compares_times(study);
     let mut locks = Vec::new();
     // All sweeps lock devices in the same order, to avoid deadlocks.
     for device in devices {
@@ -440,8 +406,8 @@ impl<'a> RecordingProgress<'a> {
     fn change(&self, change: impl FnOnce(&mut Progress)) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut progress);
-        // Errors are ignored, because only `status` reads it; a full disk is noticed when writing
-        // records.
+        // Errors are ignored: `status` shows less, and states of an interrupted attempt stay. A
+        // full disk is noticed when writing records.
         let _ = self.claim.progress(&progress);
     }
 }

@@ -202,6 +202,12 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
     fn zeros_buffer(&self, n: usize) -> Result<Buffer<Self>, Self::Err> {
         Storage::<f32>::try_alloc_len(self, n)
     }
+    /// A buffer of these numbers.
+    fn buffer_of(&self, numbers: &[f32]) -> Result<Buffer<Self>, Self::Err> {
+        let mut buffer = self.zeros_buffer(0)?;
+        self.write(&mut buffer, numbers)?;
+        Ok(buffer)
+    }
     /// A gradient of `n` numbers without any contribution yet: a buffer of another length, which
     /// stands for zeros.
     fn new_gradient(&self, n: usize) -> Result<Buffer<Self>, Self::Err>;

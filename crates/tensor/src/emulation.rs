@@ -97,7 +97,7 @@ pub fn counts() -> Counts {
     }
 }
 
-/// Does something that counts nothing.
+/// Runs `work` without counting its calls.
 pub(crate) fn uncounted<R>(work: impl FnOnce() -> R) -> R {
     let before = counts();
     let result = work();

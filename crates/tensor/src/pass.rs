@@ -28,8 +28,7 @@ impl<D: Backend> Clone for Scale<D> {
 impl<D: Backend> Scale<D> {
     /// 1.
     pub(crate) fn new(device: &D) -> Result<Self, D::Err> {
-        let mut number = device.zeros_buffer(0)?;
-        device.write(&mut number, &[1.0])?;
+        let number = device.buffer_of(&[1.0])?;
         Ok(Self { number: Rc::new(RefCell::new(number)), value: Rc::new(Cell::new(1.0)) })
     }
 
@@ -241,7 +240,7 @@ impl<'p, D: Backend> Pass<'p, D> {
     }
 
     /// Whether repeating the same work on other numbers is equivalent to a new pass: no random
-    /// numbers, no numbers from the host, and only kernels of this crate.
+    /// numbers, and no numbers from the host.
     pub(crate) fn can_be_repeated(&self) -> bool {
         self.n_dropout == 0 && n_copy() == self.n_copy_before
     }

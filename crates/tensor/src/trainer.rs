@@ -392,14 +392,12 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
         // Buffers of their own: those of a recorded step belong to its recording.
         let device = self.parameters.device();
         let mut rest = values;
-        let mut write = |shape: &[usize]| {
+        let mut next = |shape: &[usize]| {
             let (own, behind) = rest.split_at(shape.iter().product());
             rest = behind;
-            let mut buffer = device.zeros_buffer(0)?;
-            device.write(&mut buffer, own)?;
-            Ok(buffer)
+            device.buffer_of(own)
         };
-        let buffers = self.parameters.names().map(|(_, shape)| write(shape));
+        let buffers = self.parameters.names().map(|(_, shape)| next(shape));
         let buffers = buffers.collect::<Result<_, D::Err>>().map_err(engine)?;
         self.gradients = Some(Gradients { values: Rc::new(buffers), used: false });
         Ok(())
@@ -423,9 +421,7 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
             values.push(trainable(device, value.to_vec(), shape)?);
             let mut moment = |prefix: &str| {
                 let value = take(&mut given, &format!("{prefix}{name}"), shape)?;
-                let mut buffer = device.zeros_buffer(0).map_err(engine)?;
-                device.write(&mut buffer, value).map_err(engine)?;
-                Ok::<_, ModelError>(buffer)
+                device.buffer_of(value).map_err(engine)
             };
             moments.push([moment(MOMENTS[0])?, moment(MOMENTS[1])?]);
         }

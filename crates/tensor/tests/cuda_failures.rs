@@ -123,8 +123,14 @@ fn codes_of_a_newer_cuda_are_named() {
 #[test]
 fn a_driver_that_is_older_than_the_libraries_is_named_before_anything_fails() {
     let said = sentence([("EMULATED_CUDA_DRIVER", "12080")]);
-    let expected = "driver supports CUDA 12, but the libraries found (NVRTC) are of CUDA 13";
+    let expected = "driver supports CUDA 12, but cuBLAS was found for CUDA 13 only; update the driver \
+                    (nvidia-smi shows its version), or install cuBLAS and NVRTC of CUDA 12";
     assert!(said.contains(expected), "{said}");
+    // Libraries of CUDA 11 are not looked for.
+    let said = sentence([("EMULATED_CUDA_DRIVER", "11080")]);
+    let expected = "driver supports CUDA 11, but cuBLAS was found for CUDA 13 only; update the driver \
+                    (nvidia-smi shows its version)";
+    assert!(said.ends_with(expected), "{said}");
 }
 
 #[test]
@@ -155,18 +161,37 @@ fn a_missing_library_is_named_with_where_it_comes_from() {
     };
     assert_eq!(
         with(&[]),
-        "NVIDIA's driver was not found: there is no libcuda.so.1 in \
+        "NVIDIA's driver was not found: there is no libcuda.so.1 that can be loaded in \
          BATCHLAB_CUDA_LIBRARIES=FOLDER; install the driver, or use device = \"cpu\""
     );
     assert_eq!(
         with(&["libcuda.so.1", "libnvrtc.so.13"]),
-        "cuBLAS was not found: there is no libcublas.so.13 or libcublas.so.12 in \
-         BATCHLAB_CUDA_LIBRARIES=FOLDER; `pip install nvidia-cublas nvidia-cuda-nvrtc` brings cuBLAS \
-         and NVRTC into a virtual environment of Python"
+        "cuBLAS was not found: there is no libcublas.so.13 or libcublas.so.12 that can be loaded \
+         in BATCHLAB_CUDA_LIBRARIES=FOLDER; `pip install nvidia-cublas nvidia-cuda-nvrtc` brings \
+         cuBLAS and NVRTC into a virtual environment of Python"
     );
     let said = with(&["libcuda.so.1", "libcublas.so.13"]);
     assert!(said.starts_with("NVRTC was not found"), "{said}");
     std::fs::copy(emulated.join("libcuda.so.1"), folder.join("libnvrtc.so.13")).expect("a copy");
     let said = sentence([(LIBRARIES, folder.to_str().expect("as before"))]);
-    assert!(said.contains("libnvrtc.so.13 has no function nvrtcVersion"), "{said}");
+    assert!(said.contains("libnvrtc.so.13 has no function nvrtcCreateProgram"), "{said}");
+}
+
+#[test]
+fn what_the_loader_says_of_a_file_is_passed_on() {
+    let folder = Path::new(env!("EMULATED_CUDA")).with_file_name("nothing-emulated");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).expect("the build's own folder");
+    let name = folder.to_str().expect("a name of this test");
+    // The empty name stands for the loader's own folders, where there is a driver if there is a GPU.
+    if !Path::new("/proc/driver/nvidia").exists() {
+        let said = sentence([(LIBRARIES, format!("{name}:").as_str())]).replace(name, "FOLDER");
+        let expected = "there is no libcuda.so.1 that can be loaded in \
+                        BATCHLAB_CUDA_LIBRARIES=FOLDER:; install";
+        assert!(said.contains(expected), "{said}");
+    }
+    std::fs::write(folder.join("libcuda.so.1"), "").expect("as before");
+    let said = sentence([(LIBRARIES, name)]).replace(name, "FOLDER");
+    let expected = "=FOLDER (FOLDER/libcuda.so.1: file too short); install";
+    assert!(said.contains(expected), "{said}");
 }

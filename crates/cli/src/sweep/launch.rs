@@ -110,7 +110,7 @@ impl Launch<'_> {
             atomic_write(&path, text.as_bytes())
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        let tasks = if n_missing > 0 { active(&name)? } else { Vec::new() };
+        let tasks = if n_missing > 0 { slurm::active(&name)? } else { Vec::new() };
         let mut job = None;
         let n_task = self.wanted(n_missing, tasks.len());
         if n_task > 0 {
@@ -136,7 +136,7 @@ impl Launch<'_> {
             }))?)?;
         }
         if asked.wait {
-            return self.wait(&name, &path, u32::from(n_task > 0));
+            return self.wait(&name, &path, u32::from(n_task > 0 && tasks.is_empty()));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -176,28 +176,32 @@ impl Launch<'_> {
                 (n_done, n_fruitless) = (count.n_done, 0);
             }
             let n_missing = n_cell - count.n_done;
-            let state = match active(name) {
-                Err(error) => format!("{error}; asking again"),
-                Ok(tasks) => {
-                    let n_task = self.wanted(n_missing, tasks.len());
-                    if n_task > 0 && n_fruitless < FRUITLESS {
+            let state = match self.submit_again(name, path, n_missing, n_fruitless < FRUITLESS) {
+                // Slurm may be out of reach for a while.
+                Err(error) => Some(format!("{error}; asking again")),
+                Ok(Queue { tasks, is_submitted: true }) => {
+                    // As long as others run, their cells may still get done.
+                    if tasks.is_empty() {
                         n_fruitless += 1;
                         pause = FIRST_PAUSE;
-                        if let Err(error) = submit(path, n_task, n_missing) {
-                            say!("{error}");
-                        }
-                    } else if tasks.is_empty() {
-                        say!(
-                            "the last {FRUITLESS} submissions finished no cell, and {n_missing} are left: see the logs \
-                             in {}; is launcher.time longer than a cell takes?",
-                            folder(self.out).join("logs").display()
-                        );
-                        return Ok(OTHER.into());
                     }
-                    format!("{n_done} of {n_cell} cells are done; {}", in_words(&tasks))
+                    None
+                }
+                Ok(Queue { tasks, .. }) if tasks.is_empty() => {
+                    say!(
+                        "the last {FRUITLESS} submissions finished no cell, and {n_missing} are left: see the logs \
+                         in {}; is launcher.time longer than a cell takes?",
+                        folder(self.out).join("logs").display()
+                    );
+                    return Ok(OTHER.into());
+                }
+                Ok(Queue { tasks, .. }) => {
+                    Some(format!("{n_done} of {n_cell} cells are done; {}", in_words(&tasks)))
                 }
             };
-            if state != said {
+            if let Some(state) = state
+                && state != said
+            {
                 say!("{state}");
                 said = state;
             }
@@ -205,11 +209,22 @@ impl Launch<'_> {
             pause = (pause * 3 / 2).min(LAST_PAUSE);
         }
     }
-}
 
-fn active(name: &str) -> Result<Vec<Task>, SlurmError> {
-    let tasks = slurm::tasks(&[name.to_owned()])?;
-    Ok(tasks.into_iter().filter(Task::is_active).collect())
+    /// Submits what is missing in the queue, if `may_submit`.
+    fn submit_again(
+        &self,
+        name: &str,
+        path: &Path,
+        n_missing: usize,
+        may_submit: bool,
+    ) -> Result<Queue, SlurmError> {
+        let tasks = slurm::active(name)?;
+        let n_task = if may_submit { self.wanted(n_missing, tasks.len()) } else { 0 };
+        if n_task > 0 {
+            submit(path, n_task, n_missing)?;
+        }
+        Ok(Queue { tasks, is_submitted: n_task > 0 })
+    }
 }
 
 fn submit(path: &Path, n_task: usize, n_missing: usize) -> Result<String, SlurmError> {
@@ -218,6 +233,12 @@ fn submit(path: &Path, n_task: usize, n_missing: usize) -> Result<String, SlurmE
     let cells = if n_missing == 1 { "cell that is" } else { "cells that are" };
     say!("submitted job {job}: {n_task} {tasks} for {n_missing} {cells} not done");
     Ok(job)
+}
+
+/// What was queued, and whether more was submitted then.
+struct Queue {
+    tasks: Vec<Task>,
+    is_submitted: bool,
 }
 
 struct Count {

@@ -13,8 +13,8 @@ const WARNED: &str = "BATCHLAB_SWEEP_WARNED";
 
 /// State handed over by the earlier processes of a sweep.
 pub(super) struct Earlier {
-    /// Whether there are none.
-    pub(super) is_none: bool,
+    /// Whether this process is the first.
+    pub(super) is_first: bool,
     pub(super) n_done: usize,
     pub(super) warned: Vec<String>,
     started: Duration,
@@ -24,7 +24,7 @@ impl Earlier {
     pub(super) fn processes() -> Self {
         let number = |name| std::env::var(name).ok()?.parse::<u64>().ok();
         Self {
-            is_none: number(STARTED).is_none(),
+            is_first: number(STARTED).is_none(),
             n_done: number(N_DONE).and_then(|n| n.try_into().ok()).unwrap_or(0),
             warned: std::env::var(WARNED)
                 .ok()

@@ -42,7 +42,8 @@ pub(super) fn end_with_parent(interrupted: &Arc<AtomicBool>) {
 }
 
 /// Runs this program in a child process to train, and restarts it as long as cells remain.
-pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
+/// `ci_width`: the requested half width of intervals.
+pub(super) fn supervise(cells: &Cells, ci_width: Option<f64>) -> Result<ExitCode> {
     let since = batchlab_study::now();
     let watched: Arc<Mutex<Option<ChildStdin>>> = Arc::default();
     let is_ending = Arc::new(AtomicBool::new(false));
@@ -68,7 +69,7 @@ pub(super) fn supervise(cells: &Cells) -> Result<ExitCode> {
                 let reason = taken_reason(child.id()).unwrap_or_else(|| {
                     format!("its training process was ended by {}", cause(status))
                 });
-                let Some(cell) = cells.record_failure(child.id(), &reason)? else {
+                let Some(cell) = cells.record_failure(child.id(), &reason, ci_width)? else {
                     bail!("the training process has ended outside of any cell: {reason}");
                 };
                 say!("error: cell {cell} has failed: {reason}; continuing in a new process");

@@ -246,6 +246,11 @@ fn programs_that_fail_are_named() {
             "while read line; do for i in 1 2; do echo '{\"seconds\": 1e-9, \"n_output\": 1}'; done; done",
             "\"two\" printed \"{\\\"seconds\\\": 1e-9, \\\"n_output\\\": 1}\" without being asked",
         ),
+        (
+            "read line; printf '\\377\\n'; exec sleep 60",
+            "\"two\" printed something that is not text",
+        ),
+        ("exec >&-; exec sleep 60", "\"two\" closed its standard input or output instead of"),
         ("sleep 60", "\"two\" has not answered within 2 s, timeout_seconds"),
     ] {
         let dir = tempfile::tempdir().unwrap();

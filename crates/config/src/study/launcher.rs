@@ -81,10 +81,13 @@ impl<'de> Deserialize<'de> for SlurmOption {
         }
         // The launcher numbers the tasks and follows them by the name of their job.
         let key = text.split(['=', ' ']).next().unwrap_or_default();
-        match key {
-            "--array" | "-a" => wrong("is what `launcher.workers` is for"),
-            "--job-name" | "-J" => wrong("would hide the tasks from `batchlab status`"),
-            _ => Ok(Self(text)),
+        // The value of a short option may follow without a space.
+        if key == "--array" || key.starts_with("-a") {
+            return wrong("is what `launcher.workers` is for");
         }
+        if key == "--job-name" || key.starts_with("-J") {
+            return wrong("would hide the tasks from `batchlab status`");
+        }
+        Ok(Self(text))
     }
 }

@@ -326,9 +326,9 @@ record! {
         /// `pair` in the payload), `new_shape`, `recorded_step` (a step was recorded for replay on
         /// a GPU), `nan`, `interrupted`, `lost_ranks` (a rank did not answer), `checkpoint`,
         /// `resumed`, `crashed`, `threads` (more threads than CPUs), `arithmetic` (the run
-        /// continues with different vector instructions), `timing_ended` (the steps for timing only ended early), `learning_rate` (reduced,
-        /// because the validation loss no longer decreased), `early_stopping`, an event reported by
-        /// a batcher, such as `oversize`, or a warning before training: `unseen_class`,
+        /// continues with other vector instructions or another engine), `timing_ended` (the steps
+        /// for timing only ended early), `learning_rate` (reduced, because the validation loss no
+        /// longer decreased), `early_stopping`, an event reported by a batcher, such as `oversize`, or a warning before training: `unseen_class`,
         /// `mostly_oversize`, `small_training_set`, `mostly_without_edges`, `untrained_class`,
         /// `edges_without_weights`, `empty_subset` (a share that rounds down to nothing),
         /// `constant_target`.

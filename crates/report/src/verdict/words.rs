@@ -240,9 +240,9 @@ pub fn caveats(verdict: &Verdict) -> Vec<String> {
 /// The lowest times, if there are no intervals.
 fn least_times(verdict: &Verdict) -> String {
     let Some((first, others)) = verdict.strategies.split_first() else { return String::new() };
-    if others.iter().all(|strategy| strategy.factor < 1.005) {
+    if !others.is_empty() && others.iter().all(|strategy| strategy.factor < 1.005) {
         let all: Vec<&str> = verdict.strategies.iter().map(|s| s.batcher.as_str()).collect();
-        return format!("{} took the same time", list(&all, "and"));
+        return format!("{} differed by less than 0.5 %", list(&all, "and"));
     }
     let others: Vec<String> = others
         .iter()

@@ -18,19 +18,6 @@ impl Drop for Program {
     }
 }
 
-/// The major version of NVRTC, which comes with the other libraries.
-///
-/// # Errors
-/// If it does not tell.
-#[allow(unsafe_code, reason = "NVRTC fills in numbers by their addresses")]
-pub(super) fn version() -> Result<i32, Error> {
-    let (mut major, mut minor) = (0, 0);
-    // SAFETY: it fills in both numbers before it returns.
-    let told = unsafe { sys::nvrtcVersion(&raw mut major, &raw mut minor) }.result();
-    told.map_err(|error| Error::Engine(format!("NVRTC does not tell its version: {error}")))?;
-    Ok(major)
-}
-
 /// The machine code of a source for `arch`, such as `sm_90`.
 ///
 /// # Errors

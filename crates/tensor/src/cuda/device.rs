@@ -14,7 +14,6 @@ use cudarc::driver::{CudaDevice, result};
 use dfdx::tensor::Cuda;
 
 use super::blas::Blas;
-use super::compile;
 use super::error::Error;
 use super::module::Module;
 use super::pinned::Pinned;
@@ -97,21 +96,6 @@ pub(crate) fn has_tensor_cores(cuda: &Cuda) -> Result<bool, Error> {
     Ok(of(cuda)?.has_tensor_cores)
 }
 
-/// Libraries that are newer than the driver fail later, with codes that do not say so.
-///
-/// # Errors
-/// If CUDA's libraries, of this major version, are newer than the driver.
-#[allow(unsafe_code, reason = "calls of the driver that cudarc does not wrap")]
-fn require_driver_for(libraries: i32) -> Result<(), Error> {
-    let mut driver = 0;
-    // SAFETY: it fills in the number before it returns.
-    unsafe { sys::cuDriverGetVersion(&raw mut driver) }
-        .result()
-        .map_err(Error::driver("query the driver's version"))?;
-    let driver = driver / 1000;
-    if libraries > driver { Err(Error::OldDriver { driver, libraries }) } else { Ok(()) }
-}
-
 /// The state for the GPU of `cuda`.
 ///
 /// # Errors
@@ -148,7 +132,6 @@ impl Gpu {
         let major = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?;
         let minor = attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?;
         let shared = attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
-        require_driver_for(compile::version()?)?;
         let blas = Blas::new(&device)?;
         let stream = || {
             result::stream::create(result::stream::StreamKind::NonBlocking)

@@ -57,26 +57,45 @@ const PACKAGES: &str = "`pip install nvidia-cublas nvidia-cuda-nvrtc` brings cuB
 /// Loads the libraries; does nothing if they are loaded.
 ///
 /// # Errors
-/// If one is missing or lacks a function: which, where it was looked for, and where it comes from.
+/// If one is missing, lacks a function or is newer than the driver: which, where it was looked for, and
+/// where it comes from.
 pub(crate) fn load() -> Result<(), Error> {
     static LOADED: OnceLock<Result<(), String>> = OnceLock::new();
     LOADED.get_or_init(load_all).clone().map_err(Error::Libraries)
 }
 
 fn load_all() -> Result<(), String> {
-    let driver = DRIVER.load(&[1])?;
-    let newest_first = [13, 12];
-    let version = version_of(&driver);
+    let (driver, _) = DRIVER.load(&[1])?;
+    let supported = version_of(&driver);
     DRIVER_LIBRARY.get_or_init(|| driver);
-    // Newer ones than the driver supports only if there are no others: the message then is that the
-    // driver is too old for them.
-    let (supported, newer): (Vec<_>, Vec<_>) =
-        newest_first.into_iter().partition(|&major| version.is_none_or(|version| major <= version));
-    let versions = [supported, newer].concat();
+    // Newer ones than the driver supports only if there are no others, to name them in the error.
+    let (fitting, newer): (Vec<_>, Vec<_>) =
+        NEWEST_FIRST.into_iter().partition(|&major| supported.is_none_or(|driver| major <= driver));
+    let versions = [fitting, newer].concat();
     for wanted in [BLAS, COMPILER] {
-        std::mem::forget(wanted.load(&versions)?);
+        let (library, major) = wanted.load(&versions)?;
+        std::mem::forget(library);
+        if let Some(driver) = supported.filter(|&driver| driver < major) {
+            return Err(older_driver(driver, wanted.name, major));
+        }
     }
     Ok(())
+}
+
+/// Major versions of CUDA whose cuBLAS and NVRTC are looked for.
+const NEWEST_FIRST: [i32; 2] = [13, 12];
+
+/// Libraries that are newer than the driver would fail later, with codes that do not say so.
+fn older_driver(driver: i32, name: &str, major: i32) -> String {
+    let or_older = if NEWEST_FIRST.contains(&driver) {
+        format!(", or install cuBLAS and NVRTC of CUDA {driver}, which are then preferred")
+    } else {
+        String::new()
+    };
+    format!(
+        "this machine's driver supports CUDA {driver}, but {name} was found for CUDA {major} only; update \
+         the driver (nvidia-smi shows its version){or_older}"
+    )
 }
 
 static DRIVER_LIBRARY: OnceLock<Library> = OnceLock::new();
@@ -140,19 +159,19 @@ fn version_of(driver: &Library) -> Option<i32> {
 }
 
 impl Wanted {
-    /// The first that is found, of these versions in this order.
-    fn load(&self, versions: &[i32]) -> Result<Library, String> {
+    /// The first that is found, of these versions in this order, and its version.
+    fn load(&self, versions: &[i32]) -> Result<(Library, i32), String> {
         let mut faults = String::new();
-        for version in versions {
+        for &version in versions {
             let file = format!("{}.{version}", self.file);
             for place in self.places() {
                 match open(&place, &file) {
                     Ok(library) => {
                         self.find_functions(&library, &file)?;
-                        return Ok(library);
+                        return Ok((library, version));
                     }
                     Err(Some(fault)) => {
-                        // The sentence is complete if there is no memory for it.
+                        // Writing to a string does not fail.
                         let _ = write!(faults, " ({fault})");
                     }
                     Err(None) => {}
@@ -161,7 +180,7 @@ impl Wanted {
         }
         let files: Vec<_> = versions.iter().map(|n| format!("{}.{n}", self.file)).collect();
         Err(format!(
-            "{} was not found: there is no {} in {}{faults}; {}",
+            "{} was not found: there is no {} that can be loaded in {}{faults}; {}",
             self.name,
             files.join(" or "),
             self.searched(),
@@ -171,13 +190,18 @@ impl Wanted {
 
     #[allow(unsafe_code, reason = "looks up addresses")]
     fn find_functions(&self, library: &Library, file: &str) -> Result<(), String> {
-        for (name, address) in self.functions {
+        let find = |name: &str| {
             // SAFETY: only its address is used, by the one who knows its type.
             let found = unsafe { library.get::<*mut c_void>(name.as_bytes()) };
-            let found = found.map_err(|_| {
+            found.map(|found| *found).map_err(|_| {
                 format!("{file} has no function {name}: it is too old or too new for this program")
-            })?;
-            address.store(*found, Ordering::Release);
+            })
+        };
+        // All or none: a library that lacks one is closed.
+        let found = self.functions.iter().map(|(name, _)| find(name));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        for ((_, address), found) in self.functions.iter().zip(found) {
+            address.store(found, Ordering::Release);
         }
         Ok(())
     }
@@ -243,7 +267,9 @@ fn open(folder: &std::path::Path, file: &str) -> Result<Library, Option<String>>
     }
     // SAFETY: NVIDIA's libraries, or those that stand in for them, expect to be loaded like this.
     unsafe { Library::new(&path) }.map_err(|error| {
-        let fault = error.to_string();
+        // The error itself only says that loading failed.
+        let reason = std::error::Error::source(&error);
+        let fault = reason.map_or_else(|| error.to_string(), ToString::to_string);
         // In the loader's message, the missing file comes first.
         let is_missing = by_the_system && fault.starts_with(file);
         (!is_missing).then_some(fault)

@@ -49,9 +49,7 @@ impl<D: Backend> Case<D> {
     }
 
     fn buffer(&self, purpose: &str, n: usize) -> Buffer<D> {
-        let mut buffer = self.device.zeros_buffer(0).expect("room for nothing");
-        self.device.write(&mut buffer, &numbers(purpose, n)).expect("room for a buffer");
-        buffer
+        self.device.buffer_of(&numbers(purpose, n)).expect("room for a buffer")
     }
 
     fn take(&mut self, name: &str, matrix: Result<Dense<D>, D::Err>) -> Dense<D> {

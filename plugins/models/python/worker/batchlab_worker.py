@@ -215,7 +215,7 @@ def end_with(parent):
 
 
 def remove_folder():
-    """Removes the temporary folder of this file, in case that batchlab was stopped before it could."""
+    """Removes the temporary folder of this file, in case batchlab was stopped before it could."""
     folder = pathlib.Path(__file__).resolve().parent
     if folder.name.startswith("batchlab-engine-"):
         shutil.rmtree(folder, ignore_errors=True)

@@ -44,7 +44,7 @@ impl Script<'_> {
              echo \"$(date) task ${{SLURM_ARRAY_TASK_ID:-0}} on ${{SLURMD_NODENAME:-$(hostname)}}, \
              restarted ${{SLURM_RESTART_COUNT:-0}} times\"\n\
              # Slurm signals this process only: the worker takes its place.\n\
-             exec {} \"$@\"\n",
+             exec {}\n",
             worker.join(" ")
         )
     }

@@ -132,6 +132,7 @@ fn mistakes_in_the_launcher_are_shown() {
         "launcher.time=soon",
         "launcher.time=5s",
         "launcher.options=[\"--array=0-9\"]",
+        "launcher.options=[\"-a0-9\"]",
         "launcher.options=[\"mem=32G\"]",
         "launcher.workers=0",
     ];
@@ -163,14 +164,17 @@ fn what_is_missing_is_submitted() {
     assert!(study.tables().runs.iter().all(|run| run.is_exclusive == Some(true)));
 }
 
-/// Slurm has preempted the first task; the third submission in a row that finishes nothing is the last.
+/// Slurm has preempted the first task, and then refuses for a while; the third submission in a row
+/// that finishes nothing is the last.
 #[test]
 fn ended_tasks_are_submitted_again_but_not_for_ever() {
     let study = Study::on_slurm();
     let first = "[ -e first ] || { touch first; echo \"$@\" >> submitted; echo 6; exit; }";
-    study.command("sbatch", &format!("{first}\n{SBATCH}"));
+    let busy = "echo >> busy; [ $(wc -l < busy) -gt 2 ] || { echo busy >&2; exit 1; }";
+    study.command("sbatch", &format!("{first}\n{busy}\n{SBATCH}"));
     let output = study.launch(&["--wait", "launcher.workers=1", "blocks.exclusive=false"]);
     assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("has failed: busy; asking again"), "{}", text(&output));
     assert_eq!(study.submitted().len(), 2);
     assert_counted_once(&study, 2, 6);
 
@@ -288,11 +292,13 @@ fn a_worker_that_is_told_to_end_gives_its_cell_back() {
             let has = |run: &String| runs.join(run).join(name).exists();
             names(&runs).iter().filter(|run| has(run)).count()
         };
-        let n_begun = names(&runs).len();
+        let begun = names(&runs);
+        let n_begun = begun.len();
         assert_eq!((state("journal"), state("checkpoints")), (n_begun, n_begun));
         // Once the cell is done, nothing needs them.
         study.done(&["training.steps=2000", "batch_sizes=8", "repeats=1"]);
         assert_eq!((state("journal"), names(&runs).len()), (0, n_begun + 3));
+        assert!(begun.iter().all(|run| !runs.join(run).join("checkpoints").exists()));
         let tables = study.tables();
         let n_interrupted = tables.runs.iter().filter(|run| run.status == "interrupted").count();
         assert_eq!(n_interrupted, n_begun, "their rows stay");

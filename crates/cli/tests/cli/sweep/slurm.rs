@@ -94,8 +94,8 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slurm-cluster.sh")
 }
 
-/// Two workers share a study. One is killed, one cancelled, a node drained, the controller restarted;
-/// a worker of another study runs out of time.
+/// Two workers share a study. One is killed, one cancelled, a node drained, the controller
+/// restarted; a worker of another study runs out of time.
 #[test]
 fn a_study_on_slurm_is_complete_whatever_happens() {
     if std::env::var_os("BATCHLAB_TEST_SLURM").is_none() {
@@ -160,6 +160,7 @@ fn a_study_on_slurm_is_complete_whatever_happens() {
     // Its worker has ended properly before the time limit; Slurm checks limits twice a minute.
     wait_for("the end of the task", || cluster.tasks(&endless)[0].1 != "RUNNING");
     let tables = endless.tables();
+    assert_eq!(tables.runs.len(), 3);
     assert!(tables.runs.iter().all(|run| run.status == "interrupted"));
     assert!(tables.runs.iter().all(|run| run.is_exclusive == Some(true)), "it had its node");
     let status = cluster.status(&endless);
@@ -179,5 +180,6 @@ fn a_study_on_slurm_is_complete_whatever_happens() {
     let output = cluster.sweep(&shared, &beside).arg("--wait").output().unwrap();
     assert!(output.status.success(), "{}", text(&output));
     let tables = shared.tables();
+    assert_eq!(tables.runs.len(), 6);
     assert!(tables.runs.iter().all(|run| run.is_exclusive == Some(false)));
 }

@@ -34,31 +34,35 @@ const _: [nvrtcResult; COMPILER.len()] = {
     unsafe { transmute::<[u32; COMPILER.len()], [nvrtcResult; COMPILER.len()]>(COMPILER) }
 };
 
-/// The last code of the driver that cudarc does not know, 0 for none.
+/// The code of the driver, unknown to cudarc, behind its last `CUDA_ERROR_UNKNOWN`; 0 for none.
 static UNLISTED_CODE: AtomicU32 = AtomicU32::new(0);
-/// The same for cuBLAS.
+/// The same for cuBLAS and `CUBLAS_STATUS_INTERNAL_ERROR`.
 static UNLISTED_STATUS: AtomicU32 = AtomicU32::new(0);
 
 pub(super) fn driver(code: u32) -> u32 {
-    known(code, &DRIVER).unwrap_or_else(|| {
-        UNLISTED_CODE.store(code, Ordering::Relaxed);
-        CUresult::CUDA_ERROR_UNKNOWN as u32
-    })
+    known_or_kept(code, &DRIVER, CUresult::CUDA_ERROR_UNKNOWN as u32, &UNLISTED_CODE)
 }
 
 pub(super) fn cublas(status: u32) -> u32 {
-    known(status, &BLAS).unwrap_or_else(|| {
-        UNLISTED_STATUS.store(status, Ordering::Relaxed);
-        cublasStatus_t::CUBLAS_STATUS_INTERNAL_ERROR as u32
-    })
+    let other = cublasStatus_t::CUBLAS_STATUS_INTERNAL_ERROR as u32;
+    known_or_kept(status, &BLAS, other, &UNLISTED_STATUS)
 }
 
 pub(super) fn nvrtc(result: u32) -> u32 {
     known(result, &COMPILER).unwrap_or(nvrtcResult::NVRTC_ERROR_INTERNAL_ERROR as u32)
 }
 
+/// `code`, or `other` if it is not among `codes`: then it is kept, until there is a real `other`.
+fn known_or_kept(code: u32, codes: &[u32], other: u32, kept: &AtomicU32) -> u32 {
+    let known = known(code, codes);
+    if known.is_none_or(|code| code == other) {
+        kept.store(if known.is_none() { code } else { 0 }, Ordering::Relaxed);
+    }
+    known.unwrap_or(other)
+}
+
 fn known(code: u32, codes: &[u32]) -> Option<u32> {
-    (code == 0 || codes.binary_search(&code).is_ok()).then_some(code)
+    codes.binary_search(&code).is_ok().then_some(code)
 }
 
 /// The driver's own code, if cudarc does not know it.
@@ -71,4 +75,23 @@ pub(in crate::cuda) fn driver_code(code: CUresult) -> Option<u32> {
 pub(in crate::cuda) fn blas_status(status: cublasStatus_t) -> Option<u32> {
     let unlisted = UNLISTED_STATUS.load(Ordering::Relaxed);
     (status == cublasStatus_t::CUBLAS_STATUS_INTERNAL_ERROR && unlisted != 0).then_some(unlisted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_that_cudarc_knows_is_not_taken_for_an_earlier_one_that_it_does_not() {
+        let other = CUresult::CUDA_ERROR_UNKNOWN as u32;
+        let kept = AtomicU32::new(0);
+        let answers = |code| {
+            let answer = known_or_kept(code, &DRIVER, other, &kept);
+            (answer, kept.load(Ordering::Relaxed))
+        };
+        assert_eq!(answers(0), (0, 0));
+        assert_eq!(answers(721), (other, 721));
+        assert_eq!(answers(700), (700, 721));
+        assert_eq!(answers(other), (other, 0));
+    }
 }

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use super::{Functions, codes};
 
 /// Defines functions and the list of them. They answer `absent` if their library is not loaded;
-/// other answers go through `known`. Nothing is left to do for one if its condition holds.
+/// other answers go through `known`. With `unless done`, a call succeeds without being passed on while
+/// `done()` holds.
 macro_rules! functions {
     ($status:ty, $absent:expr, $known:path;
      $($name:ident($($argument:ident: $type:ty),* $(,)?) $(unless $done:path)?;)*) => {
@@ -64,7 +65,6 @@ pub(super) mod driver {
     functions! {
         CUresult, CUresult::CUDA_ERROR_NOT_INITIALIZED, codes::driver;
         cuInit(flags: c_uint);
-        cuDriverGetVersion(driver_version: *mut c_int);
         cuGetErrorString(error: CUresult, p_str: *mut *const c_char);
         cuDeviceGet(device: *mut CUdevice, ordinal: c_int);
         cuDeviceGetCount(count: *mut c_int);
@@ -160,7 +160,6 @@ pub(super) mod nvrtc {
 
     functions! {
         nvrtcResult, nvrtcResult::NVRTC_ERROR_INTERNAL_ERROR, codes::nvrtc;
-        nvrtcVersion(major: *mut c_int, minor: *mut c_int);
         nvrtcCreateProgram(
             prog: *mut nvrtcProgram, src: *const c_char, name: *const c_char, num_headers: c_int,
             headers: *const *const c_char, include_names: *const *const c_char
