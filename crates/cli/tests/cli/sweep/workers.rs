@@ -44,9 +44,11 @@ fn if_all_cells_have_failed_the_exit_code_says_so() {
     let retry = format!("--retry={now}");
     let again = [&arguments[..], &[&retry, "--quiet"]].concat();
     let workers: Vec<Child> = (0..3).map(|_| study.sweep(&again).spawn().unwrap()).collect();
-    for mut worker in workers {
-        assert_eq!(worker.wait().unwrap().code(), Some(7));
-    }
+    // One that finds both cells taken has seen no failure.
+    let code = |mut worker: Child| worker.wait().unwrap().code();
+    let codes: Vec<_> = workers.into_iter().map(code).collect();
+    assert!(codes.contains(&Some(7)), "{codes:?}");
+    assert!(codes.iter().all(|code| matches!(code, Some(0 | 7))), "{codes:?}");
     let cells = study.out().join("cells/here");
     for cell in names(&cells).into_iter().filter(|name| cells.join(name).is_dir()) {
         let inside = names(&cells.join(&cell));
