@@ -4,7 +4,7 @@
 //! this trait are written once per device. All matrices are row-major and contiguous. Functions
 //! whose name ends in `_backward` **add** to the gradients passed in; for a gradient that comes
 //! from [`DeviceMemory::new_gradient`], they overwrite it with the first contribution. Only
-//! `add_row_backward` and `block_backward` require initialised gradients.
+//! `add_row_backward` requires an initialised gradient.
 
 use batchlab_core::ModelError;
 use batchlab_core::model::Precision;

@@ -6,7 +6,7 @@ use dfdx::prelude::*;
 
 use super::elementwise::add_to;
 use super::rows::parallel;
-use super::{Buffer, Dense, Result, filled, slice};
+use super::{Buffer, Dense, Result, filled, slice, sums};
 use crate::ops::BlockKernels;
 
 impl BlockKernels for Cpu {
@@ -32,12 +32,12 @@ impl BlockKernels for Cpu {
         &self,
         dx: &mut Buffer,
         dy: &Buffer,
-        n_column: usize,
+        [n_row, n_column]: [usize; 2],
         rows: &Range<usize>,
         columns: &Range<usize>,
     ) -> Result<()> {
         let width = columns.len();
-        let dx = &mut dx[rows.start * n_column..rows.end * n_column];
+        let dx = &mut sums(dx, n_row * n_column)[rows.start * n_column..rows.end * n_column];
         parallel(dx, n_column, |first, rows| {
             for (row, dx) in rows.chunks_exact_mut(n_column).enumerate() {
                 let start = (first + row) * width;

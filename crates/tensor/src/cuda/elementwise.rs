@@ -6,6 +6,7 @@ use cudarc::driver::DeviceSlice;
 use dfdx::prelude::*;
 
 use super::error::Error;
+use super::gradient::Sum;
 use super::kernels::Kernels;
 use super::module::{Launch, arguments, count, memory};
 use super::{Buffer, Dense};
@@ -108,13 +109,20 @@ impl Kernels<'_> {
         &self,
         dx: &mut Buffer,
         dy: &Buffer,
-        n_column: usize,
+        [n_row, n_column]: [usize; 2],
         rows: &Range<usize>,
         columns: &Range<usize>,
     ) -> Result<()> {
+        let n = n_row * n_column;
+        let Sum { place, adds } = self.sum(dx, n);
         let [n_column, row, column, width] = part(n_column, rows, columns)?;
-        let arguments = arguments![memory(dx), memory(dy), n_column, row, column, width];
-        self.each("add_block", rows.len() * columns.len(), arguments)
+        if adds {
+            let arguments = arguments![place, memory(dy), n_column, row, column, width];
+            return self.each("add_block", rows.len() * columns.len(), arguments);
+        }
+        let n_row = count("rows", rows.len())?;
+        let arguments = arguments![place, memory(dy), n_column, row, column, n_row, width];
+        self.each("put_block", n, arguments)
     }
 }
 

@@ -7,6 +7,7 @@ use cudarc::driver::CudaSlice;
 use dfdx::prelude::*;
 
 use super::error::Error;
+use super::gradient;
 use super::kernels::Kernels;
 use super::module::{Argument, Launch, arguments, count, memory};
 use super::{Buffer, Dense};
@@ -27,12 +28,17 @@ impl Kernels<'_> {
         outputs: &Outputs<Cuda>,
     ) -> Result<(Pending, Buffer), Error> {
         let &(n_row, width) = prediction.shape();
-        let unit = self
-            .cuda
-            .zeros_buffer(n_row * width)
-            .map_err(Error::dfdx("allocate the gradient of the predictions"))?;
-        // For double-precision numbers.
         let n_block = outputs.row_on_host.len().div_ceil(THREADS as usize).max(1);
+        let n_unit = n_row * width;
+        // A single block sets it to 0 itself.
+        let unit = if n_block > 1 {
+            self.cuda.zeros_buffer(n_unit)
+        } else {
+            gradient::unwritten(self.cuda, n_unit)
+        };
+        let mut unit = unit.map_err(Error::dfdx("allocate the gradient of the predictions"))?;
+        gradient::shorten(self.gpu, &mut unit, n_unit);
+        // For double-precision numbers.
         let total = self.unwritten(2)?;
         let sums = (n_block > 1).then(|| self.unwritten(2 * n_block)).transpose()?;
         let sums = sums.as_ref().unwrap_or(&total);
@@ -45,8 +51,11 @@ impl Kernels<'_> {
             &outputs.weight,
             &outputs.weight_sum_on_device
         ];
-        let size =
-            arguments![count("columns", width)?, count("outputs", outputs.row_on_host.len())?];
+        let size = arguments![
+            count("numbers", n_unit)?,
+            count("columns", width)?,
+            count("outputs", outputs.row_on_host.len())?
+        ];
         let (name, kind) = match loss {
             Loss::Mse => ("regression_loss", Some(0)),
             Loss::Mae => ("regression_loss", Some(1)),

@@ -432,9 +432,11 @@ fn parts<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     let shape = [rows.len(), width];
     case.take("block", device.block(&x, &rows, &columns, shape));
     case.take("block, turned", device.block(&x, &rows, &columns, [width, rows.len()]));
-    let mut dx = case.buffer("dx", n_row * (width + 5));
+    let mut dx = case.gradient("dx", n_row * (width + 5));
     let dy = case.buffer("dy", rows.len() * width);
-    device.block_backward(&mut dx, &dy, width + 5, &rows, &columns).expect("block_backward");
+    device
+        .block_backward(&mut dx, &dy, [n_row, width + 5], &rows, &columns)
+        .expect("block_backward");
     case.keep("block_backward", &dx);
 }
 

@@ -33,7 +33,8 @@ impl<D: Backend> Pass<'_, D> {
         rows: Range<usize>,
         columns: Range<usize>,
     ) -> Result<Matrix<D>, ModelError> {
-        let [n_row, n_column] = x.shape();
+        let whole = x.shape();
+        let [n_row, n_column] = whole;
         assert!(rows.start <= rows.end && rows.end <= n_row, "rows {rows:?} of {n_row}");
         assert!(
             columns.start <= columns.end && columns.end <= n_column,
@@ -43,13 +44,7 @@ impl<D: Backend> Pass<'_, D> {
         let result = self.device().block(x.tensor(), &rows, &columns, shape).map_err(engine)?;
         let of_x = x.gradient();
         Ok(self.record(result, x.is_tracked(), move |device, dy| {
-            device.block_backward(
-                &mut *of_x.sum_from_zeros(device)?,
-                &dy,
-                n_column,
-                &rows,
-                &columns,
-            )
+            device.block_backward(&mut *of_x.sum(device)?, &dy, whole, &rows, &columns)
         }))
     }
 }
@@ -63,9 +58,9 @@ kernels! {
     fn block(
         x: &Dense<Self>, rows: &Range<usize>, columns: &Range<usize>, shape: [usize; 2]
     ) -> Dense<Self>;
-    /// The gradient of `block`, for a matrix of `n_column` columns.
+    /// The gradient of `block`, for a matrix of the shape `whole`.
     fn block_backward(
-        dx: &mut Buffer<Self>, dy: &Buffer<Self>, n_column: usize, rows: &Range<usize>,
+        dx: &mut Buffer<Self>, dy: &Buffer<Self>, whole: [usize; 2], rows: &Range<usize>,
         columns: &Range<usize>
     ) -> ();
 }
