@@ -158,6 +158,8 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
     type Kept: 'static;
     /// A loss that the device may still be computing.
     type PendingLoss: 'static;
+    /// The host's copy of one, possibly still on its way.
+    type FetchedLoss: Default + 'static;
     /// Recorded work that can be launched repeatedly with a single call.
     type Recording: 'static;
     /// Memory shared by recordings.

@@ -12,6 +12,7 @@ mod compile;
 mod device;
 mod elementwise;
 pub(crate) mod error;
+mod event;
 #[cfg(all(test, feature = "cuda-check"))]
 mod faults;
 mod geometry;
@@ -54,6 +55,7 @@ impl DeviceMemory for Cuda {
     type EdgePlan = ();
     type Kept = message::Kept;
     type PendingLoss = loss::Pending;
+    type FetchedLoss = loss::Fetched;
     type Recording = recording::Recording;
     type RecordingMemory = recording::Memory;
 

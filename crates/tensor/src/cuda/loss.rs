@@ -1,23 +1,42 @@
 //! Losses over outputs: the only number per step that is copied back from the device.
 
-use std::sync::PoisonError;
-
 use batchlab_core::model::Loss;
 use cudarc::driver::CudaSlice;
 use dfdx::prelude::*;
 
 use super::error::Error;
+use super::event::Event;
 use super::gradient;
 use super::kernels::Kernels;
 use super::module::{Argument, Launch, arguments, count, memory};
+use super::pinned::Pinned;
 use super::{Buffer, Dense};
 use crate::{DeviceMemory, Outputs};
 
 /// Threads per block: `LOSS_THREADS` in `kernels/loss.cu`.
 const THREADS: u32 = 256;
 
+/// What the host waits for.
+const FINISH: &str = "finish a step";
+
 /// A double-precision number on the device.
 pub struct Pending(CudaSlice<f32>);
+
+/// Its copy on the host.
+#[derive(Default)]
+pub struct Fetched(Option<OnHost>);
+
+struct OnHost {
+    place: Pinned,
+    arrived: Event,
+}
+
+impl Drop for OnHost {
+    fn drop(&mut self) {
+        // The memory is freed now. If the device fails there is nothing left to protect.
+        let _ = self.arrived.wait(FINISH);
+    }
+}
 
 impl Kernels<'_> {
     /// The loss, and the gradient of its mean.
@@ -72,9 +91,23 @@ impl Kernels<'_> {
         Ok((Pending(total), unit))
     }
 
-    /// Waits for the device.
-    pub(crate) fn read_loss(&self, loss: &Pending) -> Result<f64, Error> {
-        let mut answer = self.gpu.answer.lock().unwrap_or_else(PoisonError::into_inner);
-        answer.fetch(self.gpu, Argument::from(&loss.0).address()).map(f64::from_le_bytes)
+    pub(crate) fn fetch_loss(&self, loss: &Pending, fetched: &mut Fetched) -> Result<(), Error> {
+        self.gpu.bind()?;
+        let OnHost { place, arrived } = match &mut fetched.0 {
+            Some(known) => known,
+            new => new.insert(OnHost { place: Pinned::new(8)?, arrived: Event::new()? }),
+        };
+        place.fetch(self.gpu, Argument::from(&loss.0).address())?;
+        arrived.record(self.gpu.stream())
+    }
+
+    pub(crate) fn read_loss(&self, fetched: &Fetched) -> Result<f64, Error> {
+        let Some(OnHost { place, arrived }) = &fetched.0 else {
+            return Err(Error::Engine("a loss is read that was not fetched".into()));
+        };
+        arrived.wait(FINISH)?;
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(place.bytes());
+        Ok(f64::from_le_bytes(bytes))
     }
 }

@@ -477,7 +477,9 @@ fn losses<D: Backend>(case: &mut Case<D>, loss: Loss, width: usize, n_row: usize
     device.finish_upload(&mut arena).expect("room");
     device.begin_use(&arena).expect("the device works");
     let (sum, unit) = device.loss(loss, prediction.tensor(), &outputs).expect("loss");
-    let sum = device.read_loss(&sum).expect("loss");
+    let mut fetched = D::FetchedLoss::default();
+    device.fetch_loss(&sum, &mut fetched).expect("loss");
+    let sum = device.read_loss(&fetched).expect("loss");
     case.results.push(("loss".into(), vec![sum as f32]));
     case.keep("loss unit", &unit);
 }
