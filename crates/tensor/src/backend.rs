@@ -6,6 +6,8 @@
 //! from [`DeviceMemory::new_gradient`], they overwrite it with the first contribution. Only
 //! `add_row_backward` requires an initialised gradient.
 
+use std::ops::Range;
+
 use batchlab_core::ModelError;
 use batchlab_core::model::Precision;
 use dfdx::tensor::{Storage, Tensor};
@@ -72,6 +74,27 @@ pub struct RowsToNormalise<'a, D: DeviceMemory> {
     pub dropout: Option<Dropout>,
     /// Maps rows (items) to nodes (segments); dropout then counts rows by node.
     pub node: Option<&'a Segments<D>>,
+}
+
+/// Ranges of rows, or of columns, of a matrix.
+pub struct Blocks {
+    /// Rows or columns.
+    pub of_rows: bool,
+    /// At least one of them.
+    pub ranges: Vec<Range<usize>>,
+}
+
+impl Blocks {
+    /// Rows and columns of each block of a matrix of the shape `[n_row, n_column]`.
+    pub(crate) fn each(
+        &self,
+        [n_row, n_column]: [usize; 2],
+    ) -> impl Iterator<Item = [Range<usize>; 2]> {
+        self.ranges
+            .iter()
+            .cloned()
+            .map(move |range| if self.of_rows { [range, 0..n_column] } else { [0..n_row, range] })
+    }
 }
 
 /// The steps of a message whose values are results.

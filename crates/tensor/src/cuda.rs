@@ -8,6 +8,7 @@ mod adam;
 mod arena;
 mod attention;
 mod blas;
+mod block;
 mod compile;
 mod device;
 mod elementwise;

@@ -212,6 +212,29 @@ impl<'p, D: Backend> Pass<'p, D> {
         [first, second]
     }
 
+    /// The same for a kernel with any number of results, not all of which need have a gradient.
+    pub(crate) fn record_all<F>(
+        &mut self,
+        results: Vec<Dense<D>>,
+        tracked: bool,
+        backward: F,
+    ) -> Vec<Matrix<D>>
+    where
+        F: FnOnce(&D, Vec<Option<Buffer<D>>>) -> Result<(), D::Err> + 'static,
+    {
+        let tracked = tracked && self.tape.is_some();
+        let results = results.into_iter().map(|result| Matrix::from_kernel(result, tracked));
+        let results: Vec<_> = results.collect();
+        let gradients: Vec<_> = results.iter().map(Matrix::gradient).collect();
+        self.push(&results.iter().collect::<Vec<_>>(), move |device| {
+            let each = gradients
+                .iter()
+                .map(|gradient| gradient.is_some().then(|| gradient.finish(device)).transpose());
+            backward(device, each.collect::<Result<_, _>>()?)
+        });
+        results
+    }
+
     /// Runs `backward` once all users of a kernel's results have added to their gradients, if there
     /// are any.
     fn push<F>(&mut self, results: &[&Matrix<D>], backward: F)

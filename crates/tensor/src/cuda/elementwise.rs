@@ -1,12 +1,9 @@
-//! Sums and products, elementwise and row by row; submatrices.
-
-use std::ops::Range;
+//! Sums and products, elementwise and row by row.
 
 use cudarc::driver::DeviceSlice;
 use dfdx::prelude::*;
 
 use super::error::Error;
-use super::gradient::Sum;
 use super::kernels::Kernels;
 use super::module::{Launch, arguments, count, memory};
 use super::{Buffer, Dense};
@@ -90,48 +87,4 @@ impl Kernels<'_> {
         }
         Ok(())
     }
-
-    pub(crate) fn block(
-        &self,
-        x: &Dense,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-        shape: [usize; 2],
-    ) -> Result<Dense> {
-        let out = self.matrix(shape)?;
-        let [n_column, row, column, width] = part(x.shape().1, rows, columns)?;
-        let arguments = arguments![&out, x, n_column, row, column, width];
-        self.each("copy_block", rows.len() * columns.len(), arguments)?;
-        Ok(out)
-    }
-
-    pub(crate) fn block_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        [n_row, n_column]: [usize; 2],
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-    ) -> Result<()> {
-        let n = n_row * n_column;
-        let Sum { place, adds } = self.sum(dx, n);
-        let [n_column, row, column, width] = part(n_column, rows, columns)?;
-        if adds {
-            let arguments = arguments![place, memory(dy), n_column, row, column, width];
-            return self.each("add_block", rows.len() * columns.len(), arguments);
-        }
-        let n_row = count("rows", rows.len())?;
-        let arguments = arguments![place, memory(dy), n_column, row, column, n_row, width];
-        self.each("put_block", n, arguments)
-    }
-}
-
-/// Columns of the whole; first row, first column and columns of the part.
-fn part(n_column: usize, rows: &Range<usize>, columns: &Range<usize>) -> Result<[u32; 4]> {
-    Ok([
-        count("columns", n_column)?,
-        count("rows", rows.start)?,
-        count("columns", columns.start)?,
-        count("columns", columns.len())?,
-    ])
 }

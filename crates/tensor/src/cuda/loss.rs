@@ -105,6 +105,7 @@ impl Kernels<'_> {
         let Some(OnHost { place, arrived }) = &fetched.0 else {
             return Err(Error::Engine("a loss is read that was not fetched".into()));
         };
+        self.gpu.bind()?;
         arrived.wait(FINISH)?;
         let mut bytes = [0; 8];
         bytes.copy_from_slice(place.bytes());
