@@ -1,8 +1,7 @@
 //! Kernels for NVIDIA GPUs: dfdx's `Cuda` as a [`Backend`](crate::Backend).
 //!
-//! dfdx provides memory and the tape. All computation is done by our own kernels, plain CUDA C++
-//! that NVRTC compiles for the present GPU when it is opened, and by cuBLAS. A training step runs
-//! no dfdx kernel.
+//! dfdx provides memory. All computation is done by our own kernels, plain CUDA C++ that NVRTC
+//! compiles for the present GPU when it is opened, and by cuBLAS.
 
 mod adam;
 mod arena;

@@ -280,7 +280,7 @@ impl<'p, D: Backend> Pass<'p, D> {
         let device = self.device.clone();
         match &mut self.tape {
             Some(BackwardTape::Own(operations)) => {
-                operations.push(Box::new(move || backward(&device)))
+                operations.push(Box::new(move || backward(&device)));
             }
             Some(BackwardTape::Dfdx(tape)) => tape.add_backward_op(move |_| backward(&device)),
             None => {}

@@ -74,8 +74,7 @@ pub(crate) fn open(ordinal: usize) -> Result<Cuda, Error> {
     }
     // First, because dfdx panics if there is no GPU.
     let gpu = gpu(ordinal)?;
-    let cuda =
-        Cuda::try_build(ordinal, 0).map_err(|error| Error::Engine(format!("dfdx: {error}")))?;
+    let cuda = Cuda::try_build(ordinal, 0).map_err(Error::dfdx("open the GPU"))?;
     raw::check(&cuda)?;
     if raw::ordinal(&cuda) != Some(ordinal) {
         return Err(Error::Layout("a device does not show its number"));
