@@ -80,14 +80,21 @@ impl<'de> Deserialize<'de> for SlurmOption {
             return wrong("is not an option of sbatch, such as \"--mem=32G\"");
         }
         // The launcher numbers the tasks and follows them by the name of their job.
-        let key = text.split(['=', ' ']).next().unwrap_or_default();
-        // The value of a short option may follow without a space.
-        if key == "--array" || key.starts_with("-a") {
-            return wrong("is what `launcher.workers` is for");
-        }
-        if key == "--job-name" || key.starts_with("-J") {
-            return wrong("would hide the tasks from `batchlab status`");
+        for word in text.split(' ').filter(|word| word.starts_with('-')) {
+            if is(word, "--array", "-a") {
+                return wrong("is what `launcher.workers` is for");
+            }
+            if is(word, "--job-name", "-J") {
+                return wrong("would hide the tasks from `batchlab status`");
+            }
         }
         Ok(Self(text))
     }
+}
+
+/// Whether sbatch takes `word` for this option. It accepts long names without their end, and values
+/// of short names without a space.
+fn is(word: &str, long: &str, short: &str) -> bool {
+    let name = word.split('=').next().unwrap_or_default();
+    word.starts_with(short) || name.len() > "--".len() && long.starts_with(name)
 }

@@ -102,7 +102,7 @@ fn a_dry_run_prints_script_and_command() {
         "launcher.time=1day 30m",
         "launcher.gpus=1",
         "launcher.cpus=8",
-        "launcher.options=[\"--mem=32G\"]",
+        "launcher.options=[\"--mem=32G\", \"--acc=other\"]",
         "launcher.workers=1",
         "--ci-width",
         "2%",
@@ -134,6 +134,9 @@ fn mistakes_in_the_launcher_are_shown() {
         "launcher.options=[\"--array=0-9\"]",
         "launcher.options=[\"-a0-9\"]",
         "launcher.options=[\"mem=32G\"]",
+        "launcher.options=[\"--arr=0-9\"]",
+        "launcher.options=[\"--job=mine\"]",
+        "launcher.options=[\"--mem=32G --array 0-9\"]",
         "launcher.workers=0",
     ];
     insta::assert_snapshot!("launcher_mistakes", changes.map(of).join("\n"));
