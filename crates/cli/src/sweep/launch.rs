@@ -237,13 +237,14 @@ impl Launch<'_> {
     ) -> Result<Queue, SlurmError> {
         let tasks = slurm::active(name)?;
         let n_task = if may_submit { self.wanted(n_missing, tasks.len()) } else { 0 };
-        let submission = match n_task {
-            0 => Submission::None,
-            _ => match submit(path, n_task, n_missing) {
+        let submission = if n_task == 0 {
+            Submission::None
+        } else {
+            match submit(path, n_task, n_missing) {
                 Ok(_) => Submission::Made,
                 Err(error) if tasks.is_empty() => return Err(error),
                 Err(error) => Submission::Refused(error),
-            },
+            }
         };
         Ok(Queue { tasks, submission })
     }

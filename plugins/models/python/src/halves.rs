@@ -50,9 +50,10 @@ impl Halves {
     /// The gradients for an update.
     pub(crate) fn take(&mut self) -> Result<Vec<f32>, ModelError> {
         self.computed = None;
-        match std::mem::take(&mut self.is_accumulated) {
-            true => Ok(self.accumulated.clone()),
-            false => Err(missing("backward")),
+        if std::mem::take(&mut self.is_accumulated) {
+            Ok(self.accumulated.clone())
+        } else {
+            Err(missing("backward"))
         }
     }
 
