@@ -41,7 +41,9 @@ impl Unit {
     }
 }
 
-fn count(n: usize, word: &str) -> String {
+/// A number of things: `1 run`, `2 runs`.
+#[must_use]
+pub fn count(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
