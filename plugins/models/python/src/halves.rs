@@ -18,7 +18,8 @@ impl Halves {
 
     /// Keeps what the engine has sent, or nothing for a batch without weight.
     pub(crate) fn computed(&mut self, bytes: &[u8], weight_sum: f64) {
-        let gradients = bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
+        let gradients =
+            bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
         self.computed = Some((gradients, weight_sum));
     }
 

@@ -193,12 +193,16 @@ fn ended_tasks_are_submitted_again_but_not_for_ever() {
 #[test]
 fn slurm_that_refuses_for_ever_is_not_asked_for_ever() {
     let study = Study::on_slurm();
-    study.command("sbatch", "[ -e first ] && { echo limit reached >&2; exit 1; }; touch first; echo 6");
+    study.command(
+        "sbatch",
+        "[ -e first ] && { echo limit reached >&2; exit 1; }; touch first; echo 6",
+    );
     let output = study.launch(&["--wait", "launcher.patience=1s"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let said = text(&output);
     assert!(said.contains("has failed: limit reached; asking again"), "{said}");
-    let last = "has failed: limit reached; given up after 1s (launcher.patience), with 2 of 2 cells left";
+    let last =
+        "has failed: limit reached; given up after 1s (launcher.patience), with 2 of 2 cells left";
     assert!(said.contains(last), "{said}");
     // A queue that does not answer is the same.
     study.command("squeue", "[ -e second ] && { echo down >&2; exit 1; }; touch second");
