@@ -31,7 +31,7 @@ fn mpirun(n_rank: usize, test: &str) -> Output {
 }
 
 fn say(text: &str) {
-    writeln!(std::io::stderr(), "{text}").unwrap();
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
 fn hang() -> ! {
@@ -48,7 +48,7 @@ fn a_rank_that_hangs_in_a_sum_is_named_by_all_others() {
         let mut values = [world.rank() as f64, 1.0];
         world.wait_for_all().unwrap();
         world.sum(&mut values).unwrap();
-        assert_eq!(values.map(|value| value as u32), [3, 3]);
+        assert!(values.iter().all(|sum| (sum - 3.0).abs() < 1e-9), "{values:?}");
         world.wait_for_all().unwrap();
         if world.rank() == 1 {
             hang();
