@@ -111,62 +111,6 @@ fn one_two_and_four_ranks_learn_the_same() {
     assert_near(&one, &four, "four ranks");
 }
 
-/// Needs NumPy and JAX.
-#[test]
-fn engines_in_other_processes_give_their_gradients() {
-    let python = python();
-    for (package, engine) in [("numpy", "numpy_toy.py"), ("jax", "schnet_jax.py")] {
-        let import = Command::new(&python).args(["-c", &format!("import {package}")]).output();
-        if !import.is_ok_and(|output| output.status.success()) {
-            eprintln!("skipped: {python} has no {package}");
-            continue;
-        }
-        let model = format!("{{ name = \"python\", file = {engine:?}, python = {python:?} }}");
-        let model = format!("model={model}");
-        let out = TempDir::new().unwrap();
-        let completed = |name: &str, more: &[&str]| {
-            let out = out.path().join(name);
-            let mut command = small_run::batchlab();
-            command.arg("run").arg(small_run::smoke()).args(EXACT).args(["--threads", "1"]);
-            // One shape: JAX compiles once.
-            command.args([&model, "batcher=static-constant", "training.steps=6"]).args(more);
-            let output = for_mpi(command.arg("--out").arg(&out)).output().unwrap();
-            assert!(output.status.success(), "{}", text(&output));
-            Tables::read(&out)
-        };
-        let one = completed("one", &["batcher.batch_size=17"]);
-        let two = completed("two", &["batcher.batch_size=9", "ranks={ local = 2 }"]);
-        assert_near(&one, &two, engine);
-    }
-
-    let without = "
-class E:
-    def step(self, batch, rate): return 1.0
-    def predict(self, batch): return None
-    def state(self): return b''
-    def restore(self, data): pass
-def open(context): return E()
-";
-    let out = TempDir::new().unwrap();
-    let file = out.path().join("engine.py");
-    fs::write(&file, without).unwrap();
-    let model = format!("model={{ name = \"python\", file = {file:?}, python = {python:?} }}");
-    let mut command = small_run::batchlab();
-    command.arg("run").arg(small_run::smoke()).args([&model, "ranks={ local = 2 }"]);
-    let output = for_mpi(command.arg("--out").arg(out.path())).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
-    assert!(text(&output).contains("the methods gradients and apply"), "{}", text(&output));
-}
-
-fn python() -> String {
-    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/python");
-    match std::env::var("BATCHLAB_PYTHON") {
-        Ok(named) => named,
-        Err(_) if local.exists() => local.to_str().unwrap().to_owned(),
-        Err(_) => "python3".to_owned(),
-    }
-}
-
 /// What two runs have in common to the bit.
 fn bits(tables: &Tables) -> Vec<(i64, u64, i64, Option<i64>)> {
     let of_step = |s: &StepRecord| (s.step, s.loss.to_bits(), s.n_edge_padded, s.n_edge_rank);

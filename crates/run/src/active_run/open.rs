@@ -121,11 +121,10 @@ impl<'a> Opening<'a, '_> {
         let trained_on = data.trained_on()?;
         let (trainer, size) = open_model(loaded, &trained_on)?;
 
-        if share.is_some() && trainer.is_one_call() && trainer.gradients()?.is_empty() {
+        if share.is_some() && trainer.is_one_call() {
             return Err(RunError::config(format!(
                 "model \"{}\" does a step in one call, from which no gradients come out, so ranks cannot \
-                 add them up; train it on one rank (without the key ranks), or give its engine the methods \
-                 gradients and apply (docs/engines.md)",
+                 add them up; train it on one rank (without the key ranks)",
                 config.model.typetag_name()
             )));
         }

@@ -10,11 +10,7 @@ The engine's file defines `open(context)`, which returns an object with
     state() -> bytes, restore(bytes)
 
 and optionally `name` and `version` (of the library that does the arithmetic), `n_parameter`, and
-`take_compile_seconds()` (seconds spent compiling since the last call, or None). To train on several ranks, it also has
-
-    gradients(batch)               -> sum of weight times loss, and the gradients of what a step minimises: one array
-                                      [n_parameter]
-    apply(gradient, learning_rate)    updates with such an array
+`take_compile_seconds()` (seconds spent compiling since the last call, or None).
 """
 
 import importlib.util
@@ -114,15 +110,13 @@ class Worker:
         for method in ("step", "predict", "state", "restore"):
             if not callable(getattr(self.engine, method, None)):
                 raise TypeError(f"what open(context) returned has no method {method!r}")
-        self.n_parameter = int(getattr(self.engine, "n_parameter", 0))
 
     def opened(self):
         name = getattr(self.engine, "name", "numpy")
         version = getattr(self.engine, "version", numpy.__version__ if name == "numpy" else "")
         return {
             "engine": f"{name} {version}".strip(),
-            "n_parameter": self.n_parameter,
-            "gives_gradients": all(callable(getattr(self.engine, name, None)) for name in ("gradients", "apply")),
+            "n_parameter": int(getattr(self.engine, "n_parameter", 0)),
         }
 
     def batch(self, request):
@@ -130,24 +124,15 @@ class Worker:
 
     def step(self, request):
         loss_sum = self.engine.step(self.batch(request), request["learning_rate"])
-        return self.compiled(), packed(loss_sum, "step(batch, learning_rate)")
-
-    def gradients(self, request):
-        loss_sum, given = self.engine.gradients(self.batch(request))
-        given = numpy.asarray(given)
-        if given.shape != (self.n_parameter,):
-            raise ValueError(f"gradients(batch) returned an array of shape {given.shape}, not ({self.n_parameter},)")
-        gradient = numpy.ascontiguousarray(given, numpy.float32).tobytes()
-        return self.compiled(), packed(loss_sum, "gradients(batch)") + gradient
-
-    def apply(self, request):
-        self.engine.apply(numpy.fromfile(request["file"], numpy.float32), request["learning_rate"])
-        return {}, b""
-
-    def compiled(self):
+        try:
+            loss_sum = float(loss_sum)
+        except (TypeError, ValueError):
+            kind = type(loss_sum).__name__
+            raise TypeError(f"step(batch, learning_rate) returned {kind}, not a number") from None
         take = getattr(self.engine, "take_compile_seconds", None)
         compiling = take() if take else None
-        return {} if compiling is None else {"compile_ns": int(compiling * 1e9)}
+        answer = {} if compiling is None else {"compile_ns": int(compiling * 1e9)}
+        return answer, struct.pack("<d", loss_sum)
 
     def predict(self, request):
         batch = self.batch(request)
@@ -168,13 +153,6 @@ class Worker:
     def restore(self, request):
         self.engine.restore(pathlib.Path(request["file"]).read_bytes())
         return {}, b""
-
-
-def packed(loss_sum, call):
-    try:
-        return struct.pack("<d", float(loss_sum))
-    except (TypeError, ValueError):
-        raise TypeError(f"{call} returned {type(loss_sum).__name__}, not a number") from None
 
 
 def load(path):
