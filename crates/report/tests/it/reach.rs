@@ -193,6 +193,7 @@ fn time_per_output_ranks_only_what_computes_the_same() {
             step_ms: 120,
             status: "completed",
             accuracies: &[0.1, 0.7],
+            has_errors: false,
         };
         write(dir.path(), &other);
     }
