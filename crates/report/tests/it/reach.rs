@@ -34,6 +34,7 @@ fn write(dir: &Path, run: &Run<'_>) {
         run_id: run_id.clone(),
         status: run.status.into(),
         output: Some("node".into()),
+        target_unit: Some("eV".into()),
         n_train: Some(100),
         n_step_planned: None,
         n_epoch_planned: Some(30),

@@ -43,7 +43,8 @@ impl PerAtom {
                 if asked.contains(&name) {
                     let width = array.shape.get(1).copied().unwrap_or(1).max(1);
                     let numbers = finite(&name, array.numbers(&name)?)?;
-                    structure.array.insert(name.clone(), AtomArray { width, numbers });
+                    let array = AtomArray { width, numbers };
+                    structure.array.entry(name.clone()).or_insert(array);
                 }
                 if !asked.is_empty() {
                     structure.known.push(name);
