@@ -25,7 +25,7 @@ def report(folder, binary, *options):
 
 
 def engine(title):
-    if "compile = true" in title:
+    if "compiled)" in title or "compile = true" in title:
         return "PyG, compiled"
     names = [("jax", "JAX"), ("pyg", "PyG, eager"), ("mace", "MACE, forces")]
     return next((name for part, name in names if f"({part} " in title), "batchlab")
@@ -93,7 +93,6 @@ def main():
     found, installed = (report(RESULTS / name, options.binary) for name in ("engines", "engines-installed"))
     page.fill(PAGE, {
         "engines": comparisons(found, "verdicts", factor), "costs": comparisons(found, "total_times", cost),
-        "installed": comparisons(installed, "verdicts", factor),
         "costs-installed": comparisons(installed, "total_times", cost),
         "lengths": lengths(RESULTS / "engines-installed", options.binary)})
 

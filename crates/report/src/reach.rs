@@ -170,7 +170,7 @@ fn reach(
 ) -> Option<TimeToAccuracy> {
     let having = |goal: Goal| -> Vec<&Group> {
         let has_some = |run: &Run| run.untimed.is_none() && run.course(SUBSET, goal).len() > 1;
-        setting.at(batch_size).filter(|group| group.runs.iter().any(|run| has_some(run))).collect()
+        setting.at(batch_size).filter(|group| group.runs.iter().any(has_some)).collect()
     };
     let (mut groups, mut is_stated) = (having(Goal::Accuracy(0.0)), questions.accuracy.is_some());
     let reachable = groups.iter().map(|group| reachable(group, results)).reduce(f64::min);

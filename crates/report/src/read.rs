@@ -206,7 +206,7 @@ pub(crate) const DEBUG: &str = "debug build";
 fn hardware(run: &RunRecord) -> String {
     let mut parts = vec![run.device.clone()];
     parts.extend(run.cpu_model.clone());
-    parts.extend(run.n_thread.map(|n| count(n as usize, "thread")));
+    parts.extend(run.n_thread.map(|n| count(n.unsigned_abs() as usize, "thread")));
     parts.extend(run.host.clone());
     if run.build_profile.as_deref() == Some("debug") {
         parts.push(DEBUG.to_owned());

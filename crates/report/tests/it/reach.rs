@@ -34,6 +34,7 @@ fn write(dir: &Path, run: &Run<'_>) {
         run_id: run_id.clone(),
         status: run.status.into(),
         output: Some("node".into()),
+        target_unit: Some("eV".into()),
         n_train: Some(100),
         n_step_planned: None,
         n_epoch_planned: Some(30),
@@ -193,6 +194,7 @@ fn time_per_output_ranks_only_what_computes_the_same() {
             step_ms: 120,
             status: "completed",
             accuracies: &[0.1, 0.7],
+            has_errors: false,
         };
         write(dir.path(), &other);
     }

@@ -115,6 +115,7 @@ fn arrays_in_data_belong_to_atoms_or_to_the_structure() {
     let path = folder.path().join("a.db");
     fs::write(&path, database(&[0, 0, 0])).unwrap();
     let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute("ALTER TABLE systems ADD COLUMN forces BLOB", ()).unwrap();
     let set = |id: i64, numbers: &[i32], data: &dyn rusqlite::ToSql| {
         let numbers: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
         let positions = vec![0_u8; 6 * numbers.len()];

@@ -43,13 +43,14 @@ impl PerAtom {
                 if asked.contains(&name) {
                     let width = array.shape.get(1).copied().unwrap_or(1).max(1);
                     let numbers = finite(&name, array.numbers(&name)?)?;
-                    structure.array.insert(name.clone(), AtomArray { width, numbers });
+                    let array = AtomArray { width, numbers };
+                    structure.array.entry(name.clone()).or_insert(array);
                 }
                 if !asked.is_empty() {
                     structure.known.push(name);
                 }
             } else if array.n_number() <= MAX_LIST {
-                property.entry(name.clone()).or_insert(text(array.numbers(&name)?));
+                property.entry(name.clone()).or_insert(text(&array.numbers(&name)?));
             }
         }
         Ok(())
@@ -72,7 +73,7 @@ impl PerAtom {
 }
 
 /// The JSON object, and the bytes in which its arrays lie.
-fn object(data: ValueRef) -> Result<(Map<String, Json>, &[u8]), Problem> {
+fn object(data: ValueRef<'_>) -> Result<(Map<String, Json>, &[u8]), Problem> {
     let (json, bytes) = match data {
         ValueRef::Null => return Ok((Map::new(), &[])),
         ValueRef::Text(text) => (text, &[][..]),
@@ -126,7 +127,7 @@ impl<'a> Array<'a> {
     fn numbers(&self, name: &str) -> Result<Numbers, Problem> {
         let n = self.n_number();
         let found = match self.content {
-            _ if n > MAX_ENTRY => None,
+            _ if n as u64 > MAX_ENTRY => None,
             Raw::Bytes(bytes) => self.of_bytes(bytes, n),
             Raw::Text(numbers) => self.of_text(numbers, n),
         };
@@ -190,8 +191,8 @@ fn fault(name: &str, expected: &'static str, value: &str) -> Problem {
     Problem::Array { name: format!("data.{name}"), expected, value: shown(value) }
 }
 
-fn text(numbers: Numbers) -> String {
-    fn joined<T: ToString>(numbers: Vec<T>) -> String {
+fn text(numbers: &Numbers) -> String {
+    fn joined<T: ToString>(numbers: &[T]) -> String {
         numbers.iter().map(T::to_string).collect::<Vec<_>>().join(",")
     }
     match numbers {
