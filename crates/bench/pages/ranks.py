@@ -1,7 +1,7 @@
 """Trains on two ranks of this machine, and prints the times beside the forecast of `plan --ranks 2` (docs/ranks.md).
 
     cargo build --release --features mpi
-    .venv/bin/python crates/bench/pages/ranks.py         # needs DuckDB for Python, two idle processors and 15 minutes
+    .venv/bin/python crates/bench/pages/ranks.py         # needs DuckDB for Python, two idle processors and half an hour
     .venv/bin/python crates/bench/pages/ranks.py --config configs/smoke.toml --batch-sizes 33 --batchers exact
 
 A run takes as many epochs as the forecast, with one thread per rank. The forecast of waiting is 1 - efficiency for
@@ -30,7 +30,7 @@ EFFICIENCY = "select 100 * sum(n_edge) / (2 * sum(n_edge_rank)) as efficiency fr
 
 def row(query, out):
     found = duckdb.sql(query.format(out=out))
-    return dict(zip(found.columns, found.fetchone()))
+    return dict(zip(found.columns, found.fetchall()[0]))
 
 
 def run(binary, settings, n_epoch, ranks):
