@@ -14,7 +14,9 @@ import page
 from page import RESULTS, ROOT, digits, table
 
 PAGE = ROOT / "docs" / "engines.md"
-ORDER = ["static-64", "dynamic", "static-2^N", "static-constant"]
+STRATEGIES = ["static-64", "dynamic", "exact", "static-2^N", "static-constant"]
+DATA = {"qm9": "molecules", "aflow-sizes": "crystals", "structures": "alloys"}
+ENGINES = ["batchlab", "JAX", "PyG, eager", "PyG, compiled", "MACE, forces"]
 
 
 def report(folder, binary, *options):
@@ -23,39 +25,44 @@ def report(folder, binary, *options):
 
 
 def engine(title):
-    if "compile = true" in title:
+    if "compiled)" in title or "compile = true" in title:
         return "PyG, compiled"
-    return next((name for part, name in [("jax", "JAX"), ("pyg", "PyG, eager")] if part in title), "batchlab")
+    names = [("jax", "JAX"), ("pyg", "PyG, eager"), ("mace", "MACE, forces")]
+    return next((name for part, name in names if f"({part} " in title), "batchlab")
 
 
-def said(strategy, only):
-    low, high = strategy["interval"]
-    if strategy["place"] == "slower":
-        # As many digits as it takes to differ from 1.
-        n = next(n for n in range(3, 12) if float(digits(low, n)) > 1)
-        return f"{digits(low, n)} to {digits(high, 3)}"
-    return "the fastest" if only else f"may be fastest, up to {digits(high, 3)}"
+def data(title):
+    return next(name for part, name in DATA.items() if f" on {part}" in title)
 
 
-def engines(report):
-    """Every strategy of every engine and batch size: verdict, and the two numbers behind it."""
-    totals = {(total["setting"], total["batch_size"]): total for total in report["total_times"]}
+def comparisons(report, strategies, key):
+    """Rows of a table: data, engine and batch size, and what `key` makes of each strategy of a comparison."""
     rows = []
-    for verdict in report["verdicts"]:
-        setting, batch_size = verdict["setting"], verdict["batch_size"]
-        parts = {part["batcher"]: part for part in totals.get((setting, batch_size), {"strategies": []})["strategies"]}
-        best = [strategy["place"] for strategy in verdict["strategies"]].count("may_be_fastest")
-        for strategy in sorted(verdict["strategies"], key=lambda strategy: ORDER.index(strategy["batcher"])):
-            part = parts.get(strategy["batcher"])
-            known = f"{part['known_ns']['value'] / 1e3:,.0f}" if part else "–"
-            cost = digits(part["shape_s"]["value"]) + " s" if part and part["share"] > 0.01 else "–"
-            share = f"{100 * part['share']:.0f} %" if part else "–"
-            rows.append([engine(report["settings"][setting]["title"]), str(batch_size), strategy["batcher"], known, cost,
-                         share, said(strategy, best == 1)])
-    names = ["batchlab", "JAX", "PyG, eager", "PyG, compiled"]
-    rows.sort(key=lambda row: (names.index(row[0]), int(row[1])))
-    return table(["engine, B", "strategy", "known, us per graph", "a new shape costs", "share of all time",
-                  "verdict over all blocks"], [[f"{row[0]}, {row[1]}", *row[2:]] for row in rows])
+    for comparison in report[strategies]:
+        title = report["settings"][comparison["setting"]]["title"]
+        parts = {part["batcher"]: key(part) for part in comparison["strategies"]}
+        place = (list(DATA.values()).index(data(title)), ENGINES.index(engine(title)), comparison["batch_size"])
+        head = f"{data(title)}, {engine(title)}, {comparison['batch_size']}"
+        rows.append((place, [head, *(parts.get(strategy, "") for strategy in STRATEGIES)]))
+    return table(["data, engine, B", *STRATEGIES], [row for _, row in sorted(rows)])
+
+
+def factor(strategy):
+    """The interval of a strategy's time over the fastest's; bold if it may be the fastest."""
+    low, high = strategy["interval"]
+    if strategy["place"] != "slower":
+        return f"**1 to {digits(high, 3)}**" if high > 1 else "**the fastest**"
+    # As many digits as it takes to differ from 1.
+    n = next(n for n in range(3, 12) if float(digits(low, n)) > 1)
+    return f"{digits(low, n)} to {digits(high, 3)}"
+
+
+def cost(strategy):
+    """Time per graph with known shapes, what a new shape costs, and the share of that in all time."""
+    known = f"{strategy['known_ns']['value'] / 1e3:,.0f}"
+    if strategy["share"] <= 0.01:
+        return known
+    return f"{known} + {digits(strategy['shape_s']['value'])} s, {100 * strategy['share']:.0f} %"
 
 
 def lengths(folder, binary):
@@ -83,8 +90,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default=str(ROOT / "target/release/batchlab"))
     options = parser.parse_args()
-    folder = RESULTS / "engines"
-    page.fill(PAGE, {"engines": engines(report(folder, options.binary)), "lengths": lengths(folder, options.binary)})
+    found, installed = (report(RESULTS / name, options.binary) for name in ("engines", "engines-installed"))
+    page.fill(PAGE, {
+        "engines": comparisons(found, "verdicts", factor), "costs": comparisons(found, "total_times", cost),
+        "costs-installed": comparisons(installed, "total_times", cost),
+        "lengths": lengths(RESULTS / "engines-installed", options.binary)})
 
 
 if __name__ == "__main__":

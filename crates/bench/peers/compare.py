@@ -33,7 +33,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 STRATEGIES = ["dynamic", "static-64"]
 FIELDS = ["schnet", "sender-order", "displacement"]
 # Number of epochs whose order is exported: more than a run uses.
-N_EPOCH = 400
+N_EPOCH = 1500
+# Larger than the last-level cache.
+OTHER = np.zeros(64 << 20, np.uint8)
 
 
 class Ours:
@@ -53,20 +55,37 @@ class Ours:
         return json.loads(line)
 
     def open(self, strategy, batch_size, fields):
-        """Returns a function from a number of batches to microseconds per batch."""
+        """Returns a function from a number of batches, and whether caches are cold, to microseconds per batch."""
         self.ask(do="open", strategy=strategy, batch_size=batch_size, fields=fields)
         source, self.n_source = self.n_source, self.n_source + 1
-        return lambda n_batch: self.ask(do="time", source=source, n_batch=n_batch)["us"]
+        return lambda n_batch, is_cold: self.ask(
+            do="time", source=source, n_batch=n_batch, is_cold=is_cold)["us"]
 
 
 def timed(batches):
-    """Returns a function from a number of batches to microseconds per batch, for an infinite iterator."""
-    def block(n_batch):
+    """The same for an infinite iterator."""
+    def block(n_batch, is_cold):
+        if is_cold:
+            return sum(cold(batches) for _ in range(n_batch)) * 1e6 / n_batch
         start = time.perf_counter()
         for _ in range(n_batch):
             next(batches)
         return (time.perf_counter() - start) * 1e6 / n_batch
     return block
+
+
+def cold(batches):
+    """Seconds for one batch after something else has filled the caches."""
+    np.add(OTHER, 1, out=OTHER)
+    start = time.perf_counter()
+    next(batches)
+    return time.perf_counter() - start
+
+
+def blocks_of(system, milliseconds, is_cold):
+    """A function that runs one block of about this length."""
+    n_batch = max(1, round(1e3 * milliseconds / system(20, is_cold)))
+    return functools.partial(system, n_batch, is_cold)
 
 
 def systems(ours, molecules, strategy, batch_size, with_pyg):
@@ -104,7 +123,9 @@ def main():
     parser.add_argument("--binary", default=ROOT / "target/release/batchlab-bench", type=pathlib.Path)
     parser.add_argument("--batch-size", default=[16, 32, 64, 128], nargs="+", type=int)
     parser.add_argument("--blocks", default=30, type=int)
-    parser.add_argument("--batches", default=60, type=int, help="batches in a block")
+    parser.add_argument("--block-ms", default=20, type=float, help="milliseconds of each system in a block")
+    parser.add_argument("--cold", action="store_true",
+                        help="overwrite the caches before every batch, as a training step between two batches does")
     parser.add_argument("--compare", default=150, type=int, help="batches compared with jraph's")
     parser.add_argument("--repeat", default=1, type=int, help="repeats the sample in memory")
     parser.add_argument("--core", default=0, type=int, help="the core that everything runs on")
@@ -117,7 +138,7 @@ def main():
     with_pyg = importlib.util.find_spec("torch_geometric") is not None
 
     data = ["--repeat", str(options.repeat)]
-    result = {"processor": processor(), "versions": versions(with_pyg), "tables": []}
+    result = {"processor": processor(), "versions": versions(with_pyg), "is_cold": options.cold, "tables": []}
     result["load_before"] = os.getloadavg()
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -132,8 +153,8 @@ def main():
                      n_batch=options.compare, folder=str(dump))
             n_value = compare_batches(dump, molecules, strategy, batch_size, options.compare)
             all_systems = systems(ours, molecules, strategy, batch_size, with_pyg)
-            samples = measure({name: functools.partial(block, options.batches)
-                               for name, block in all_systems.items()}, options.blocks)
+            samples = measure({name: blocks_of(system, options.block_ms, options.cold)
+                               for name, system in all_systems.items()}, options.blocks)
             rows = summarise(samples, "batchlab schnet")
             result["tables"].append({"strategy": strategy, "batch_size": batch_size,
                                      "equal_batches": options.compare, "equal_values": n_value,

@@ -19,6 +19,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import time
 
 import numpy as np
 
@@ -50,6 +51,7 @@ def rows_of_peers(model, peers, with_compiled=False, keeps_memory=(True,)):
                     for row, (kind, options) in rows.items()}
     if NODE_SIDE[model] != PLAIN[model]:
         rows["JAX, node side"] = ("jax", NODE_SIDE[model])
+        rows["JAX, trimmed"] = ("jax", NODE_SIDE[model] | {"trimmed": True})
     if with_compiled:
         rows[COMPILED] = ("compiled", NODE_SIDE[model])
     rows = {row: (kind, True, options) for row, (kind, options) in rows.items()} | as_installed
@@ -144,6 +146,33 @@ def compare_step(processes, structures, model, batch_size):
             "sizes": sizes, "load": [load, os.getloadavg()[0]],
             "rows": summarise(samples, "batchlab"), "first_step_s": first_step,
             "differences": differences, "refused": refused, "floors": floors}
+
+
+def disturbed(table):
+    """Why the times of a table say little, or None."""
+    # The systems take turns, so each thread of theirs adds at most 1 to the load.
+    load = max(table["load"])
+    if load > table["threads"] + 0.7:
+        return f"the load was {load:.1f}, with {table['threads']} threads of the measured systems"
+    for name, row in table["rows"].items():
+        low, high = row["interval"]
+        if high / low > 1.3:
+            return f"the time of {name} is known only to be between {low:.1f} and {high:.1f} ms"
+    return None
+
+
+def quiet_step(processes, structures, model, batch_size):
+    """A table measured while nothing else disturbed it, or None after three attempts."""
+    for attempt in range(3):
+        table = compare_step(processes, structures, model, batch_size)
+        reason = disturbed(table)
+        if reason is None or processes.options.anyway:
+            print_step(table)
+            return table
+        print(f"\n{model}, {structures}, B = {batch_size}, attempt {attempt + 1}: not used, because {reason}",
+              flush=True)
+        time.sleep(30)
+    return None
 
 
 def print_step(table):
@@ -295,6 +324,7 @@ def arguments():
     add("--threads", default=[1, 2], nargs="+", type=int)
     add("--blocks", default=12, type=int)
     add("--block-ms", default=200, type=float, help="milliseconds of each system in a block")
+    add("--anyway", action="store_true", help="keep tables even if other work disturbed them")
     add("--steady-steps", default=2000, type=int)
     add("--json", type=pathlib.Path, help="where everything is written")
     return parser.parse_args()
@@ -314,10 +344,10 @@ def main():
             result["squares"].append(squares(processes))
             for structures, model, batch_size in itertools.product(
                     options.structures, options.models, options.batch_size):
-                table = compare_step(processes, structures, model, batch_size)
-                print_step(table)
-                result["steps"].append(table)
-                write(options, result)
+                table = quiet_step(processes, structures, model, batch_size)
+                if table is not None:
+                    result["steps"].append(table)
+                    write(options, result)
         if "padding" in options.parts:
             for model in options.models:
                 result["linearity"].append(linearity(processes, "qm9", model, 32))

@@ -3,7 +3,8 @@
 Parameters are a dictionary keyed by batchlab's names, so that both sides start from the same numbers.
 With `node_side`, anything that depends only on the sender is computed once per node instead of once
 per edge as in the study's program, and the layer on [h_sender; h_receiver; e] is split into its three
-parts. The mathematics is the same; the compiler does not do this on its own.
+parts. The mathematics is the same; the compiler does not do this on its own. With `trimmed`, Gaussians
+that are below 1e-12 for every edge of the batch are left out, as are their rows of the first layer.
 """
 
 import functools
@@ -35,23 +36,32 @@ def perceptron(p, name, x, activation, last=identity):
     return x
 
 
-def gaussians(distance, n=150, spacing=0.1):
+N_GAUSSIAN, SPACING = 150, 0.1
+
+
+def gaussians(distance, n=None):
     """Returns [n_edge, n]; the divisor is the spacing itself."""
-    centre = jnp.arange(n, dtype=distance.dtype) * spacing
-    return jnp.exp(-((distance[:, None] - centre) ** 2) / spacing)
+    centre = jnp.arange(n or N_GAUSSIAN, dtype=distance.dtype) * SPACING
+    return jnp.exp(-((distance[:, None] - centre) ** 2) / SPACING)
+
+
+def n_not_vanishing(distance):
+    """How many of the first Gaussians are above 1e-12 for some of these distances."""
+    reach = math.sqrt(-SPACING * math.log(1e-12))
+    return min(N_GAUSSIAN, math.floor((float(distance.max()) + reach) / SPACING) + 1)
 
 
 def mean_of_graphs(value, batch):
     return jraph.segment_mean(value, batch["graph_of"], len(batch["target"]))
 
 
-def schnet(p, batch, node_side=False):
+def schnet(p, batch, node_side=False, n_gaussian=None):
     sender, receiver, n_node = batch["sender"], batch["receiver"], len(batch["node_class"])
-    basis = gaussians(batch["distance"])
+    basis = gaussians(batch["distance"], n_gaussian)
     h = p["embedding.weight"][batch["node_class"]]
     for i in range(N_INTERACTION):
         name = f"interaction.{i}"
-        filters = perceptron(p, f"{name}.filter", basis, ssp, ssp)
+        filters = perceptron(trimmed(p, f"{name}.filter.0.weight", n_gaussian), f"{name}.filter", basis, ssp, ssp)
         weight = p[f"{name}.sender.weight"]
         sent = (h @ weight)[sender] if node_side else h[sender] @ weight
         received = jraph.segment_mean(filters * sent, receiver, n_node)
@@ -59,14 +69,19 @@ def schnet(p, batch, node_side=False):
     return mean_of_graphs(perceptron(p, "readout", h, ssp), batch)[:, 0]
 
 
-def mpeu(p, batch, node_side=False):
+def trimmed(p, name, n):
+    """The parameters, of one of which only the first n rows are used."""
+    return p if n is None else p | {name: p[name][:n]}
+
+
+def mpeu(p, batch, node_side=False, n_gaussian=None):
     sender, receiver, n_node = batch["sender"], batch["receiver"], len(batch["node_class"])
-    e = gaussians(batch["distance"])
+    e = gaussians(batch["distance"], n_gaussian)
     h = p["embedding.weight"][batch["node_class"]]
     for i in range(N_INTERACTION):
         name, width = f"interaction.{i}", h.shape[1]
         if node_side:
-            weight = p[f"{name}.edge_update.0.weight"]
+            weight = p[f"{name}.edge_update.0.weight"][:2 * width + e.shape[1]]
             hidden = ((h @ weight[:width])[sender] + (h @ weight[width:2 * width])[receiver]
                       + e @ weight[2 * width:])
             e = ssp(hidden) @ p[f"{name}.edge_update.1.weight"]
@@ -139,6 +154,9 @@ class Training:
 
     def __init__(self, model, options, parameters, batch, learning_rate=1e-4):
         self.batch = batch
+        options = dict(options)
+        if options.pop("trimmed", False):
+            options["n_gaussian"] = n_not_vanishing(batch["distance"])
         network = functools.partial(MODELS[model], **options)
         value_and_grad = jax.value_and_grad(functools.partial(loss_of, network), has_aux=True)
 

@@ -63,6 +63,9 @@ class Models(unittest.TestCase):
             for module in (models_jax, models_torch):
                 training = module.Training(model, options, parameters, batch)
                 yield (module.__name__, options), training.evaluate(), training.step()
+        if model != "painn":
+            training = models_jax.Training(model, {"node_side": True, "trimmed": True}, parameters, batch)
+            yield "trimmed", training.evaluate(), training.step()
 
     def test_all_forms_of_a_model_compute_the_same(self):
         for model in models_jax.MODELS:

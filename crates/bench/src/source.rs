@@ -96,6 +96,20 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// Time to plan and collate `n_batch` batches. Before each of them, `between` runs untimed.
+    pub fn time_apart(
+        &mut self,
+        n_batch: u32,
+        mut between: impl FnMut(),
+    ) -> anyhow::Result<Duration> {
+        let mut sum = Duration::ZERO;
+        for _ in 0..n_batch {
+            between();
+            sum += self.time(1)?;
+        }
+        Ok(sum)
+    }
+
     /// Time to plan and collate `n_batch` batches.
     pub fn time(&mut self, n_batch: u32) -> anyhow::Result<Duration> {
         let start = Instant::now();

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use batchlab_report::count;
 use batchlab_study::Study;
 use serde_json::Value;
 
@@ -44,6 +45,6 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         print(&text)?;
     }
-    say!("{} is valid: {n_run} runs in {n_cell} cells", study.name_of_file());
+    say!("{} is valid: {} in {}", study.name_of_file(), count(n_run, "run"), count(n_cell, "cell"));
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use batchlab_draw::png;
 use batchlab_report::{
-    Questions, Report, ReportError, Results, batchers, html, picture, settings, total_time_text,
+    Questions, Report, ReportError, Results, batchers, count, html, picture, settings,
+    total_time_text,
 };
 use batchlab_results::ResultsError;
 
@@ -63,6 +64,9 @@ pub(crate) struct Arguments {
     /// that every strategy reaches in more than half of its runs.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     accuracy: Option<f64>,
+    /// Validation RMSE, in the unit of the target, for comparing the times until it is reached.
+    #[arg(long, value_name = "RMSE", value_parser = rmse)]
+    error: Option<f64>,
     /// Print all settings, verdicts and figures with their numbers as JSON.
     #[arg(long)]
     json: bool,
@@ -87,11 +91,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             );
         }
     }
-    let Arguments { margin, compile_cost, accuracy, .. } = *arguments;
+    let Arguments { margin, compile_cost, accuracy, error, .. } = *arguments;
     let margin = margin.unwrap_or(Questions::default().margin);
     let reference = arguments.reference.clone();
     let n_step = arguments.steps.map(NonZeroU64::get);
-    let questions = Questions { reference, margin, compile_cost, n_step, accuracy };
+    let questions = Questions { reference, margin, compile_cost, n_step, accuracy, error };
     let report = answer(&results, &questions);
     if let Some(page) = page {
         let place = page.write(html(&report, &results, &command(arguments)).as_bytes())?;
@@ -118,6 +122,15 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
         Ok(seconds)
     } else {
         Err(format!("{text} s is not a cost; give seconds above 0, for example 2"))
+    }
+}
+
+fn rmse(text: &str) -> Result<f64, String> {
+    let rmse: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    if rmse.is_finite() && rmse > 0.0 {
+        Ok(rmse)
+    } else {
+        Err(format!("{text} is not an error; give a number above 0, for example 1.5"))
     }
 }
 
@@ -157,13 +170,12 @@ pub(crate) fn verdicts(report: &Report) -> String {
             text += &batchlab_report::reach_text(reach);
         }
     }
-    let runs = |n_run| if n_run == 1 { "run" } else { "runs" };
     for left in report.left_out.iter().take(MAX_LEFT_OUT) {
-        let _ = writeln!(text, "left out: {} {} ({})", left.n_run, runs(left.n_run), left.why);
+        let _ = writeln!(text, "left out: {} ({})", count(left.n_run, "run"), left.why);
     }
     let others: usize = report.left_out.iter().skip(MAX_LEFT_OUT).map(|left| left.n_run).sum();
     if others > 0 {
-        let _ = writeln!(text, "left out: {others} more {} (--json says why)", runs(others));
+        let _ = writeln!(text, "left out: {} more (--json says why)", count(others, "run"));
     }
     if report.n_unverified > 0 {
         let _ = writeln!(text, "without checksums, and used: {} runs", report.n_unverified);
@@ -209,6 +221,9 @@ fn command(arguments: &Arguments) -> String {
     }
     if let Some(accuracy) = arguments.accuracy {
         words.extend(["--accuracy".to_owned(), accuracy.to_string()]);
+    }
+    if let Some(error) = arguments.error {
+        words.extend(["--error".to_owned(), error.to_string()]);
     }
     shell::command(words)
 }

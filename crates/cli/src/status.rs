@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use batchlab_core::error::nearest_path;
 use batchlab_core::quote::shell;
+use batchlab_report::count;
 use batchlab_study::CellInfo;
 use batchlab_study::cells::{CellState, Cells, DoneCell, Progress, hardware};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use crate::output::{json, print};
 use crate::slurm::{self, SlurmError, Task};
 use crate::sweep::claim_settings;
 use crate::sweep::launch::{folder, in_words, job_name};
-use crate::sweep::observe::took;
+use crate::sweep::observe::{timing_ended, took};
 
 /// Show which cells of a study are done, running and waiting.
 ///
@@ -217,8 +218,8 @@ fn describe(info: &CellInfo, state: &CellState, tasks: Option<&[Task]>) -> Strin
         }
         CellState::Done(done) => of_done(done),
         CellState::CutShort(done) => {
-            let pairs = if done.n_pair() == 1 { "pair" } else { "pairs" };
-            format!("ended by --time-limit after {} {pairs}, will be trained again", done.n_pair())
+            let pairs = count(done.n_pair(), "pair");
+            format!("ended by --time-limit after {pairs}, will be trained again")
         }
         CellState::Unreadable { reason } => reason.clone(),
     }
@@ -249,16 +250,17 @@ fn of_done(done: &DoneCell) -> String {
         .runs
         .iter()
         .filter_map(|run| {
-            let reason = run.reason.as_ref()?;
-            Some(format!("{} {}: {reason}", run.batcher, run.status.name()))
+            let ended = run.timing_ended.as_deref().map(timing_ended);
+            let failed =
+                run.reason.as_ref().map(|reason| format!("{}: {reason}", run.status.name()));
+            Some(format!("{} {}", run.batcher, failed.or(ended)?))
         })
         .collect();
     if !failures.is_empty() {
         return failures.join("; ");
     }
     // Only the verdict says which one is the fastest, as it knows the uncertainty.
-    let runs = if done.runs.len() == 1 { "run" } else { "runs" };
-    format!("done, {} {runs} in {}", done.runs.len(), took(done))
+    format!("done, {} in {}", count(done.runs.len(), "run"), took(done))
 }
 
 #[cfg(test)]
@@ -276,6 +278,7 @@ mod tests {
                 run_id: None,
                 status: Status::Completed,
                 reason: None,
+                timing_ended: None,
                 n_step: 10,
                 median_step_ns: Some(1e6),
                 outputs_per_second: Some(20.0),

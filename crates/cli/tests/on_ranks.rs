@@ -119,7 +119,7 @@ fn bits(tables: &Tables) -> Vec<(i64, u64, i64, Option<i64>)> {
 
 #[test]
 fn a_run_repeats_and_resumes_to_the_bit() {
-    let settings = ["ranks={ local = 2, assignment = \"lpt-equal\" }", "training.steps=300"];
+    let settings = ["ranks={ local = 2, assignment = \"lpt-equal\" }", "training.steps=4000"];
     let whole = completed(&settings);
     assert_eq!(bits(&whole), bits(&completed(&settings)));
 
@@ -129,8 +129,9 @@ fn a_run_repeats_and_resumes_to_the_bit() {
     Running::until("the first checkpoint", || !checkpoints(out.path()).is_empty());
     Running::signal("-TERM", child.id());
     let output = child.end();
-    // It may have been too quick.
-    if !output.status.success() {
+    // mpirun passes the signal on after five seconds, which may have been too late.
+    let is_done = Tables::read(out.path()).runs.iter().any(|run| run.status == "completed");
+    if !is_done {
         assert_eq!(output.status.code(), Some(6), "{}", text(&output));
         let three = "ranks={ local = 3, assignment = \"lpt-equal\" }";
         let other = for_mpi(small_run::resume(out.path()).arg(three)).output().unwrap();

@@ -3,6 +3,8 @@
 //! The crate is empty without its feature `mpi`, so that the workspace builds where there is no MPI.
 
 #[cfg(feature = "mpi")]
+mod speaker;
+#[cfg(feature = "mpi")]
 mod world;
 
 #[cfg(feature = "mpi")]

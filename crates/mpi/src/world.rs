@@ -1,45 +1,35 @@
 //! All processes that one `mpirun` or `srun` has started.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::{sleep, yield_now};
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
 
 use batchlab_ranks::{Communicator, LostRanks};
-use mpi::Threading;
-use mpi::collective::SystemOperation;
-use mpi::environment::{Universe, library_version, processor_name};
-use mpi::request::StaticScope;
-use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator as _, CommunicatorCollectives as _, Destination as _, Source as _};
 
-/// Tag of the messages by which ranks find out which of them still answer.
-const ROLL_CALL: i32 = 7;
-/// How long others have to answer the roll call.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
-/// A rank that waits for longer sleeps between two looks, and leaves the processor to others.
-const PATIENCE: Duration = Duration::from_millis(20);
-/// How long.
-const NAP: Duration = Duration::from_micros(200);
+use crate::speaker::{Question, Speaker, Start};
+
+/// More than it takes to call the roll.
+const ROLL: Duration = Duration::from_secs(10);
+/// Time that MPI has to end all ranks.
+const ABORT: Duration = Duration::from_secs(10);
+
 /// The connection between all ranks. To drop it, on all ranks alike, ends MPI.
 pub struct World {
-    // Declared first, and so dropped before MPI ends.
-    all: SimpleCommunicator,
-    _universe: Universe,
     rank: usize,
-    n_rank: usize,
     timeout: Duration,
     /// Each rank with its process and host.
     names: Vec<String>,
-    /// Barriers so far, the same on all ranks: it tells their roll calls apart.
-    n_barrier: AtomicU64,
+    /// `None` once it ends.
+    questions: Option<Sender<Question>>,
+    answers: Receiver<Answer>,
+    /// Whether a rank is lost, without which MPI cannot end.
+    is_broken: Cell<bool>,
 }
 
-/// Who has answered at a barrier.
-struct Roll {
-    barrier: u64,
-    has_answered: Vec<bool>,
-    is_called: bool,
-}
+/// The sums, or the ranks that are lost.
+pub(crate) type Answer = Result<Vec<f64>, Vec<usize>>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -61,9 +51,15 @@ pub enum JoinError {
         /// Name and version of the MPI library.
         library: String,
     },
+    /// The launcher or another rank hangs.
+    #[error("MPI has not started within {} s; is a process of another rank stopped?", .0.as_secs())]
+    Slow(Duration),
     /// A rank did not come to the first meeting.
     #[error(transparent)]
     Lost(#[from] LostRanks),
+    /// No thread for MPI.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] io::Error),
 }
 
 impl World {
@@ -71,101 +67,55 @@ impl World {
     /// lost.
     ///
     /// # Errors
-    /// Another number of ranks.
+    /// Another number of ranks, or ranks that do not come.
     pub fn join(n_rank: usize, timeout: Duration) -> Result<Self, JoinError> {
-        let joined = mpi::initialize_with_threading(Threading::Funneled);
-        let (universe, _) = joined.ok_or(JoinError::Twice)?;
-        let world = universe.world();
-        let (rank, found) = (number(world.rank()), number(world.size()));
-        if found != n_rank {
-            let library = library_version().unwrap_or_default();
-            let library = library.split(',').next().unwrap_or_default().trim().to_owned();
-            return Err(JoinError::Number { wanted: n_rank, found, library });
-        }
-        let host = processor_name().unwrap_or_default();
-        let own = format!("rank {rank} (process {} on {host})", std::process::id());
-        let names = (0..n_rank).map(|rank| format!("rank {rank}")).collect();
-        let mut joined = Self {
-            all: world,
-            _universe: universe,
-            rank,
-            n_rank,
-            timeout,
-            names,
-            n_barrier: AtomicU64::new(0),
+        let (questions, asked) = channel();
+        let (answer, answers) = channel();
+        let (started, start) = channel();
+        thread::Builder::new().name("mpi".to_owned()).spawn(move || {
+            // MPI has ended when `answer` is dropped.
+            Speaker::run(n_rank, timeout, &started, &asked, &answer);
+        })?;
+        let Start { rank, name } = match start.recv_timeout(timeout) {
+            Ok(Ok(start)) => start,
+            Ok(Err(wrong)) => {
+                wait_for_end(&answers, timeout);
+                return Err(wrong);
+            }
+            Err(RecvTimeoutError::Timeout) => return Err(JoinError::Slow(timeout)),
+            Err(RecvTimeoutError::Disconnected) => return Err(JoinError::Twice),
         };
-        let names = joined.gather(own.as_bytes())?;
+        let names = (0..n_rank).map(|rank| format!("rank {rank}")).collect();
+        let (questions, is_broken) = (Some(questions), Cell::new(false));
+        let mut joined = Self { rank, timeout, names, questions, answers, is_broken };
+        let names = joined.gather(name.as_bytes())?;
         let readable = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
         joined.names = names.into_iter().map(readable).collect();
         Ok(joined)
     }
 
-    /// Tells every rank that this one is here, once.
-    fn call(&self, roll: &mut Roll) {
-        if std::mem::replace(&mut roll.is_called, true) {
-            return;
-        }
-        for rank in (0..self.n_rank).filter(|&rank| rank != self.rank) {
-            let other = self.all.process_at_rank(rank as i32);
-            // Nobody waits for it to arrive, as it may be for a rank that is no more, so its buffer
-            // must stay.
-            let here: &'static u64 = Box::leak(Box::new(roll.barrier));
-            std::mem::forget(other.immediate_send_with_tag(StaticScope, here, ROLL_CALL));
-        }
+    fn ask(&self, question: Question) -> Result<Vec<f64>, LostRanks> {
+        self.tell(question);
+        let answer = self.answers.recv_timeout(self.timeout + ROLL);
+        // Without an answer, MPI itself hangs.
+        answer.unwrap_or_else(|_| Err(Vec::new())).map_err(|ranks| {
+            self.is_broken.set(true);
+            let names = ranks.into_iter().map(|rank| self.names[rank].clone()).collect();
+            LostRanks { names, waited: self.timeout }
+        })
     }
 
-    /// Takes note of the ranks that are here, and answers them.
-    fn hear(&self, roll: &mut Roll) {
-        let anybody = self.all.any_process();
-        while let Some((message, status)) = anybody.immediate_matched_probe_with_tag(ROLL_CALL) {
-            let mut barrier = 0_u64;
-            message.matched_receive_into(&mut barrier);
-            // Others are left from a roll call at which everybody came after all.
-            if barrier == roll.barrier {
-                roll.has_answered[number(status.source_rank())] = true;
-                self.call(roll);
-            }
+    fn tell(&self, question: Question) {
+        if let Some(questions) = &self.questions {
+            // Nobody hears it if MPI has not even started.
+            let _ = questions.send(question);
         }
     }
+}
 
-    /// The ranks that have not answered.
-    fn lost(&self, roll: &Roll) -> LostRanks {
-        let silent = roll.has_answered.iter().zip(&self.names).filter(|(answered, _)| !**answered);
-        let names = silent.map(|(_, name)| name.clone()).collect();
-        LostRanks { names, waited: self.timeout }
-    }
-
-    /// Waits until all ranks have come, but not for ever: after the timeout, those that wait find out
-    /// who does not.
-    fn barrier(&self) -> Result<(), LostRanks> {
-        let begin = Instant::now();
-        let mut has_answered = vec![false; self.n_rank];
-        has_answered[self.rank] = true;
-        let barrier = self.n_barrier.fetch_add(1, Ordering::Relaxed);
-        let mut roll = Roll { barrier, has_answered, is_called: false };
-        let mut pending = Some(self.all.immediate_barrier());
-        loop {
-            pending = pending.and_then(|request| request.test().err());
-            if pending.is_none() {
-                return Ok(());
-            }
-            let waited = begin.elapsed();
-            if waited <= PATIENCE {
-                yield_now();
-                continue;
-            }
-            self.hear(&mut roll);
-            if waited > self.timeout {
-                self.call(&mut roll);
-            }
-            if waited > self.timeout + ANSWER_TIME {
-                // The others never come to this barrier.
-                std::mem::forget(pending);
-                return Err(self.lost(&roll));
-            }
-            sleep(NAP);
-        }
-    }
+/// MPI ends when all ranks want it to, for which this one does not wait for ever.
+fn wait_for_end(answers: &Receiver<Answer>, timeout: Duration) {
+    let _ = answers.recv_timeout(timeout);
 }
 
 impl Communicator for World {
@@ -174,27 +124,30 @@ impl Communicator for World {
     }
 
     fn n_rank(&self) -> usize {
-        self.n_rank
+        self.names.len()
     }
 
-    /// Two barriers: a rank that stops while it waits for another has already come to the first one.
     fn wait_for_all(&self) -> Result<(), LostRanks> {
-        self.barrier()?;
-        self.barrier()
+        self.ask(Question::WaitForAll).map(drop)
     }
 
     fn sum(&self, values: &mut [f64]) -> Result<(), LostRanks> {
-        let own = values.to_vec();
-        self.all.all_reduce_into(&own[..], values, SystemOperation::sum());
+        values.copy_from_slice(&self.ask(Question::Sum(values.to_vec()))?);
         Ok(())
     }
 
     fn abort(&self, code: i32) -> ! {
-        self.all.abort(code)
+        self.tell(Question::Abort(code));
+        thread::sleep(ABORT);
+        std::process::exit(code)
     }
 }
 
-#[allow(clippy::cast_sign_loss, reason = "ranks and their number are not negative")]
-fn number(rank: i32) -> usize {
-    rank as usize
+impl Drop for World {
+    fn drop(&mut self) {
+        self.questions = None;
+        if !self.is_broken.get() {
+            wait_for_end(&self.answers, self.timeout);
+        }
+    }
 }

@@ -182,8 +182,9 @@ pub(crate) fn all(
         tests_of_errors::figure(settings),
     ];
     if !reaches.is_empty() {
-        let of_accuracy = [accuracy::reaches(settings, reaches), accuracy::course(settings)];
-        figures.splice(1..1, of_accuracy);
+        // There is none if errors are to be reached.
+        let course = Some(accuracy::course(settings)).filter(|course| !course.panels.is_empty());
+        figures.splice(1..1, std::iter::once(accuracy::reaches(settings, reaches)).chain(course));
     }
     for figure in &mut figures {
         figure.query = query::of_figure(figure.id);

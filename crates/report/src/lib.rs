@@ -42,7 +42,7 @@ pub use numbers::{Numbers, Row};
 pub use options::Options;
 pub use page::{PAGE_BEGIN, html};
 pub use query::{Tool, queries};
-pub use reach::{AccuracyTime, TimeToAccuracy, reach_text, reaches};
+pub use reach::{AccuracyTime, Goal, TimeToAccuracy, reach_text, reaches};
 pub use read::{Results, Run};
 pub use recorded::{RecordedError, RecordedTime, Replicate, verdict_of_times};
 pub use setting::{Group, Setting, batchers, settings};
@@ -51,7 +51,7 @@ pub use total_time::{
 };
 pub use verdict::{
     Apart, Conclusion, Disturbance, LeftOutPair, Measure, Outlook, Strategy, Unfinished, Unit,
-    Verdict, caveats, fastest, sentence, text, verdicts,
+    Verdict, caveats, count, fastest, sentence, text, verdicts,
 };
 
 use serde::Serialize;
@@ -60,7 +60,7 @@ use serde::Serialize;
 pub struct Report {
     pub settings: Vec<Setting>,
     pub verdicts: Vec<Verdict>,
-    /// Times to an accuracy, for runs that record one.
+    /// Times to an accuracy, for runs that record one, or to an error that was asked for.
     pub reaches: Vec<TimeToAccuracy>,
     pub attributions: Vec<Attribution>,
     /// How the result depends on the length of training, since first uses of padded shapes cost
@@ -97,11 +97,20 @@ pub struct Questions {
     /// Accuracy, from 0 to 1, for comparing times. `None`: the highest that every strategy reaches
     /// in more than half of its runs.
     pub accuracy: Option<f64>,
+    /// Validation RMSE, in the unit of the target, for comparing times.
+    pub error: Option<f64>,
 }
 
 impl Default for Questions {
     fn default() -> Self {
-        Self { reference: None, margin: 0.02, compile_cost: None, n_step: None, accuracy: None }
+        Self {
+            reference: None,
+            margin: 0.02,
+            compile_cost: None,
+            n_step: None,
+            accuracy: None,
+            error: None,
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use batchlab_stats::mean;
 use crate::draw;
 use crate::figures::{Figure, Panel};
 use crate::number::short;
-use crate::verdict::{Verdict, caveats, percent, sentence};
+use crate::verdict::{Verdict, caveats, count, percent, sentence};
 use crate::{Report, Results};
 
 /// The beginning of every page, by which a page of this program is recognised.
@@ -56,18 +56,18 @@ fn head(html: &mut String, report: &Report, results: &Results) {
          {n_used} are used, in {settings}. A setting is what must be equal for times to be compared: \
          engine, hardware, data, model, length of training. Machines and campaigns are never pooled.</p>",
         escaped(&origin(report, results)),
-        runs(results.runs.len()),
+        count(results.runs.len(), "run"),
     );
     if !report.left_out.is_empty() {
         html.push_str("<p>Left out:");
         for (i, left) in report.left_out.iter().enumerate() {
             let comma = if i == 0 { "" } else { ";" };
-            let _ = write!(html, "{comma} {} ({})", runs(left.n_run), escaped(&left.why));
+            let _ = write!(html, "{comma} {} ({})", count(left.n_run, "run"), escaped(&left.why));
         }
         html.push_str(".</p>");
     }
     if report.n_unverified > 0 {
-        let n = runs(report.n_unverified);
+        let n = count(report.n_unverified, "run");
         let _ = write!(html, "<p>Without checksums, and used: {n}.</p>");
     }
 }
@@ -208,9 +208,8 @@ fn summary(report: &Report) -> String {
         }
     }
     let n = verdicts.len();
-    let comparisons = if n == 1 { "comparison" } else { "comparisons" };
-    let mut text =
-        format!("{n} {comparisons} (a setting at one batch size): {}.", parts.join("; "));
+    let comparisons = count(n, "comparison");
+    let mut text = format!("{comparisons} (a setting at one batch size): {}.", parts.join("; "));
     let low = |verdict: &&Verdict| verdict.strategies.last()?.interval.map(|(low, _)| low);
     let greatest = verdicts
         .iter()
@@ -290,8 +289,4 @@ fn panels(html: &mut String, figure: &Figure, panels: &[Panel]) {
         html.push_str(&draw::inline(panel, figure));
     }
     html.push_str("</div>");
-}
-
-fn runs(n: usize) -> String {
-    if n == 1 { "1 run".to_owned() } else { format!("{n} runs") }
 }

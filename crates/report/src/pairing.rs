@@ -34,7 +34,7 @@ pub(crate) fn all_pairs<'a>(
     for run in runs {
         n_run += 1;
         for pair in Block::mirrored(&run.steps.blocks) {
-            let logs = pair.map(|block| block.usual_ns_per_output().ln());
+            let logs = pair.map(|block| block.known_ns_per_output().ln());
             rows.entry(pair[0].pair()).or_default().push(logs);
         }
     }

@@ -1,33 +1,75 @@
-//! Compares strategies by the time they take to reach an accuracy, including preparation.
+//! Compares strategies by the time they take to reach an accuracy or an error, including
+//! preparation.
 //!
 //! Strategies that sample nodes or edges compute different functions, so a fast step alone is no
-//! advantage. The unit of replication is the run, that is, the seed. A run that never reaches the
-//! accuracy, because it ended early or diverged, ranks after all that do. It counts in medians,
-//! intervals and tests, which depend on the order alone.
+//! advantage; strategies that group graphs differently may need a different number of steps. The
+//! unit of replication is the run, that is, the seed. A run that never reaches the goal, because it
+//! ended early or diverged, ranks after all that do. It counts in medians, intervals and tests,
+//! which depend on the order alone.
 
 use std::fmt::Write;
 
+use batchlab_core::record::EvalRecord;
 use batchlab_stats::{holm, median, median_interval, rank_sum};
 use serde::Serialize;
 
 use crate::Questions;
+use crate::number::short;
 use crate::read::{Results, Run};
-use crate::setting::{Group, Setting, is_in};
+use crate::setting::{Group, Setting, after_size, is_in};
 
 /// Probability that any statement of one comparison is wrong.
 const LEVEL: f64 = 0.05;
 const CONFIDENCE: f64 = 0.95;
-/// The subset on which accuracy is measured.
+/// The subset on which accuracies and errors are measured.
 pub(crate) const SUBSET: &str = "validation";
 
-/// The strategies of a setting at one batch size, fastest to the accuracy first.
+/// What a run is to reach on the validation set.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// At least this share of right classes.
+    Accuracy(f64),
+    /// At most this error, in the unit of the target.
+    Rmse(f64),
+}
+
+impl Goal {
+    fn of(self, eval: &EvalRecord) -> Option<f64> {
+        match self {
+            Self::Accuracy(_) => eval.accuracy,
+            Self::Rmse(_) => eval.rmse,
+        }
+    }
+
+    fn is_reached(self, value: f64) -> bool {
+        match self {
+            Self::Accuracy(accuracy) => value >= accuracy,
+            Self::Rmse(rmse) => value <= rmse,
+        }
+    }
+
+    /// A value with its unit: `81.20 %`, or `1.21 eV`.
+    pub(crate) fn in_words(self, value: f64, unit: Option<&str>) -> String {
+        match (self, unit) {
+            (Self::Accuracy(_), _) => format!("{:.2} %", 100.0 * value),
+            (Self::Rmse(_), Some(unit)) => format!("{} {unit}", short(value)),
+            (Self::Rmse(_), None) => short(value),
+        }
+    }
+}
+
+/// The strategies of a setting at one batch size, fastest to the goal first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TimeToAccuracy {
     pub setting: usize,
     pub batch_size: Option<i64>,
-    /// The accuracy on the validation set.
-    pub accuracy: f64,
-    /// Whether the accuracy was given, rather than chosen as the highest that every strategy
+    /// The accuracy or the error on the validation set.
+    #[serde(flatten)]
+    pub goal: Goal,
+    /// Unit of the error.
+    pub unit: Option<String>,
+    /// Whether the goal was given, rather than chosen as the highest accuracy that every strategy
     /// reaches in more than half of its runs.
     pub is_stated: bool,
     pub level: f64,
@@ -43,15 +85,15 @@ pub struct AccuracyTime {
     pub batcher: String,
     pub n_run: usize,
     pub n_reached: usize,
-    /// Median time; `None` if half of the runs or more never reach the accuracy.
+    /// Median time; `None` if half of the runs or more never reach the goal.
     pub median: Option<f64>,
     /// Interval of the median and its coverage probability. The upper end is `None` if it lies
     /// beyond the end of training.
     pub interval: Option<(Option<f64>, Option<f64>, f64)>,
-    /// Whether no other strategy is known to reach the accuracy sooner.
+    /// Whether no other strategy is known to reach the goal sooner.
     pub may_be_soonest: bool,
-    /// Medians over runs: preparation time, epochs per second of training, highest validation
-    /// accuracy, test accuracy of that state, and peak memory in bytes.
+    /// Medians over runs: preparation time, epochs per second of training, best validation
+    /// accuracy or error, the same on the test set in that state, and peak memory in bytes.
     pub prepare: Option<f64>,
     pub epochs_per_s: Option<f64>,
     pub best: Option<f64>,
@@ -63,32 +105,39 @@ impl Run {
     /// For each evaluation, in the order of steps: step, seconds of preparation and training so
     /// far, accuracy.
     pub(crate) fn accuracies(&self, subset: &str) -> Vec<(i64, f64, f64)> {
+        self.course(subset, Goal::Accuracy(0.0))
+    }
+
+    /// The same with the values that decide whether a goal is reached.
+    fn course(&self, subset: &str, goal: Goal) -> Vec<(i64, f64, f64)> {
         let prepare = self.run.prepare_ns.unwrap_or(0);
-        let of = |eval: &batchlab_core::record::EvalRecord| {
+        let of = |eval: &EvalRecord| {
             let seconds = (prepare + eval.train_ns?) as f64 / 1e9;
-            Some((eval.step, seconds, eval.accuracy.filter(|accuracy| accuracy.is_finite())?))
+            Some((eval.step, seconds, goal.of(eval).filter(|value| value.is_finite())?))
         };
         self.evals.iter().filter(|eval| eval.subset == subset).filter_map(of).collect()
     }
 
-    /// Seconds until the accuracy is reached; infinite if never.
-    fn seconds_to(&self, accuracy: f64) -> f64 {
-        let found = self.accuracies(SUBSET).into_iter().find(|(_, _, got)| *got >= accuracy);
+    /// Seconds until the goal is reached; infinite if never.
+    fn seconds_to(&self, goal: Goal) -> f64 {
+        let mut course = self.course(SUBSET, goal).into_iter();
+        let found = course.find(|(_, _, value)| goal.is_reached(*value));
         found.map_or(f64::INFINITY, |(_, seconds, _)| seconds)
     }
 
-    /// Step and accuracy of the best validation.
-    fn best(&self) -> Option<(i64, f64)> {
-        let all = self.accuracies(SUBSET);
+    /// Step and value of the best validation.
+    fn best(&self, goal: Goal) -> Option<(i64, f64)> {
+        let score = |value: f64| if matches!(goal, Goal::Rmse(_)) { -value } else { value };
+        let all = self.course(SUBSET, goal);
         // The first of equally good ones, as in early stopping.
-        let best = all.into_iter().rev().max_by(|a, b| a.2.total_cmp(&b.2))?;
+        let best = all.into_iter().rev().max_by(|a, b| score(a.2).total_cmp(&score(b.2)))?;
         Some((best.0, best.2))
     }
 
-    fn test_of_best(&self) -> Option<f64> {
-        let (step, _) = self.best()?;
-        let test = self.accuracies("test").into_iter().find(|(at, ..)| *at == step);
-        test.map(|(_, _, accuracy)| accuracy)
+    fn test_of_best(&self, goal: Goal) -> Option<f64> {
+        let (step, _) = self.best(goal)?;
+        let test = self.course("test", goal).into_iter().find(|(at, ..)| *at == step);
+        test.map(|(_, _, value)| value)
     }
 
     fn epochs_per_s(&self) -> Option<f64> {
@@ -96,7 +145,8 @@ impl Run {
     }
 }
 
-/// All comparisons, for settings with at least two validation accuracies per run.
+/// All comparisons, for settings with at least two validation accuracies per run, or as many errors
+/// if an error is asked for.
 #[must_use]
 pub fn reaches(
     settings: &[Setting],
@@ -118,19 +168,26 @@ fn reach(
     results: &Results,
     questions: &Questions,
 ) -> Option<TimeToAccuracy> {
-    let has_accuracies = |group: &&Group| {
-        group.runs.iter().any(|run| run.untimed.is_none() && run.accuracies(SUBSET).len() > 1)
+    let having = |goal: Goal| -> Vec<&Group> {
+        let has_some = |run: &Run| run.untimed.is_none() && run.course(SUBSET, goal).len() > 1;
+        setting.at(batch_size).filter(|group| group.runs.iter().any(has_some)).collect()
     };
-    let groups: Vec<&Group> = setting.at(batch_size).filter(has_accuracies).collect();
+    let (mut groups, mut is_stated) = (having(Goal::Accuracy(0.0)), questions.accuracy.is_some());
     let reachable = groups.iter().map(|group| reachable(group, results)).reduce(f64::min);
-    let accuracy = questions.accuracy.or(reachable)?;
-    let times: Vec<Vec<f64>> = groups.iter().map(|group| times(group, results, accuracy)).collect();
+    let goal = if let Some(reachable) = reachable {
+        Goal::Accuracy(questions.accuracy.unwrap_or(reachable))
+    } else {
+        let goal = Goal::Rmse(questions.error?);
+        (groups, is_stated) = (having(goal), true);
+        goal
+    };
+    let times: Vec<Vec<f64>> = groups.iter().map(|group| times(group, results, goal)).collect();
     let later = later(&times);
     let strategy = |(i, group): (usize, &&Group)| {
         let times = &times[i];
         let finite = |time: f64| time.is_finite().then_some(time);
         let interval = median_interval(times, CONFIDENCE);
-        let of = |of: fn(&Run) -> Option<f64>| median(&group.sample(of));
+        let of = |of: &dyn Fn(&Run) -> Option<f64>| median(&group.sample(of));
         AccuracyTime {
             batcher: group.batcher.clone(),
             n_run: times.len(),
@@ -138,30 +195,26 @@ fn reach(
             median: middle(times).and_then(finite),
             interval: interval.map(|(low, high, p)| (finite(low), finite(high), p)),
             may_be_soonest: !later[i],
-            prepare: of(|run| Some(run.run.prepare_ns? as f64 / 1e9)),
-            epochs_per_s: of(Run::epochs_per_s),
-            best: of(best_of),
-            test: of(Run::test_of_best),
-            peak_bytes: of(|run| run.peak_bytes().map(|bytes| bytes as f64)),
+            prepare: of(&|run| Some(run.run.prepare_ns? as f64 / 1e9)),
+            epochs_per_s: of(&Run::epochs_per_s),
+            best: of(&|run| Some(run.best(goal)?.1)),
+            test: of(&|run| run.test_of_best(goal)),
+            peak_bytes: of(&|run| run.peak_bytes().map(|bytes| bytes as f64)),
         }
     };
     let mut strategies: Vec<AccuracyTime> = groups.iter().enumerate().map(strategy).collect();
     let key = |reaching: &AccuracyTime| reaching.median.unwrap_or(f64::INFINITY);
     strategies.sort_by(|a, b| key(a).total_cmp(&key(b)));
-    let is_stated = questions.accuracy.is_some();
     (!strategies.is_empty()).then_some(TimeToAccuracy {
         setting: index,
         batch_size,
-        accuracy,
+        goal,
+        unit: setting.unit.clone(),
         is_stated,
         level: LEVEL,
         n_run_needed: n_run_needed(&times),
         strategies,
     })
-}
-
-fn best_of(run: &Run) -> Option<f64> {
-    run.best().map(|(_, accuracy)| accuracy)
 }
 
 /// The runs of a strategy that count, including diverged ones, which make no further progress.
@@ -173,14 +226,14 @@ fn counting<'a>(group: &'a Group, results: &'a Results) -> impl Iterator<Item = 
 
 /// The highest accuracy that more than half of the runs reach, so that the median time is finite.
 fn reachable(group: &Group, results: &Results) -> f64 {
-    let best = |run: &Run| best_of(run).unwrap_or(0.0);
+    let best = |run: &Run| run.best(Goal::Accuracy(0.0)).map_or(0.0, |(_, accuracy)| accuracy);
     let mut all: Vec<f64> = counting(group, results).map(best).collect();
     all.sort_by(|a, b| b.total_cmp(a));
     all.get(all.len() / 2).copied().unwrap_or(0.0)
 }
 
-fn times(group: &Group, results: &Results, accuracy: f64) -> Vec<f64> {
-    counting(group, results).map(|run| run.seconds_to(accuracy)).collect()
+fn times(group: &Group, results: &Results, goal: Goal) -> Vec<f64> {
+    counting(group, results).map(|run| run.seconds_to(goal)).collect()
 }
 
 /// Median of times that may be infinite. For an even number it is the larger of the two middle
@@ -234,20 +287,18 @@ fn n_run_needed(times: &[Vec<f64>]) -> Option<usize> {
 /// Formats one comparison for a terminal: a line per strategy, then the interpretation.
 #[must_use]
 pub fn reach_text(reach: &TimeToAccuracy) -> String {
+    let chosen = " (the most that all reach in more than half of their runs)";
+    let title = format!("time to {} on the {SUBSET} set", reach.title());
     let mut text = format!(
-        "  time to {:.1} % accuracy on the {SUBSET} set{}, preparation included\n",
-        100.0 * reach.accuracy,
-        if reach.is_stated {
-            ""
-        } else {
-            " (the most that all reach in more than half of their runs)"
-        },
+        "  {}{}, preparation included\n",
+        after_size(reach.batch_size, ", ", &title),
+        if reach.is_stated { "" } else { chosen },
     );
     let width = reach.strategies.iter().map(|s| s.batcher.chars().count()).max().unwrap_or(0);
     for strategy in &reach.strategies {
         let AccuracyTime { batcher, n_run, n_reached, .. } = strategy;
         let seconds = |time: Option<f64>| {
-            time.map_or("never".to_owned(), |time| format!("{} s", crate::number::short(time)))
+            time.map_or("never".to_owned(), |time| format!("{} s", short(time)))
         };
         let interval = strategy.interval.map_or(String::new(), |(low, high, p)| {
             format!("  {} to {} ({:.0} %)", seconds(low), seconds(high), 100.0 * p)
@@ -266,6 +317,16 @@ pub fn reach_text(reach: &TimeToAccuracy) -> String {
 }
 
 impl TimeToAccuracy {
+    /// `80.0 % accuracy`, or `an RMSE of 1.2 eV`.
+    pub(crate) fn title(&self) -> String {
+        match self.goal {
+            Goal::Accuracy(accuracy) => format!("{:.1} % accuracy", 100.0 * accuracy),
+            Goal::Rmse(rmse) => {
+                format!("an RMSE of {}", self.goal.in_words(rmse, self.unit.as_deref()))
+            }
+        }
+    }
+
     /// The label of a strategy for a row of a table.
     #[must_use]
     pub fn place_of(&self, strategy: &AccuracyTime) -> &'static str {

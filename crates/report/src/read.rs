@@ -12,6 +12,7 @@ use batchlab_results::{DamagedRun, NewShapes, RunSummary, Untimed};
 use crate::ReportError;
 use crate::options::{self, Options};
 use crate::setting::key;
+use crate::verdict::count;
 
 /// A run, with values derived from its record.
 #[derive(Debug, Clone)]
@@ -203,10 +204,9 @@ pub(crate) const DEBUG: &str = "debug build";
 
 /// The machine of a run, as far as its record describes it.
 fn hardware(run: &RunRecord) -> String {
-    let threads = |n| if n == 1 { "1 thread".to_owned() } else { format!("{n} threads") };
     let mut parts = vec![run.device.clone()];
     parts.extend(run.cpu_model.clone());
-    parts.extend(run.n_thread.map(threads));
+    parts.extend(run.n_thread.map(|n| count(n.unsigned_abs() as usize, "thread")));
     parts.extend(run.host.clone());
     if run.build_profile.as_deref() == Some("debug") {
         parts.push(DEBUG.to_owned());

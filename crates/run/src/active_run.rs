@@ -306,8 +306,10 @@ impl<'a> ActiveRun<'a> {
                 (Ending { status: Status::Failed, reason }, Some(error))
             }
         };
-        let status = ending.status;
-        let run = self.record(status.name(), ending.reason);
+        let Ending { status, reason } = ending;
+        let (timing_ended, error) =
+            if status == Status::Completed { (reason, None) } else { (None, reason) };
+        let run = self.record(status.name(), error);
         let Self { header, training, evals, recorder, publisher, warnings, out, .. } = self;
         let unpublished =
             |source| RunError::Unpublished { source: Box::new(source), out: out.clone() };
@@ -334,6 +336,7 @@ impl<'a> ActiveRun<'a> {
             n_step_kept,
             best_step: training.best_step(),
             stopped_early: training.over,
+            timing_ended,
             warnings,
             out,
         })

@@ -113,6 +113,7 @@ impl Status {
 #[derive(Debug)]
 pub struct Ending {
     status: Status,
+    /// If completed: why steps for timing only ended early.
     reason: Option<String>,
 }
 
@@ -165,6 +166,8 @@ pub struct FinishedRun {
     pub n_step_kept: Option<i64>,
     /// Why evaluations ended training early, if they did.
     pub stopped_early: Option<String>,
+    /// Why steps for timing only ended early, if they did; all requested steps are done.
+    pub timing_ended: Option<String>,
     /// Step of the best state kept by early stopping.
     pub best_step: Option<u64>,
     /// Warnings issued before training.

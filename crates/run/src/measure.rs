@@ -13,23 +13,40 @@ use super::pipeline::{Pipeline, Producer};
 use super::train::TrainingLoop;
 use super::{Data, Evaluator};
 use crate::cache::Cache;
+use crate::ledger::ShapeLedger;
 use crate::{Observer, RunError};
 use batchlab_config::{Length, LoadedConfig};
-use batchlab_core::Level;
+use batchlab_core::{BatchPlan, Level};
 
 /// Maximum number of pairs of turns. Runs take turns so that their times can be compared.
 const MAX_PAIRS: u32 = 4;
+/// New shapes are looked for in this many batches; later ones are rarely new.
+const MAX_PLANNED: u64 = 5000;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
+    /// Time of a step whose padded shape was used before.
     pub step_s: f64,
+    /// Additional time of the first step of a padded shape, for example to compile it.
+    pub new_shape_s: f64,
+    /// The steps, from 1, that meet a new shape; empty if that takes less than another step.
+    pub new_shapes: Vec<u64>,
     /// Number of configured steps; for epochs, as implied by the measured outputs per step.
     pub n_step: u64,
     /// Time of all evaluations of the run, in seconds.
     pub evaluation_s: f64,
-    /// Training time per turn, in seconds. All measurable runs have the same number of turns; the
+    /// Training time per turn without first uses of shapes, in seconds. All measurable runs have the same number of turns; the
     /// second turn mirrors the first, the fourth the third.
     pub turns: Vec<TrialTurn>,
+}
+
+impl Measured {
+    /// Time in seconds of a run of so many steps, evaluations included.
+    #[must_use]
+    pub fn seconds(&self, n_step: u64) -> f64 {
+        let n_new = self.new_shapes.partition_point(|&step| step <= n_step);
+        self.step_s * n_step as f64 + self.new_shape_s * n_new as f64 + self.evaluation_s
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -77,6 +94,9 @@ struct Trial<'a> {
     training: TrainingLoop<'a>,
     n_step: u64,
     turns: Vec<TrialTurn>,
+    shapes: ShapeLedger,
+    /// How much longer the first step of each shape took than the same step again, in seconds.
+    first_uses: Vec<f64>,
 }
 
 impl<'a> Trial<'a> {
@@ -97,18 +117,29 @@ impl<'a> Trial<'a> {
         let mut training = TrainingLoop::new(&config.training, trainer, pipeline, constant);
         // The first step allocates memory that later steps reuse.
         training.unrecorded_step(1)?;
-        Ok(Self { loaded, data, evaluator, training, n_step: 0, turns: Vec::new() })
+        let mut shapes = ShapeLedger::default();
+        shapes.enter(training.shape());
+        let (turns, first_uses) = (Vec::new(), Vec::new());
+        Ok(Self { loaded, data, evaluator, training, n_step: 0, turns, shapes, first_uses })
     }
 
     /// Trains for at least this long, and at least one step.
     fn turn(&mut self, least: Duration) -> Result<(), RunError> {
         let (start, before) = (Instant::now(), self.n_step);
-        let mut n_output = 0;
+        let (mut n_output, mut seconds) = (0, 0.0);
         while self.n_step == before || start.elapsed() < least {
             self.n_step += 1;
+            let begin = Instant::now();
             n_output += u64::from(self.training.unrecorded_step(1 + self.n_step)?);
+            let mut step_s = begin.elapsed().as_secs_f64();
+            if self.shapes.enter(self.training.shape()).is_new {
+                let again = Instant::now();
+                self.training.repeated_step(1 + self.n_step)?;
+                let first_s = std::mem::replace(&mut step_s, again.elapsed().as_secs_f64());
+                self.first_uses.push(first_s - step_s);
+            }
+            seconds += step_s;
         }
-        let seconds = start.elapsed().as_secs_f64();
         let n_step = self.n_step - before;
         self.turns.push(TrialTurn { seconds, n_step, n_output: n_output as f64 });
         Ok(())
@@ -123,6 +154,8 @@ impl<'a> Trial<'a> {
             self.turns.iter().map(|turn| turn.seconds / turn.n_step as f64).collect();
         steps.sort_by(f64::total_cmp);
         let step_s = steps[steps.len() / 2];
+        self.first_uses.sort_by(f64::total_cmp);
+        let new_shape_s = self.first_uses.get(self.first_uses.len() / 2).copied().unwrap_or(0.0);
         let all_subsets_s = self.evaluation_seconds()?;
         let (Length::Steps(length) | Length::Epochs(length)) = config.training.length();
         let n_output: f64 = self.turns.iter().map(|turn| turn.n_output).sum();
@@ -135,12 +168,32 @@ impl<'a> Trial<'a> {
         };
         let every = self.evaluator.every.map_or(length, NonZeroU64::get);
         let n_evaluation = 1 + length.div_ceil(every.max(1));
+        let is_long = new_shape_s > step_s;
+        let new_shapes = if is_long { self.new_shapes()? } else { Vec::new() };
         Ok(Measured {
             step_s,
+            new_shape_s,
+            new_shapes,
             n_step,
             evaluation_s: all_subsets_s * n_evaluation as f64,
             turns: self.turns,
         })
+    }
+
+    /// The steps of a run that meet a new shape.
+    fn new_shapes(&self) -> Result<Vec<u64>, RunError> {
+        let (mut stream, _) = open_stream(&self.loaded.config, self.data, &(), None)?;
+        let (mut plan, mut shapes, mut steps) =
+            (BatchPlan::default(), ShapeLedger::default(), Vec::new());
+        for step in 1..=MAX_PLANNED {
+            if !stream.next(&mut plan)? {
+                break;
+            }
+            if shapes.enter(plan.shape).is_new {
+                steps.push(step);
+            }
+        }
+        Ok(steps)
     }
 
     /// Time of one evaluation of all subsets. For many graphs it is extrapolated from the batches;

@@ -360,6 +360,17 @@ impl<'a> TrainingLoop<'a> {
         Ok(self.prepared.plan.real.n_output)
     }
 
+    /// Another step on the same batch.
+    pub(crate) fn repeated_step(&mut self, step: u64) -> Result<(), RunError> {
+        self.pending = Some(Duration::ZERO);
+        self.unrecorded_step(step).map(drop)
+    }
+
+    /// Padded shape of the current batch.
+    pub(crate) fn shape(&self) -> Shape {
+        self.prepared.plan.shape
+    }
+
     /// Time to predict one graph of the last batch, in seconds.
     pub(crate) fn predict_seconds(&mut self) -> Result<f64, RunError> {
         let batch = self.prepared.batch();
@@ -497,7 +508,7 @@ impl<'a> TrainingLoop<'a> {
              steps are done"
         );
         recorder.event(Some(step), "timing_ended", message, None);
-        Ending::COMPLETED
+        Ending { status: Status::Completed, reason: Some(reason.to_owned()) }
     }
 
     fn not_finite(

@@ -31,12 +31,13 @@ pub struct Unusual {
 /// most unusual ones, and at least three are kept: anything more frequent is not a disturbance.
 /// With fewer than four pairs, none is excluded.
 ///
-/// If there are non-finite numbers, no pair is disturbed.
+/// NaN is a block of which nothing is known; it is not judged. If there are infinite numbers, no pair
+/// is disturbed.
 #[must_use]
 pub fn disturbed(pairs: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
     let most = (pairs.len() / 3).min(pairs.len().saturating_sub(LEFT));
     let residuals = residuals(pairs);
-    let all: Vec<f64> = residuals.iter().flatten().flatten().map(|e| e.abs()).collect();
+    let all: Vec<f64> = known(residuals.iter().flatten().flatten()).map(f64::abs).collect();
     if most == 0 || all.is_empty() || all.iter().any(|e| !e.is_finite()) {
         return Vec::new();
     }
@@ -58,6 +59,7 @@ pub fn most_unusual(pairs: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
 fn worst(residuals: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
     let of_pair = |(pair, row): (usize, &Vec<[f64; 2]>)| {
         let both = row.iter().enumerate().flat_map(|(i, both)| both.map(|log| (i, log)));
+        let both = both.filter(|(_, log)| !log.is_nan());
         let (strategy, log) = both.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
         Some(Unusual { pair, strategy, log })
     };
@@ -67,16 +69,20 @@ fn worst(residuals: &[Vec<[f64; 2]>]) -> Vec<Unusual> {
 fn residuals(pairs: &[Vec<[f64; 2]>]) -> Vec<Vec<[f64; 2]>> {
     let n_strategy = pairs.iter().map(Vec::len).min().unwrap_or(0);
     let usual: Vec<f64> = (0..n_strategy)
-        .map(|i| median(&pairs.iter().flat_map(|row| row[i]).collect::<Vec<_>>()))
+        .map(|i| median(&known(pairs.iter().flat_map(|row| &row[i])).collect::<Vec<_>>()))
         .collect();
     let of_pair = |row: &Vec<[f64; 2]>| {
         let mut rest: Vec<[f64; 2]> =
             row.iter().zip(&usual).map(|(both, usual)| both.map(|y| y - usual)).collect();
-        let common = median(&rest.iter().flatten().copied().collect::<Vec<_>>());
+        let common = median(&known(rest.iter().flatten()).collect::<Vec<_>>());
         rest.iter_mut().flatten().for_each(|e| *e -= common);
         rest
     };
     pairs.iter().map(of_pair).collect()
+}
+
+fn known<'a>(numbers: impl Iterator<Item = &'a f64>) -> impl Iterator<Item = f64> {
+    numbers.copied().filter(|number| !number.is_nan())
 }
 
 fn median(numbers: &[f64]) -> f64 {
@@ -131,6 +137,14 @@ mod tests {
 
     #[test]
     fn what_is_no_number_disturbs_nothing() {
+        let mut partly_known = pairs(10);
+        partly_known[0][1] = [f64::NAN; 2];
+        partly_known[1][1][0] = f64::NAN;
+        assert_eq!(disturbed(&partly_known), []);
+        partly_known[6][0][0] += 3.0_f64.ln();
+        partly_known[0][0][1] += 3.0_f64.ln();
+        let found: Vec<usize> = disturbed(&partly_known).iter().map(|found| found.pair).collect();
+        assert_eq!(found, [0, 6]);
         let mut broken = pairs(10);
         broken[2][0][0] = f64::INFINITY;
         assert_eq!(disturbed(&broken), []);

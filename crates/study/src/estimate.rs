@@ -39,6 +39,7 @@ pub struct CellEstimate {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimated {
+    /// Time of a step whose padded shape was used before.
     pub step_s: f64,
     pub n_step: u64,
     /// Time of the whole run including evaluations, in seconds.
@@ -95,9 +96,9 @@ fn of_cell(
     // Without steps beyond them, epochs have a different number of steps for each strategy.
     let is_own_epochs = rule == StoppingRule::Planned && cell.info.n_step == 0;
     let run = |measured: Result<Measured, String>| {
-        measured.map(|Measured { step_s, evaluation_s, n_step: own, .. }| {
-            let n_step = if is_own_epochs { own } else { n_step };
-            Estimated { step_s, n_step, run_s: step_s * n_step as f64 + evaluation_s }
+        measured.map(|run| {
+            let n_step = if is_own_epochs { run.n_step } else { n_step };
+            Estimated { step_s: run.step_s, n_step, run_s: run.seconds(n_step) }
         })
     };
     let batchers = cell.info.batchers.iter().cloned();

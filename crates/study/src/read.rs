@@ -39,6 +39,18 @@ impl Study {
 fn cell(file: &StudyFile, setting: Setting) -> Result<Cell, StudyError> {
     let Setting { dataset, model, variant, repeat, runs, .. } = setting;
     let first = &runs[0].config;
+    // Cells do not depend on which GPU of a machine they are trained on, so that workers on all of
+    // them can share a study.
+    if first.device.starts_with("cuda:") && first.device != "cuda:0" {
+        return Err(file
+            .wrong(format!(
+                "device \"{}\": in a sweep, the GPU is always cuda:0, so that workers on different GPUs share \
+                 the cells. Show this one another GPU: CUDA_VISIBLE_DEVICES=1 batchlab sweep ... --device \
+                 cuda:0 (docs/clusters.md)",
+                first.device
+            ))
+            .into());
+    }
     let batchers: Vec<String> = runs.iter().map(|run| run.config.batcher.label()).collect();
     let configs: Vec<String> = runs.iter().map(LoadedConfig::to_json).collect();
     let mut seen = HashSet::new();

@@ -346,6 +346,7 @@ fn train(
                     outputs_per_second: run.summary.steps.work.map(|work| work.outputs_per_s),
                     output: run.summary.run.output,
                     reason: run.summary.run.error,
+                    timing_ended: run.timing_ended,
                 },
                 Err(error) => {
                     is_device_lost |= error.is_device_lost();
@@ -354,6 +355,7 @@ fn train(
                         run_id: outcome.run_id,
                         status: Status::Failed,
                         reason: Some(error.to_string()),
+                        timing_ended: None,
                         n_step: 0,
                         median_step_ns: None,
                         outputs_per_second: None,

@@ -342,7 +342,7 @@ impl Turns<'_, '_> {
 
     fn disturbed(&self) -> Vec<Disturbed> {
         let (numbers, rows): (Vec<u64>, Vec<_>) =
-            self.pairs(Block::usual_ns_per_output).into_iter().unzip();
+            self.pairs(Block::known_ns_per_output).into_iter().unzip();
         let open = self.open.iter().zip(&self.cell.info.batchers);
         let batchers: Vec<&str> =
             open.filter(|(run, _)| run.is_some()).map(|(_, name)| name.as_str()).collect();

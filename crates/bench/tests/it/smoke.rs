@@ -45,7 +45,7 @@ fn requests_are_answered_line_by_line() {
     let folder = tempfile::tempdir().unwrap();
     let requests = [
         json!({ "do": "open", "strategy": "static-64", "batch_size": 4, "fields": "schnet" }),
-        json!({ "do": "time", "source": 0, "n_batch": 3 }),
+        json!({ "do": "time", "source": 0, "n_batch": 3, "is_cold": true }),
         json!({ "do": "dump", "strategy": "dynamic", "batch_size": 4, "n_batch": 2, "folder": folder.path() }),
     ];
     let lines = requests.map(|request| request.to_string()).join("\n");
@@ -78,7 +78,7 @@ fn requests_are_answered_line_by_line() {
 
 #[test]
 fn a_source_that_was_not_opened_is_refused() {
-    let request = json!({ "do": "time", "source": 0, "n_batch": 3 }).to_string();
+    let request = json!({ "do": "time", "source": 0, "n_batch": 3, "is_cold": false }).to_string();
     let output = bench().arg("serve").write_stdin(request).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("source 0 of 0 was asked for"));

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use batchlab_fetch::{SUMS, check_sums};
+use batchlab_report::count;
 use serde_json::json;
 
 use super::fetch::remedy;
@@ -67,13 +68,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
                 remedy(&w.path)
             )?;
         }
-        let n_folder = listed.len();
-        let folders = if n_folder == 1 { "folder" } else { "folders" };
-        writeln!(
-            out,
-            "{} of {n_file} files in {n_folder} {folders} are correct",
-            n_file - wrong.len()
-        )?;
+        let folders = count(listed.len(), "folder");
+        writeln!(out, "{} of {n_file} files in {folders} are correct", n_file - wrong.len())?;
     }
     Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { DATA.into() })
 }

@@ -57,9 +57,14 @@ pub(super) fn place(ranks: Option<Ranks>, threads: Option<usize>) -> Result<Plac
 
 #[cfg(feature = "mpi")]
 fn join(ranks: Ranks) -> Result<Box<dyn Communicator>> {
+    use batchlab_mpi::{JoinError, World};
+
     let timeout = Duration::from_secs(ranks.timeout.get().into());
-    let world = batchlab_mpi::World::join(ranks.n.get() as usize, timeout);
-    Ok(Box::new(world.map_err(|error| Usage(error.to_string()))?))
+    match World::join(ranks.n.get() as usize, timeout) {
+        Ok(world) => Ok(Box::new(world)),
+        Err(error @ JoinError::Number { .. }) => Err(Usage(error.to_string()).into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(not(feature = "mpi"))]

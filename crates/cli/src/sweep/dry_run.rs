@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use anyhow::Result;
+use batchlab_report::count;
 use batchlab_run::Cache;
 use batchlab_study::cells::{CellState, Cells, DoneCell};
 use batchlab_study::estimate::{CellEstimate, Estimated, estimate};
@@ -93,8 +94,11 @@ impl Planned<'_> {
             return text;
         }
         let which = match n_cell - n_waiting {
-            0 => format!("{n_cell} cells with {n_run} runs"),
-            n_done => format!("{n_done} of {n_cell} cells are done; {n_waiting} with {n_run} runs"),
+            0 => format!("{} with {}", count(n_cell, "cell"), count(n_run, "run")),
+            n_done => {
+                let runs = count(n_run, "run");
+                format!("{n_done} of {n_cell} cells are done; {n_waiting} with {runs}")
+            }
         };
         let _ = writeln!(
             text,

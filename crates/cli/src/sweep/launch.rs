@@ -4,7 +4,7 @@ mod script;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use batchlab_config::Launcher;
@@ -165,6 +165,7 @@ impl Launch<'_> {
         let n_cell = self.study.cells.len();
         let (mut n_done, mut said) = (self.count()?.n_done, String::new());
         let mut pause = FIRST_PAUSE;
+        let mut last_answer = Instant::now();
         loop {
             let count = self.count()?;
             if count.n_done == n_cell {
@@ -176,10 +177,22 @@ impl Launch<'_> {
                 (n_done, n_fruitless) = (count.n_done, 0);
             }
             let n_missing = n_cell - count.n_done;
-            let state = match self.submit_again(name, path, n_missing, n_fruitless < FRUITLESS) {
+            let submitted = self.submit_again(name, path, n_missing, n_fruitless < FRUITLESS);
+            if submitted.is_ok() {
+                last_answer = Instant::now();
+            }
+            let state = match submitted {
+                Err(error) if last_answer.elapsed() >= self.launcher.patience.0 => {
+                    say!(
+                        "{error}; given up after {} (launcher.patience), with {n_missing} of {n_cell} cells \
+                         left: the same command continues",
+                        humantime::format_duration(self.launcher.patience.0)
+                    );
+                    return Ok(OTHER.into());
+                }
                 // Slurm may be out of reach for a while.
                 Err(error) => Some(format!("{error}; asking again")),
-                Ok(Queue { tasks, is_submitted: true }) => {
+                Ok(Queue { tasks, submission: Submission::Made }) => {
                     // As long as others run, their cells may still get done.
                     if tasks.is_empty() {
                         n_fruitless += 1;
@@ -194,6 +207,9 @@ impl Launch<'_> {
                         folder(self.out).join("logs").display()
                     );
                     return Ok(OTHER.into());
+                }
+                Ok(Queue { submission: Submission::Refused(error), .. }) => {
+                    Some(format!("{error}; asking again"))
                 }
                 Ok(Queue { tasks, .. }) => {
                     Some(format!("{n_done} of {n_cell} cells are done; {}", in_words(&tasks)))
@@ -210,7 +226,8 @@ impl Launch<'_> {
         }
     }
 
-    /// Submits what is missing in the queue, if `may_submit`.
+    /// Submits what is missing in the queue, if `may_submit`. Only an error if no task is queued
+    /// that may still finish cells.
     fn submit_again(
         &self,
         name: &str,
@@ -220,10 +237,16 @@ impl Launch<'_> {
     ) -> Result<Queue, SlurmError> {
         let tasks = slurm::active(name)?;
         let n_task = if may_submit { self.wanted(n_missing, tasks.len()) } else { 0 };
-        if n_task > 0 {
-            submit(path, n_task, n_missing)?;
-        }
-        Ok(Queue { tasks, is_submitted: n_task > 0 })
+        let submission = if n_task == 0 {
+            Submission::None
+        } else {
+            match submit(path, n_task, n_missing) {
+                Ok(_) => Submission::Made,
+                Err(error) if tasks.is_empty() => return Err(error),
+                Err(error) => Submission::Refused(error),
+            }
+        };
+        Ok(Queue { tasks, submission })
     }
 }
 
@@ -235,10 +258,16 @@ fn submit(path: &Path, n_task: usize, n_missing: usize) -> Result<String, SlurmE
     Ok(job)
 }
 
-/// What was queued, and whether more was submitted then.
+/// What was queued, and what came of submitting more then.
 struct Queue {
     tasks: Vec<Task>,
-    is_submitted: bool,
+    submission: Submission,
+}
+
+enum Submission {
+    None,
+    Made,
+    Refused(SlurmError),
 }
 
 struct Count {

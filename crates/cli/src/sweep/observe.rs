@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use batchlab_core::Level;
 use batchlab_core::progress::Progress;
-use batchlab_report::fastest;
+use batchlab_report::{count, fastest};
 use batchlab_run::{Observer, RunHeader, Warning};
 use batchlab_study::blocks::StoppingRule;
 use batchlab_study::cells::{DoneCell, DoneRun};
@@ -181,17 +181,17 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 fn begins(n: usize, n_cell: usize, cell: &CellInfo, rule: StoppingRule) -> String {
-    let runs = if cell.batchers.len() == 1 { "run" } else { "runs" };
     let until = match rule {
         StoppingRule::Planned => String::new(),
-        StoppingRule::Pairs(1) => ", at least 1 pair of blocks".to_owned(),
-        StoppingRule::Pairs(n_pair) => format!(", at least {n_pair} pairs of blocks"),
+        StoppingRule::Pairs(n_pair) => {
+            format!(", at least {} of blocks", count(n_pair as usize, "pair"))
+        }
         StoppingRule::Width(width) => format!(", until intervals are within ±{}", percent(width)),
     };
     format!(
-        "[{n}/{n_cell}] {}: {} {runs}{}{until}",
+        "[{n}/{n_cell}] {}: {}{}{until}",
         cell.title(),
-        cell.batchers.len(),
+        count(cell.batchers.len(), "run"),
         if cell.n_step > 0 { format!(" of {} steps", cell.n_step) } else { String::new() }
     )
 }
@@ -220,6 +220,10 @@ pub(crate) fn ended(done: &DoneCell) -> String {
             }
         });
     }
+    for run in &done.runs {
+        let ended = run.timing_ended.as_deref().map(timing_ended);
+        lines.extend(ended.map(|ended| format!("  {}: {ended}", run.batcher)));
+    }
     lines.extend(done.reason.as_ref().map(|reason| format!("  failed: {reason}")));
     if let [_, rest @ ..] = done.blocks.as_slice() {
         let blocks = match rest.len() {
@@ -231,6 +235,10 @@ pub(crate) fn ended(done: &DoneCell) -> String {
         lines.push(format!("  {blocks}{short}, {}", took(done)));
     }
     lines.join("\n")
+}
+
+pub(crate) fn timing_ended(reason: &str) -> String {
+    format!("completed, but its steps for timing only ended early: {reason}")
 }
 
 pub(crate) fn took(done: &DoneCell) -> String {

@@ -48,7 +48,7 @@ fn every_study_is_right() {
         Study::of(&file).unwrap_or_else(|error| panic!("{error}"))
     };
     let n_file = std::fs::read_dir(&folder).unwrap().count();
-    assert_eq!(n_file, 7, "read the others here too");
+    assert_eq!(n_file, 10, "read the others here too");
 
     batchlab_builtin::link();
     let quick = read("quick.toml", &[]);
@@ -64,7 +64,14 @@ fn every_study_is_right() {
     let models = read("ibmb-models.toml", &[]);
     assert_eq!((models.cells.len(), models.n_run()), (5 * 2 * 2, 5 * 2 * 2 * 4));
     let engines = read("engines.toml", &[]);
-    assert_eq!((engines.cells.len(), engines.n_run()), (4 * 2, 4 * 2 * 4));
+    // Two data sets, three batch sizes.
+    assert_eq!((engines.cells.len(), engines.n_run()), (3 * 6, 3 * 6 * 5));
+    let jax = read("engines-jax.toml", &[]);
+    assert_eq!((&jax.name, jax.cells.len(), jax.n_run()), (&engines.name, 6, 6 * 4));
+    let forces = read("engines-forces.toml", &[]);
+    assert_eq!((forces.cells.len(), forces.n_run()), (1, 5));
+    let error = read("error.toml", &[]);
+    assert_eq!((error.cells.len(), error.n_run()), (10, 10 * 5));
     // Two data sets, two batch sizes, with recorded steps and without.
     let gpu = read("gpu.toml", &["device=cpu"]);
     assert_eq!((gpu.cells.len(), gpu.n_run()), (2 * 2 * 2, 2 * 2 * 2 * 4));

@@ -451,6 +451,8 @@ refuses! {
     no_batch_sizes: "batch_sizes = [8, 16]" => "", [];
     batch_size_of_1: "[8, 16]" => "[8, 1]", [];
     both_forms: "study = \"small\"" => "study = \"small\"\nmodel = { name = \"mpeu\" }", [];
+    second_gpu: "name = \"schnet\"\nlatent_size = 8\nn_gaussian = 8\nn_interaction = 1" =>
+        "name = \"python\"\nfile = \"numpy_toy.py\"", ["--device", "cuda:1"];
     impossible_variant: "study" => "study", ["training.timing=combined,stages", "training.prefetch=1"];
     unknown_choice: "study" => "study", ["models=painm"];
     changes_that_are_no_table: "limit = 200" => "limit = 200\nwith = 3", [];

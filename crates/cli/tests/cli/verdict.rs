@@ -251,7 +251,7 @@ fn programs_that_fail_are_named() {
             "\"two\" printed something that is not text",
         ),
         ("exec >&-; exec sleep 60", "\"two\" closed its standard input or output instead of"),
-        ("sleep 60", "\"two\" has not answered within 2 s, timeout_seconds"),
+        ("exec sleep 60", "\"two\" has not answered within 2 s, timeout_seconds"),
     ] {
         let dir = tempfile::tempdir().unwrap();
         let file = arms(dir.path(), second);

@@ -359,6 +359,54 @@ fn batchlab() -> Command {
     command
 }
 
+/// An engine that dies when all requested steps are done, once.
+pub(super) fn failures_while_timing_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = "
+import numpy as n, os
+class E:
+    n = 0
+    def step(self, b, rate):
+        self.n += 1
+        if self.n > 30 and not os.path.exists('MARK'):
+            open_file('MARK', 'w').close()
+            os._exit(1)
+        return 1.0
+    def predict(self, b): return n.zeros(b.n_output)
+    def state(self): return b''
+    def restore(self, s): pass
+open_file = open
+def open(c): return E()
+";
+    let mark = dir.path().join("died");
+    let sweep = train_with(
+        dir.path(),
+        &engine.replace("MARK", mark.to_str().unwrap()),
+        &[
+            "batchers=static-64,dynamic",
+            "batch_sizes=16",
+            "training.steps=20",
+            "blocks.steps=10",
+            "blocks.seconds=0.001",
+            "blocks.pairs=4",
+            "training.prefetch=0",
+        ],
+    );
+    let arguments: Vec<_> = sweep.get_args().skip(1).map(std::ffi::OsStr::to_owned).collect();
+    let sweep = |more: &[&str]| {
+        let output = batchlab().arg("sweep").args(&arguments).args(more).output().unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let failed = "completed, but its steps for timing only ended early: the worker process of";
+    let (code, said) = sweep(&[]);
+    assert_eq!(code, Some(7), "{said}");
+    assert!(said.contains(failed), "{said}");
+    let status = succeed(batchlab().arg("status").arg(dir.path()));
+    assert!(text(&status.stdout).contains(failed), "{}", text(&status.stdout));
+    let (code, said) = sweep(&["--retry"]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
 /// An engine whose steps sleep 1 ms, plus 20 ms at a new shape: the report measures those 20 ms,
 /// forecasts the shapes as `plan` does, and says that the length of training decides.
 pub(super) fn first_uses_of_shapes_are_measured() {
@@ -388,6 +436,15 @@ def open(c): return E()
         ],
     );
     let sweep: Vec<_> = sweep.get_args().skip(1).map(std::ffi::OsStr::to_owned).collect();
+    // The forecast counts those 20 ms once per shape, and dynamic batching has a single shape.
+    let planned = succeed(batchlab().arg("sweep").args(&sweep).args(["--dry-run", "--json"]));
+    let planned: serde_json::Value = serde_json::from_slice(&planned.stdout).unwrap();
+    let [static_64, dynamic] = [0, 1].map(|place| {
+        let run = &planned["cells"][0]["runs"][place];
+        let of = |name: &str| run[name].as_f64().unwrap();
+        of("run_s") - of("step_s") * of("n_step")
+    });
+    assert!(static_64 > 0.2 && dynamic < 0.5 * static_64, "{planned}");
     succeed(batchlab().arg("sweep").args(sweep));
     let report = |option: &str| {
         text(

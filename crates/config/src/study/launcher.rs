@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::de::{self, Error as _};
+use serde::{Deserialize, Deserializer};
 
 /// What `batchlab sweep STUDY --launcher slurm` asks Slurm for. Every task of the job array that it
 /// submits is a worker: it trains one cell after the other. Nothing here changes what is trained.
@@ -28,6 +29,9 @@ pub struct Launcher {
     /// Whether to reserve whole nodes; the same as `blocks.exclusive` by default. No report uses
     /// times that were measured on a shared node.
     pub exclusive: Option<bool>,
+    /// How long `--wait` asks again when Slurm does not answer, or refuses and no task is queued; an
+    /// hour ("1h") by default.
+    pub patience: Patience,
     /// Further options of sbatch, such as `["--mem=32G"]`; they replace those above.
     pub options: Vec<SlurmOption>,
 }
@@ -42,6 +46,7 @@ impl Default for Launcher {
             gpus: None,
             cpus: None,
             exclusive: None,
+            patience: Patience(Duration::from_secs(60 * 60)),
             options: Vec::new(),
         }
     }
@@ -54,18 +59,32 @@ pub struct TaskTime(#[schemars(with = "String")] pub Duration);
 impl<'de> Deserialize<'de> for TaskTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = |reason: &str| {
-            D::Error::custom(format!(
-                "\"{text}\" {reason}; write for example \"30m\", \"4h\" or \"1day 12h\""
-            ))
-        };
-        match humantime::parse_duration(&text) {
+        match duration(&text) {
             // The unit of Slurm's limits.
-            Ok(time) if time < Duration::from_secs(60) => Err(wrong("is less than a minute")),
-            Ok(time) => Ok(Self(time)),
-            Err(_) => Err(wrong("is not a duration")),
+            Ok(time) if time < Duration::from_secs(60) => {
+                Err(no_duration(&text, "is less than a minute"))
+            }
+            time => time.map(Self),
         }
     }
+}
+
+/// A duration such as "30s" or "1h".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+pub struct Patience(#[schemars(with = "String")] pub Duration);
+
+impl<'de> Deserialize<'de> for Patience {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        duration(&String::deserialize(deserializer)?).map(Self)
+    }
+}
+
+fn duration<E: de::Error>(text: &str) -> Result<Duration, E> {
+    humantime::parse_duration(text).map_err(|_| no_duration(text, "is not a duration"))
+}
+
+fn no_duration<E: de::Error>(text: &str, reason: &str) -> E {
+    E::custom(format!("\"{text}\" {reason}; write for example \"30m\", \"4h\" or \"1day 12h\""))
 }
 
 /// One option of sbatch, on one line.
@@ -80,14 +99,21 @@ impl<'de> Deserialize<'de> for SlurmOption {
             return wrong("is not an option of sbatch, such as \"--mem=32G\"");
         }
         // The launcher numbers the tasks and follows them by the name of their job.
-        let key = text.split(['=', ' ']).next().unwrap_or_default();
-        // The value of a short option may follow without a space.
-        if key == "--array" || key.starts_with("-a") {
-            return wrong("is what `launcher.workers` is for");
-        }
-        if key == "--job-name" || key.starts_with("-J") {
-            return wrong("would hide the tasks from `batchlab status`");
+        for word in text.split(' ').filter(|word| word.starts_with('-')) {
+            if is(word, "--array", "-a") {
+                return wrong("is what `launcher.workers` is for");
+            }
+            if is(word, "--job-name", "-J") {
+                return wrong("would hide the tasks from `batchlab status`");
+            }
         }
         Ok(Self(text))
     }
+}
+
+/// Whether sbatch takes `word` for this option. It accepts long names without their end, and values
+/// of short names without a space.
+fn is(word: &str, long: &str, short: &str) -> bool {
+    let name = word.split('=').next().unwrap_or_default();
+    word.starts_with(short) || name.len() > "--".len() && long.starts_with(name)
 }

@@ -1,4 +1,4 @@
-//! Accuracy against time, and the time to an accuracy.
+//! Accuracy against time, and the time to an accuracy or an error.
 
 use std::collections::BTreeMap;
 
@@ -66,20 +66,20 @@ pub(super) fn reaches(settings: &[Setting], reaches: &[TimeToAccuracy]) -> Figur
         let size = reach.batch_size.map(|size| format!("B = {size}, ")).unwrap_or_default();
         (!rows.is_empty()).then(|| Panel {
             setting: settings[reach.setting].title.clone(),
-            title: format!("{size}to {:.1} %", 100.0 * reach.accuracy),
+            title: format!("{size}to {}", reach.title()),
             plot: Plot::Forest(Forest { unit: "seconds".to_owned(), margin: None, rows }),
         })
     };
     Figure::new(
         "reach",
-        "Time to an accuracy",
+        "Time to an accuracy or an error",
         format!(
-            "Seconds of preparation and training until the accuracy on the {SUBSET} set is first reached: the \
+            "Seconds of preparation and training until it is first reached on the {SUBSET} set: the \
              median over runs, with an interval of the median that holds whatever the distribution is. \
              A filled mark may be the soonest; a ring is later. \
              A run that never reaches it counts as later than all others, in the median too; a strategy \
              that is missing does not reach it in half of its runs. Unless it was stated \
-             (--accuracy), the accuracy is the greatest that every strategy reaches in more than half of its \
+             (--accuracy, --error), it is the greatest accuracy that every strategy reaches in more than half of its \
              runs. Strategies are told apart by rank-sum tests of all pairs of strategies, corrected \
              after Holm."
         ),

@@ -10,6 +10,7 @@ use batchlab_core::record::EvalRecord;
 
 use crate::read::Run;
 use crate::setting::{Group, Setting, size_title};
+use crate::verdict::count;
 
 /// Two strategies of one setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -138,11 +139,11 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
 
 fn outcome(n: usize, n_small: usize, n_left: usize) -> String {
     let by_chance = n as f64 * 0.05;
-    let comparisons = if n == 1 { "comparison" } else { "comparisons" };
+    let comparisons = count(n, "comparison");
     match (n, n_small, n_left) {
         (0, ..) => "No two strategies have enough errors to be compared.".to_owned(),
         (_, 0, _) => format!(
-            "p is 0.05 or more in all of {n} {comparisons}; by chance alone about {by_chance:.1} would \
+            "p is 0.05 or more in all of {comparisons}; by chance alone about {by_chance:.1} would \
              have less."
         ),
         (.., 0) => format!(

@@ -85,11 +85,11 @@ fn rows(html: &mut String, panel: &Panel) {
     }
 }
 
-/// Columns of the table of times to an accuracy. Columns that are empty in every row are omitted.
+/// Columns of the table of times to an accuracy or an error. Columns that are empty in every row are omitted.
 const REACH: [&str; 14] = [
     "setting",
     "B",
-    "accuracy",
+    "goal",
     "strategy",
     "runs that reach it",
     "median s",
@@ -98,8 +98,8 @@ const REACH: [&str; 14] = [
     "",
     "preparation s",
     "epochs per s",
-    "best validation %",
-    "its test %",
+    "best validation",
+    "its test",
     "memory MB",
 ];
 
@@ -128,8 +128,9 @@ pub(super) fn reaches(html: &mut String, report: &Report) {
 
 fn rows_of_reach(report: &Report, reach: &TimeToAccuracy) -> Vec<[String; REACH.len()]> {
     let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), short);
-    let percent = |value: Option<f64>| {
-        value.map_or_else(|| "–".to_owned(), |share| format!("{:.2}", 100.0 * share))
+    let unit = reach.unit.as_deref();
+    let value = |value: Option<f64>| {
+        value.map_or_else(|| "–".to_owned(), |value| reach.goal.in_words(value, unit))
     };
     let time = |value: Option<f64>| value.map_or_else(|| "not reached".to_owned(), short);
     let row = |strategy: &AccuracyTime| {
@@ -143,7 +144,7 @@ fn rows_of_reach(report: &Report, reach: &TimeToAccuracy) -> Vec<[String; REACH.
         [
             report.settings[reach.setting].title.clone(),
             reach.batch_size.map_or_else(|| "–".to_owned(), |size| size.to_string()),
-            percent(Some(reach.accuracy)),
+            reach.title(),
             strategy.batcher.clone(),
             format!("{} of {}", strategy.n_reached, strategy.n_run),
             time(strategy.median),
@@ -152,8 +153,8 @@ fn rows_of_reach(report: &Report, reach: &TimeToAccuracy) -> Vec<[String; REACH.
             place.to_owned(),
             number(strategy.prepare),
             number(strategy.epochs_per_s),
-            percent(strategy.best),
-            percent(strategy.test),
+            value(strategy.best),
+            value(strategy.test),
             number(strategy.peak_bytes.map(|bytes| bytes / 1e6)),
         ]
     };

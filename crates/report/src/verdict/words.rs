@@ -41,7 +41,9 @@ impl Unit {
     }
 }
 
-fn count(n: usize, word: &str) -> String {
+/// A number of things: `1 run`, `2 runs`.
+#[must_use]
+pub fn count(n: usize, word: &str) -> String {
     format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
@@ -154,8 +156,12 @@ fn outlook(verdict: &Verdict) -> String {
 fn bound(verdict: &Verdict) -> String {
     let highest = verdict.may_be_fastest().filter_map(|s| Some(s.interval?.1)).reduce(f64::max);
     highest.map_or_else(String::new, |high| {
-        let most = percent((1000.0 * (high - 1.0)).ceil() / 1000.0);
-        format!(" None of them takes more than {most} longer than the fastest.")
+        let most = if high < 2.0 {
+            format!("{} longer than", percent((1000.0 * (high - 1.0)).ceil() / 1000.0))
+        } else {
+            format!("{:.1} times as long as", (10.0 * high).ceil() / 10.0)
+        };
+        format!(" None of them takes more than {most} the fastest.")
     })
 }
 

@@ -7,7 +7,9 @@ use std::path::Path;
 use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
-use batchlab_report::{Plot, Questions, Report, Results, TimeToAccuracy, html, reach_text};
+use batchlab_report::{
+    AccuracyTime, Goal, Plot, Questions, Report, Results, TimeToAccuracy, html, reach_text,
+};
 use batchlab_testkit::records;
 
 /// A run that reaches its accuracies after 10, 20, 30 seconds of training.
@@ -19,6 +21,8 @@ struct Run<'a> {
     step_ms: i64,
     status: &'a str,
     accuracies: &'a [f64],
+    /// Whether it records errors, 1 minus accuracy, instead.
+    has_errors: bool,
 }
 
 fn write(dir: &Path, run: &Run<'_>) {
@@ -30,6 +34,7 @@ fn write(dir: &Path, run: &Run<'_>) {
         run_id: run_id.clone(),
         status: run.status.into(),
         output: Some("node".into()),
+        target_unit: Some("eV".into()),
         n_train: Some(100),
         n_step_planned: None,
         n_epoch_planned: Some(30),
@@ -56,7 +61,8 @@ fn write(dir: &Path, run: &Run<'_>) {
         run_id: run_id.clone(),
         step: place as i64,
         subset: subset.into(),
-        accuracy: Some(accuracy),
+        accuracy: (!run.has_errors).then_some(accuracy),
+        rmse: run.has_errors.then_some(1.0 - accuracy),
         train_ns: Some(place as i64 * 10_000_000_000),
         eval_batcher: Some(batcher.into()),
         ..records::eval(0)
@@ -77,6 +83,10 @@ fn write(dir: &Path, run: &Run<'_>) {
 /// Six seeds: `full` is slow, `part` fast; `lame` never gets there in half of its seeds and
 /// diverges in one.
 fn results(dir: &Path) -> Results {
+    results_of(dir, false)
+}
+
+fn results_of(dir: &Path, has_errors: bool) -> Results {
     for seed in 0..6 {
         let own = Run {
             batcher: "full",
@@ -86,6 +96,7 @@ fn results(dir: &Path) -> Results {
             step_ms: 100,
             status: "completed",
             accuracies: &[0.1, 0.3, 0.5, 0.7, 0.72],
+            has_errors,
         };
         write(dir, &own);
         let soon = Run { batcher: "part", is_whole: false, prepare_s: 5, step_ms: 10, ..own };
@@ -142,8 +153,31 @@ fn without_a_stated_accuracy_it_is_one_that_all_reach() {
     let dir = tempfile::tempdir().unwrap();
     let (_, reach) = reach(&results(dir.path()), None);
     // The runs of lame reach 0.7, 0.7, 0.7, 0.6, 0.6 and, before it diverges, 0.6.
-    assert_eq!((reach.accuracy, reach.is_stated), (0.6, false));
+    assert_eq!((reach.goal, reach.is_stated), (Goal::Accuracy(0.6), false));
     assert!(reach.strategies.iter().all(|strategy| strategy.median.is_some()));
+}
+
+#[test]
+fn an_error_is_reached_from_above() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (_, of_accuracy) = reach(&results(dirs[0].path()), Some(0.7));
+    let results = results_of(dirs[1].path(), true);
+    assert!(Report::of(&results).reaches.is_empty(), "only if asked for");
+    let asked = Questions { error: Some(0.301), ..Questions::default() };
+    let report = Report::answering(&results, &asked);
+    let [found] = &report.reaches[..] else { panic!("one comparison") };
+    let times = |reach: &TimeToAccuracy| -> Vec<_> {
+        let of = |s: &AccuracyTime| (s.batcher.clone(), s.median, s.n_reached, s.may_be_soonest);
+        reach.strategies.iter().map(of).collect()
+    };
+    assert_eq!(times(found), times(&of_accuracy));
+    let [best, test] = [found.strategies[0].best, found.strategies[0].test].map(Option::unwrap);
+    assert!((best - 0.28).abs() < 1e-9 && (test - 0.33).abs() < 1e-9, "{best} {test}");
+    let text = reach_text(found);
+    assert!(text.contains("time to an RMSE of 0.301 eV on the validation set, prep"), "{text}");
+    assert!(serde_json::to_value(found).unwrap()["rmse"] == 0.301);
+    assert!(!report.figures.iter().any(|figure| figure.id == "accuracy"));
+    assert!(html(&report, &results, "batchlab report").contains("to an RMSE of 0.301 eV"));
 }
 
 #[test]
@@ -160,6 +194,7 @@ fn time_per_output_ranks_only_what_computes_the_same() {
             step_ms: 120,
             status: "completed",
             accuracies: &[0.1, 0.7],
+            has_errors: false,
         };
         write(dir.path(), &other);
     }

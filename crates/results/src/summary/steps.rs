@@ -107,19 +107,11 @@ impl Block {
         self.ns / self.n_output
     }
 
-    /// The same over steps with a known shape; NaN if there are none.
+    /// The same without the first steps of a shape, for which some engines compile; NaN if there are
+    /// no others. Disturbances are found in it, as compiling is none.
     #[must_use]
     pub fn known_ns_per_output(&self) -> f64 {
         self.known.0 / self.known.1
-    }
-
-    /// The same without the first steps of a shape (for which some engines compile), provided that
-    /// the others have at least a quarter of the outputs: compiling is no disturbance. Used to
-    /// detect disturbances.
-    #[must_use]
-    pub fn usual_ns_per_output(&self) -> f64 {
-        let is_known = 4.0 * self.known.1 >= self.n_output;
-        if is_known { self.known_ns_per_output() } else { self.ns_per_output() }
     }
 
     fn is_measured(&self) -> bool {
@@ -376,18 +368,18 @@ mod tests {
     }
 
     #[test]
-    fn compiling_is_no_disturbance_as_long_as_a_quarter_of_a_block_is_known() {
-        let usual = |n_new: i64| {
+    fn first_steps_of_shapes_are_told_apart() {
+        let known = |n_new: i64| {
             let mut sums = StepSums::planned(8, true);
             for number in 1..=8 {
                 let is_new_shape = number <= n_new;
                 let step = step(number, if is_new_shape { 1000 } else { 10 }, Some(1));
                 sums.add(&StepRecord { is_new_shape, ..step });
             }
-            sums.block(1).unwrap().usual_ns_per_output() * 31.0
+            sums.block(1).unwrap().known_ns_per_output() * 31.0
         };
-        assert!((usual(0) - 10.0).abs() < 1e-9 && (usual(6) - 10.0).abs() < 1e-9);
-        assert!((usual(7) - 876.25).abs() < 1e-9, "{}", usual(7));
+        assert!((known(0) - 10.0).abs() < 1e-9 && (known(7) - 10.0).abs() < 1e-9);
+        assert!(known(8).is_nan());
     }
 
     /// As recorded by earlier versions: one strategy warmed up for as long as it had new shapes.

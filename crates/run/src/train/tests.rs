@@ -245,7 +245,7 @@ fn a_loss_that_is_not_finite_beyond_the_end_ends_the_timing_alone() {
     );
     assert_eq!(
         ending.map(|ending| (ending.status, ending.reason)),
-        Some((Status::Completed, None))
+        Some((Status::Completed, Some("the loss of step 3 is NaN".to_owned())))
     );
 }
 

@@ -17,7 +17,7 @@ use crate::number::finite;
 use crate::structure::{Structure, composition, is_absent};
 
 /// Maximum length of a list to keep as a property.
-const MAX_LIST: usize = 32;
+pub(crate) const MAX_LIST: usize = 32;
 
 /// An entry without its location.
 pub(crate) type Content = (Option<Structure>, BTreeMap<String, String>);

@@ -1,5 +1,7 @@
 //! The `SQLite` database of ASE (the Atomic Simulation Environment), table `systems`.
 
+mod data;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -14,6 +16,7 @@ use crate::format::aflow::{Content, plain};
 use crate::limits::{MAX_ATOM, MAX_ENTRY};
 use crate::lines::Fault;
 use crate::structure::{AtomArray, Numbers, Structure};
+use data::PerAtom;
 
 /// Reads all rows, ordered by ID.
 pub(crate) fn read(
@@ -45,10 +48,12 @@ pub(crate) fn read(
     let asked: Vec<&Known> = KNOWN.iter().filter(is_asked).collect();
     let mut columns = COLUMNS.to_vec();
     columns.extend(asked.iter().map(|known| known.name));
+    let has_data = database.prepare("SELECT data FROM systems").is_ok();
+    columns.extend(has_data.then_some("data"));
     let query = format!("SELECT {} FROM systems ORDER BY id", columns.join(", "));
     let mut statement = database.prepare(&query).map_err(broken)?;
     let mut rows = statement.query([]).map_err(broken)?;
-    let mut line = 0;
+    let (mut line, mut per_atom) = (0, PerAtom::default());
     loop {
         let Some(row) = rows.next().map_err(|error| (line + 1, syntax(&error)))? else {
             return Ok(());
@@ -57,6 +62,10 @@ pub(crate) fn read(
         let mut content = content(row).map_err(|problem| (line, problem.into()))?;
         if !arrays.is_empty() {
             add_arrays(row, &asked, &mut content).map_err(|problem| (line, problem.into()))?;
+        }
+        if has_data {
+            let data = get(row, columns.len() - 1);
+            per_atom.add(data, arrays, &mut content).map_err(|problem| (line, problem.into()))?;
         }
         visit(line, content).map_err(|fault| (line, fault))?;
     }

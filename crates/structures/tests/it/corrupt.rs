@@ -37,7 +37,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("aflowlib.json", entry("lib2_example.json")),
         ("aflowlib.out", entry("lib2_example.out")),
     ]);
-    seeds.push(("a.db", database(&[0, 7])));
+    seeds.push(("a.db", crate::ase::database(&[0, 7])));
     let mut archive = tar::Builder::new(Vec::new());
     let folder = TempDir::new().unwrap();
     for (name, bytes) in &seeds[..4] {
@@ -56,32 +56,6 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("a.tar.gz", gz.finish().unwrap()),
     ]);
     seeds
-}
-
-/// An ASE database with a row for each mask of directions.
-pub(crate) fn database(masks: &[i64]) -> Vec<u8> {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("a.db");
-    let database = rusqlite::Connection::open(&path).unwrap();
-    database
-        .execute_batch(
-            "PRAGMA page_size = 512; VACUUM;
-             CREATE TABLE systems (id INTEGER PRIMARY KEY, numbers BLOB, positions BLOB, cell BLOB, pbc INTEGER,
-                                   energy REAL, key_value_pairs TEXT);",
-        )
-        .unwrap();
-    let numbers: Vec<u8> = [6_i32, 8].iter().flat_map(|n| n.to_le_bytes()).collect();
-    let floats = |n: usize| (0..n).flat_map(|i| (i as f64).to_le_bytes()).collect::<Vec<u8>>();
-    for pbc in masks {
-        database
-            .execute(
-                "INSERT INTO systems (numbers, positions, cell, pbc, key_value_pairs) VALUES (?1, ?2, ?3, ?4, ?5)",
-                (&numbers, floats(6), floats(9), pbc, r#"{"gap": 0.5, "tag": "x"}"#),
-            )
-            .unwrap();
-    }
-    drop(database);
-    fs::read(path).unwrap()
 }
 
 fn check(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), TestCaseError> {

@@ -10,9 +10,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use batchlab_structures::{
-    AtomArray, Entry, Numbers, Problem, Read, ReadError, Source, cell, limits, read,
-};
+use batchlab_structures::{Entry, Problem, Read, ReadError, cell, limits, read};
 use tempfile::TempDir;
 
 pub(crate) fn all(path: &Path) -> Result<(Vec<Entry>, Read), ReadError> {
@@ -554,57 +552,6 @@ fn extended_xyz_is_read_in_every_spelling_that_ase_reads() {
     let twice = "1\nProperties=species:S:1:pos:R:3:pos:R:3\nC 0 0 0 1 1 1\n";
     refused("a.xyz", twice, "a.xyz:2: expected `Properties`");
     refused("a.xyz", &text.replace("VEC2", "VEC3"), "a.xyz:5: expected `VEC1`, `VEC2`, `VEC3`");
-}
-
-#[test]
-fn rows_of_ase_repeat_along_the_directions_of_their_masks() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("a.db");
-    fs::write(&path, crate::corrupt::database(&[0, 7, 3, 4])).unwrap();
-    let (a, b, c, zero) = ([0., 1., 2.], [3., 4., 5.], [6., 7., 8.], [0.; 3]);
-    let (entries, _) = all(&path).unwrap();
-    let cells = entries.iter().map(|entry| entry.structure.as_ref().unwrap().cell);
-    let expected = [None, Some([a, b, c]), Some([a, b, zero]), Some([zero, zero, c])];
-    assert_eq!(cells.collect::<Vec<_>>(), expected);
-}
-
-#[test]
-fn arrays_of_ase_are_read_where_they_are_asked_for() {
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("a.db");
-    fs::write(&path, crate::corrupt::database(&[0, 0])).unwrap();
-    let floats = |n: u8| (0..n).flat_map(|i| f64::from(i).to_le_bytes()).collect::<Vec<u8>>();
-    let tags: Vec<u8> = [7_i32, -1].iter().flat_map(|tag| tag.to_le_bytes()).collect();
-    let database = rusqlite::Connection::open(&path).unwrap();
-    for column in ["forces", "tags", "dipole"] {
-        database.execute(&format!("ALTER TABLE systems ADD COLUMN {column} BLOB"), ()).unwrap();
-    }
-    let set = "UPDATE systems SET forces = ?1, tags = ?2, dipole = ?3 WHERE id = 1";
-    database.execute(set, (floats(6), &tags, floats(3))).unwrap();
-    let arrays = ["forces", "tags", "dipole"].map(str::to_owned);
-    let memory = &batchlab_core::MemoryBudget::default();
-    let read = |arrays: &[String]| {
-        let mut entries = Vec::new();
-        let source = Source { path: &path, bytes: None, wanted: None, arrays, memory };
-        let read = source.read::<ReadError>(&mut |entry| {
-            entries.push(entry);
-            Ok(ControlFlow::Continue(()))
-        });
-        read.map(|_| entries).map_err(|error| error.to_string())
-    };
-    let entries = read(&arrays).unwrap();
-    let [first, second] = [&entries[0], &entries[1]].map(|entry| entry.structure.as_ref().unwrap());
-    let forces = Numbers::Float(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
-    assert_eq!(first.array["forces"], AtomArray { width: 3, numbers: forces });
-    assert_eq!(first.array["tags"], AtomArray { width: 1, numbers: Numbers::Integer(vec![7, -1]) });
-    assert_eq!(entries[0].text("dipole"), Some("0,1,2"));
-    assert!(second.array.is_empty() && entries[1].text("dipole").is_none());
-    assert!(second.known.contains(&"momenta".to_owned()));
-    assert!(read(&[]).unwrap()[0].structure.as_ref().unwrap().array.is_empty());
-
-    database.execute(set, (floats(5), &tags, floats(3))).unwrap();
-    let error = read(&arrays).unwrap_err();
-    assert!(error.contains("a.db:1: 2 atoms by `numbers`, but 1 by forces"), "{error}");
 }
 
 /// As written by Windows editors.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+mod ase;
 mod corrupt;
 mod files;
 mod formats;

@@ -71,10 +71,11 @@ impl DoneCell {
         self.blocks.len().saturating_sub(1) / 2
     }
 
-    /// Whether a run, or the cell as a whole, has failed.
+    /// Whether the cell as a whole, a run, or its steps for timing only have failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.reason.is_some() || self.runs.iter().any(|run| run.status == Status::Failed)
+        let has_failed = |run: &DoneRun| run.status == Status::Failed || run.timing_ended.is_some();
+        self.reason.is_some() || self.runs.iter().any(has_failed)
     }
 
     #[must_use]
@@ -91,6 +92,9 @@ pub struct DoneRun {
     pub run_id: Option<String>,
     pub status: Status,
     pub reason: Option<String>,
+    /// Why steps for timing only ended early: errors are complete, pairs are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timing_ended: Option<String>,
     pub n_step: u64,
     /// Median step time in nanoseconds; `None` if all steps were warm-up.
     pub median_step_ns: Option<f64>,

@@ -25,6 +25,7 @@ pub(crate) fn done(status: Status) -> DoneCell {
         run_id: None,
         status,
         reason: None,
+        timing_ended: None,
         n_step: 10,
         median_step_ns: Some(1.0),
         outputs_per_second: Some(0.5),

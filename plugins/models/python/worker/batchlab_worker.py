@@ -33,6 +33,7 @@ VERSION = 1
 # Fields are aligned to 64 bytes.
 ALIGN = 64
 HEAD = struct.Struct("<IQ")
+DONE = b'{"kind": "done"}'
 DTYPES = {"f32": numpy.float32, "i32": numpy.int32, "i64": numpy.int64, "u8": numpy.uint8}
 # Fields that are empty if a batch has no edges.
 OF_EDGES = {"sender", "receiver", "distance", "displacement", "edge_weight", "sender_order"}
@@ -52,7 +53,8 @@ class Batch:
         self._layout = layout
         self.level = request["level"]
         self.n_node, self.n_edge, self.n_graph, self.n_output = request["shape"]
-        self.real = types.SimpleNamespace(**dict(zip(("n_node", "n_edge", "n_graph", "n_output"), request["real"])))
+        n_node, n_edge, n_graph, n_output = request["real"]
+        self.real = types.SimpleNamespace(n_node=n_node, n_edge=n_edge, n_graph=n_graph, n_output=n_output)
         self.weight_sum = request["weight_sum"]
         self.scale = request.get("scale", 1.0)
         self.key = request.get("key", 0)
@@ -190,7 +192,8 @@ def serve(requests, answers):
     worker = None
     while head := requests.read(HEAD.size):
         n_json, _ = HEAD.unpack(head)
-        request = json.loads(requests.read(n_json))
+        # Bytes would be searched for their encoding first.
+        request = json.loads(requests.read(n_json).decode())
         kind = request["kind"]
         try:
             if kind == "open":
@@ -198,10 +201,9 @@ def serve(requests, answers):
                 answer, payload = worker.opened(), b""
             else:
                 answer, payload = getattr(worker, kind)(request)
-            answer["kind"] = "done"
+            text = json.dumps({"kind": "done", **answer}).encode() if answer else DONE
         except (Exception, SystemExit) as error:
-            answer, payload = {"kind": "failed", "message": own_traceback(error)}, b""
-        text = json.dumps(answer).encode()
+            text, payload = json.dumps({"kind": "failed", "message": own_traceback(error)}).encode(), b""
         answers.write(HEAD.pack(len(text), len(payload)) + text + payload)
         answers.flush()
 

@@ -102,7 +102,7 @@ fn a_dry_run_prints_script_and_command() {
         "launcher.time=1day 30m",
         "launcher.gpus=1",
         "launcher.cpus=8",
-        "launcher.options=[\"--mem=32G\"]",
+        "launcher.options=[\"--mem=32G\", \"--acc=other\"]",
         "launcher.workers=1",
         "--ci-width",
         "2%",
@@ -131,8 +131,12 @@ fn mistakes_in_the_launcher_are_shown() {
         "launcher.partitoin=gpu",
         "launcher.time=soon",
         "launcher.time=5s",
+        "launcher.patience=long",
         "launcher.options=[\"--array=0-9\"]",
         "launcher.options=[\"-a0-9\"]",
+        "launcher.options=[\"--arr=0-9\"]",
+        "launcher.options=[\"--job=mine\"]",
+        "launcher.options=[\"--mem=32G --array 0-9\"]",
         "launcher.options=[\"mem=32G\"]",
         "launcher.workers=0",
     ];
@@ -184,6 +188,28 @@ fn ended_tasks_are_submitted_again_but_not_for_ever() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("finished no cell, and 2 are left"), "{}", text(&output));
     assert_eq!(study.submitted(), ["--array=0-1"; 3]);
+}
+
+#[test]
+fn slurm_that_refuses_for_ever_is_not_asked_for_ever() {
+    let study = Study::on_slurm();
+    study.command(
+        "sbatch",
+        "[ -e first ] && { echo limit reached >&2; exit 1; }; touch first; echo 6",
+    );
+    let output = study.launch(&["--wait", "launcher.patience=1s"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let said = text(&output);
+    assert!(said.contains("has failed: limit reached; asking again"), "{said}");
+    let last =
+        "has failed: limit reached; given up after 1s (launcher.patience), with 2 of 2 cells left";
+    assert!(said.contains(last), "{said}");
+    // A queue that does not answer is the same.
+    study.command("squeue", "[ -e second ] && { echo down >&2; exit 1; }; touch second");
+    fs::remove_file(study.path().join("first")).unwrap();
+    let output = study.launch(&["--wait", "launcher.patience=1s"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("squeue has failed: down; given up"), "{}", text(&output));
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn a_cell_that_a_time_limit_ended_is_not_done() {
     // Its results count until there are more.
     let n_run = study.tables().runs.len();
     let planned = study.sweep(&many).arg("--dry-run").output().unwrap();
-    assert!(text(&planned).contains("1 cells with 2 runs"), "{}", text(&planned));
+    assert!(text(&planned).contains("1 cell with 2 runs"), "{}", text(&planned));
     let done = study.done(&many);
     assert_eq!((&done["n_done"], done["cut_short"].as_array().unwrap().len()), (&1.into(), 0));
     assert_eq!(study.states(), BTreeMap::from([("done".to_owned(), 1)]));

@@ -1,0 +1,209 @@
+//! The thread that talks to MPI.
+//!
+//! Another rank may hang at any time. Whatever waits for it then never ends, and MPI keeps the
+//! buffers: this thread stays with them, while the rest of the program goes on.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread::{park, sleep, yield_now};
+use std::time::{Duration, Instant};
+
+use mpi::Threading;
+use mpi::collective::SystemOperation;
+use mpi::environment::{library_version, processor_name};
+use mpi::request::{Request, Scope, StaticScope, scope};
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::{Communicator as _, CommunicatorCollectives as _, Destination as _, Source as _};
+
+use crate::world::{Answer, JoinError};
+
+/// Tag of the messages by which ranks find out which of them still answer.
+const ROLL_CALL: i32 = 7;
+/// How long others have to answer the roll call.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// A rank that waits for longer sleeps between two looks, and leaves the processor to others.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How long.
+const NAP: Duration = Duration::from_micros(200);
+
+/// What all ranks ask in the same order.
+pub(crate) enum Question {
+    WaitForAll,
+    Sum(Vec<f64>),
+    /// One rank is enough for this.
+    Abort(i32),
+}
+
+/// MPI has started.
+pub(crate) struct Start {
+    pub(crate) rank: usize,
+    /// With process and host.
+    pub(crate) name: String,
+}
+
+pub(crate) struct Speaker<'a> {
+    all: SimpleCommunicator,
+    rank: usize,
+    n_rank: usize,
+    timeout: Duration,
+    /// Meetings so far, the same on all ranks: it tells their roll calls apart.
+    n_meeting: u64,
+    asked: &'a Receiver<Question>,
+    answer: &'a Sender<Answer>,
+}
+
+/// Who has answered at a meeting.
+struct Roll {
+    meeting: u64,
+    has_answered: Vec<bool>,
+    is_called: bool,
+}
+
+impl Speaker<'_> {
+    /// Starts MPI, answers until nobody can ask any more, and ends MPI.
+    pub(crate) fn run(
+        n_rank: usize,
+        timeout: Duration,
+        started: &Sender<Result<Start, JoinError>>,
+        asked: &Receiver<Question>,
+        answer: &Sender<Answer>,
+    ) {
+        // Of this process, only this thread calls MPI.
+        let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
+            return;
+        };
+        // Dropped before the universe, which ends MPI.
+        let all = universe.world();
+        let (rank, found) = (number(all.rank()), number(all.size()));
+        let start = if found == n_rank {
+            let host = processor_name().unwrap_or_default();
+            let name = format!("rank {rank} (process {} on {host})", std::process::id());
+            Ok(Start { rank, name })
+        } else {
+            let library = library_version().unwrap_or_default();
+            let library = library.split(',').next().unwrap_or_default().trim().to_owned();
+            Err(JoinError::Number { wanted: n_rank, found, library })
+        };
+        let is_right = start.is_ok();
+        // Nobody listens any more if it took too long.
+        if started.send(start).is_ok() && is_right {
+            let mut speaker = Speaker { all, rank, n_rank, timeout, n_meeting: 0, asked, answer };
+            speaker.answer_all();
+        }
+    }
+
+    fn answer_all(&mut self) {
+        while let Ok(question) = self.asked.recv() {
+            let sums = match question {
+                Question::WaitForAll => {
+                    let request = self.all.immediate_barrier();
+                    self.complete(request);
+                    Vec::new()
+                }
+                Question::Sum(own) => self.sum(&own),
+                Question::Abort(code) => self.all.abort(code),
+            };
+            if self.answer.send(Ok(sums)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn sum(&mut self, own: &[f64]) -> Vec<f64> {
+        let mut sums = vec![0.0; own.len()];
+        scope(|scope| {
+            let into = &mut sums[..];
+            let request =
+                self.all.immediate_all_reduce_into(scope, own, into, SystemOperation::sum());
+            self.complete(request);
+        });
+        sums
+    }
+
+    /// Waits until all ranks have done their part, but not for ever: after the timeout, those that
+    /// wait find out who does not, and this thread never returns.
+    fn complete<'a, D: ?Sized, S: Scope<'a>>(&mut self, request: Request<'a, D, S>) {
+        let begin = Instant::now();
+        let mut has_answered = vec![false; self.n_rank];
+        has_answered[self.rank] = true;
+        self.n_meeting += 1;
+        let mut roll = Roll { meeting: self.n_meeting, has_answered, is_called: false };
+        let mut pending = request;
+        loop {
+            pending = match pending.test() {
+                Ok(_) => break,
+                Err(pending) => pending,
+            };
+            let waited = begin.elapsed();
+            if waited <= PATIENCE {
+                yield_now();
+                continue;
+            }
+            self.hear(&mut roll);
+            if waited > self.timeout {
+                self.call(&mut roll);
+            }
+            if waited > self.timeout + ANSWER_TIME {
+                self.lose(&roll);
+            }
+            sleep(NAP);
+        }
+        // Calls of others to whom this rank came late.
+        while self.heard().is_some() {}
+    }
+
+    /// Tells every rank that this one is here, once.
+    fn call(&self, roll: &mut Roll) {
+        if std::mem::replace(&mut roll.is_called, true) {
+            return;
+        }
+        for rank in (0..self.n_rank).filter(|&rank| rank != self.rank) {
+            let other = self.all.process_at_rank(rank as i32);
+            // Nobody waits for it to arrive, as it may be for a rank that is no more, so its buffer
+            // must stay.
+            let here: &'static u64 = Box::leak(Box::new(roll.meeting));
+            std::mem::forget(other.immediate_send_with_tag(StaticScope, here, ROLL_CALL));
+        }
+    }
+
+    /// Takes note of the ranks that are here, and answers them.
+    fn hear(&self, roll: &mut Roll) {
+        while let Some((rank, meeting)) = self.heard() {
+            // A rank may still wait at the meeting before, or already at the next: for one that
+            // stopped when others had all they needed from it. Older calls are from a meeting to
+            // which everybody came after all.
+            if meeting.abs_diff(roll.meeting) <= 1 {
+                roll.has_answered[rank] = true;
+                self.call(roll);
+            }
+        }
+    }
+
+    /// A rank that has called, and its meeting.
+    fn heard(&self) -> Option<(usize, u64)> {
+        let anybody = self.all.any_process();
+        let (message, status) = anybody.immediate_matched_probe_with_tag(ROLL_CALL)?;
+        let mut meeting = 0_u64;
+        message.matched_receive_into(&mut meeting);
+        Some((number(status.source_rank()), meeting))
+    }
+
+    /// Says which ranks have not answered, and then ends all ranks when asked to.
+    fn lose(&self, roll: &Roll) -> ! {
+        let silent = (0..self.n_rank).filter(|&rank| !roll.has_answered[rank]).collect();
+        let _ = self.answer.send(Err(silent));
+        while let Ok(question) = self.asked.recv() {
+            if let Question::Abort(code) = question {
+                self.all.abort(code);
+            }
+        }
+        // This process ends by itself.
+        loop {
+            park();
+        }
+    }
+}
+
+#[allow(clippy::cast_sign_loss, reason = "ranks and their number are not negative")]
+fn number(rank: i32) -> usize {
+    rank as usize
+}
