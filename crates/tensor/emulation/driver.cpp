@@ -104,7 +104,7 @@ struct Node {
 // In order.
 struct Graph {
     std::vector<Node> nodes;
-    uint64_t n_kernel = 0, n_fill = 0;
+    uint64_t n_kernel = 0, n_fill = 0, filled_bytes = 0;
     std::vector<unsigned long long> filled;  // addresses
 };
 
@@ -143,6 +143,9 @@ std::map<Address, size_t>& pinned_memory = *new std::map<Address, size_t>;
 uint64_t in_use, most_in_use;
 Pool* current_pool;  // null for the default pool
 
+// Whether kernels and products do anything. If not, calls are counted and new memory is 0.
+bool works = true;
+
 // The array ends right before an inaccessible page.
 Address allocate(size_t n, const Stream* stream) {
     size_t pages = (n + page - 1) / page * page;
@@ -151,6 +154,7 @@ Address allocate(size_t n, const Stream* stream) {
     mprotect(mapped + pages, page, PROT_NONE);
     memset(mapped, 0xff, pages);
     Address address = (Address)(mapped + (pages - n) / 16 * 16);
+    if (!works) memset((void*)address, 0, n);
     device_memory[address] = {mapped, pages + page, n, false, stream, stream->submitted, current_pool, false, {}};
     in_use += n;
     most_in_use = std::max(most_in_use, in_use);
@@ -510,7 +514,7 @@ bool emulated_submit(void* stream, std::function<void()> run, const std::string&
     if (is_lost()) return false;
     counts.products++;
     if (Graph* recorded = stream_of(stream)->recorded) recorded->n_kernel++;
-    submit(stream, std::move(run), what, bytes_of(places));
+    submit(stream, [run = std::move(run)] { if (works) run(); }, what, bytes_of(places));
     return true;
 }
 bool emulated_inside(Address address, size_t n) {
@@ -543,6 +547,12 @@ const char* emulated_cuda_difference(void* one, void* other) {
 void emulated_cuda_streams(const char* name) {
     Guard guard(mutex);
     policy = named_policy(name);
+}
+
+// From now on, calls are counted without any work.
+void emulated_cuda_only_count() {
+    Guard guard(mutex);
+    works = false;
 }
 
 Result cuInit(unsigned flags) {
@@ -753,15 +763,16 @@ Result cuMemPoolGetAttribute(void*, int attribute, void* value) {
     return ok;
 }
 
-static void count_fill(void* stream) {
+static void count_fill(void* stream, size_t n) {
     counts.fills++;
-    if (Graph* recorded = stream_of(stream)->recorded) recorded->n_fill++;
+    counts.filled_bytes += n;
+    if (Graph* recorded = stream_of(stream)->recorded) recorded->n_fill++, recorded->filled_bytes += n;
 }
 Result cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) {
     NEEDS_CONTEXT
     if (n == 0) return ok;
     check("filling", to, n);
-    count_fill(stream);
+    count_fill(stream, n);
     if (Graph* recorded = stream_of(stream)->recorded) recorded->filled.push_back(to);
     submit(stream, [=] { memset((void*)to, value, n); }, "a fill of " + std::to_string(n) + " bytes", bytes_of({to, value}));
     return ok;
@@ -772,7 +783,7 @@ Result cuMemsetD32Async(Address to, unsigned value, size_t n, void* stream) {
     if (n == 0) return ok;
     check("filling", to, 4 * n);
     // Other values mark memory that nobody has written yet.
-    if (value == 0) count_fill(stream);
+    if (value == 0) count_fill(stream, 4 * n);
     if (Graph* recorded = stream_of(stream)->recorded) recorded->filled.push_back(to);
     submit(stream, [=] { std::fill_n((unsigned*)to, n, value); }, "a fill of " + std::to_string(n) + " numbers",
            bytes_of({to, value}));
@@ -904,6 +915,7 @@ Result cuGraphLaunch(void* handle, void* stream) {
     std::shared_ptr<Graph> graph = *(std::shared_ptr<Graph>*)handle;
     counts.repeated_kernels += graph->n_kernel;
     counts.repeated_fills += graph->n_fill;
+    counts.filled_bytes += graph->filled_bytes;
     submit(stream, [=] {
         for (auto& node : graph->nodes) node.run();
     });
@@ -994,8 +1006,13 @@ Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsig
     if (gx == 0 || gy == 0 || gz == 0 || bx == 0 || by == 0 || bz == 0) return invalid_value;
     if (gx > 0x7fffffffu || gy > 65535 || gz > 65535 || (uint64_t)bx * by * bz > 1024 || bz > 64) return invalid_value;
     if (shared > f->shared_limit) return too_many_resources;
-    counts.launches++;
-    if (Graph* recorded = stream_of(stream)->recorded) recorded->n_kernel++;
+    if (f->name == "fill") {
+        // While work is recorded, a kernel does what cuMemsetD32Async does otherwise.
+        if (*(float*)given[1] == 0.0f) count_fill(stream, 4ull * *(unsigned*)given[2]);
+    } else {
+        counts.launches++;
+        if (Graph* recorded = stream_of(stream)->recorded) recorded->n_kernel++;
+    }
     auto packed = std::make_shared<std::vector<unsigned char>>(f->packed_size + 16);
     f->pack(given, packed->data());
     uint64_t seed = draw();
@@ -1005,6 +1022,7 @@ Result cuLaunchKernel(void* handle, unsigned gx, unsigned gy, unsigned gz, unsig
         EmulatedLaunch launch{f->name.c_str(), f->entry, packed->data(), {gx, gy, gz}, {bx, by, bz}, shared, limit,
                               turns == one ? 1u : turns == barriers ? 4u : 0u, turns == barriers, seed, watch};
         check_arguments(f->name, *packed);
+        if (!works) return;
         running = f->module;
         running_launch = &launch;
         n_launch++;

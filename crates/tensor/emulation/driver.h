@@ -9,9 +9,9 @@
 // Calls since the program started.
 #define EMULATED_COUNTS(X)                                                                        \
     X(launches) X(products) X(allocations) X(empty_allocations) X(frees) X(allocated_bytes)       \
-    X(pinned_allocations) X(fills) X(copies_to_device) X(copies_to_host) X(copies_on_device)      \
-    X(pageable_copies) X(bytes_to_device) X(bytes_to_host) X(synchronisations)                    \
-    X(event_synchronisations) X(event_records) X(event_waits) X(graph_launches) X(repeated_kernels)           \
+    X(pinned_allocations) X(fills) X(filled_bytes) X(copies_to_device) X(copies_to_host)          \
+    X(copies_on_device) X(pageable_copies) X(bytes_to_device) X(bytes_to_host) X(synchronisations) \
+    X(event_synchronisations) X(event_records) X(event_waits) X(graph_launches) X(repeated_kernels) \
     X(repeated_fills)
 
 struct EmulatedCounts {

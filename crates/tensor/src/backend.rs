@@ -4,7 +4,9 @@
 //! this trait are written once per device. All matrices are row-major and contiguous. Functions
 //! whose name ends in `_backward` **add** to the gradients passed in; for a gradient that comes
 //! from [`DeviceMemory::new_gradient`], they overwrite it with the first contribution. Only
-//! `add_row_backward` and `block_backward` require initialised gradients.
+//! `add_row_backward` requires an initialised gradient.
+
+use std::ops::Range;
 
 use batchlab_core::ModelError;
 use batchlab_core::model::Precision;
@@ -72,6 +74,27 @@ pub struct RowsToNormalise<'a, D: DeviceMemory> {
     pub dropout: Option<Dropout>,
     /// Maps rows (items) to nodes (segments); dropout then counts rows by node.
     pub node: Option<&'a Segments<D>>,
+}
+
+/// Ranges of rows, or of columns, of a matrix.
+pub struct Blocks {
+    /// Rows or columns.
+    pub of_rows: bool,
+    /// At least one of them.
+    pub ranges: Vec<Range<usize>>,
+}
+
+impl Blocks {
+    /// Rows and columns of each block of a matrix of the shape `[n_row, n_column]`.
+    pub(crate) fn each(
+        &self,
+        [n_row, n_column]: [usize; 2],
+    ) -> impl Iterator<Item = [Range<usize>; 2]> {
+        self.ranges
+            .iter()
+            .cloned()
+            .map(move |range| if self.of_rows { [range, 0..n_column] } else { [0..n_row, range] })
+    }
 }
 
 /// The steps of a message whose values are results.
@@ -158,6 +181,8 @@ pub trait DeviceMemory: Device<f32> + sealed::Sealed {
     type Kept: 'static;
     /// A loss that the device may still be computing.
     type PendingLoss: 'static;
+    /// The host's copy of one, possibly still on its way.
+    type FetchedLoss: Default + 'static;
     /// Recorded work that can be launched repeatedly with a single call.
     type Recording: 'static;
     /// Memory shared by recordings.

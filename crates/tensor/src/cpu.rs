@@ -85,6 +85,7 @@ impl DeviceMemory for Cpu {
     type EdgePlan = message::EdgePlan;
     type Kept = message::Kept;
     type PendingLoss = f64;
+    type FetchedLoss = f64;
     type Recording = Infallible;
     type RecordingMemory = ();
 

@@ -1,17 +1,18 @@
 //! Kernels for NVIDIA GPUs: dfdx's `Cuda` as a [`Backend`](crate::Backend).
 //!
-//! dfdx provides memory and the tape. All computation is done by our own kernels, plain CUDA C++
-//! that NVRTC compiles for the present GPU when it is opened, and by cuBLAS. A training step runs
-//! no dfdx kernel.
+//! dfdx provides memory. All computation is done by our own kernels, plain CUDA C++ that NVRTC
+//! compiles for the present GPU when it is opened, and by cuBLAS.
 
 mod adam;
 mod arena;
 mod attention;
 mod blas;
+mod block;
 mod compile;
 mod device;
 mod elementwise;
 pub(crate) mod error;
+mod event;
 #[cfg(all(test, feature = "cuda-check"))]
 mod faults;
 mod geometry;
@@ -54,6 +55,7 @@ impl DeviceMemory for Cuda {
     type EdgePlan = ();
     type Kept = message::Kept;
     type PendingLoss = loss::Pending;
+    type FetchedLoss = loss::Fetched;
     type Recording = recording::Recording;
     type RecordingMemory = recording::Memory;
 

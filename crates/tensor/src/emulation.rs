@@ -22,8 +22,10 @@ pub struct Counts {
     pub frees: u64,
     pub allocated_bytes: u64,
     pub pinned_allocations: u64,
-    /// Memory fills with zeros.
+    /// Memory fills with zeros, by the driver or by a kernel.
     pub fills: u64,
+    /// Bytes of all fills, including those within launched recordings.
+    pub filled_bytes: u64,
     pub copies_to_device: u64,
     pub copies_to_host: u64,
     pub copies_on_device: u64,
@@ -84,6 +86,13 @@ pub fn set_streams(streams: Streams) {
     }
 }
 
+/// From now on, the emulated GPU counts calls and does not execute kernels and products: memory keeps
+/// its content, and new memory is 0. For the whole process.
+pub fn only_count() {
+    // SAFETY: the function is declared like this (`emulation/driver.cpp`).
+    unsafe { function::<unsafe extern "C" fn()>(c"emulated_cuda_only_count")() };
+}
+
 /// Calls to the emulated GPU so far, by all threads.
 #[must_use]
 pub fn counts() -> Counts {
@@ -135,6 +144,7 @@ impl std::ops::Sub for Counts {
             allocated_bytes,
             pinned_allocations,
             fills,
+            filled_bytes,
             copies_to_device,
             copies_to_host,
             copies_on_device,
@@ -158,6 +168,7 @@ impl std::ops::Sub for Counts {
             allocated_bytes: allocated_bytes - before.allocated_bytes,
             pinned_allocations: pinned_allocations - before.pinned_allocations,
             fills: fills - before.fills,
+            filled_bytes: filled_bytes - before.filled_bytes,
             copies_to_device: copies_to_device - before.copies_to_device,
             copies_to_host: copies_to_host - before.copies_to_host,
             copies_on_device: copies_on_device - before.copies_on_device,

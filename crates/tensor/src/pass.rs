@@ -7,6 +7,7 @@ use batchlab_core::ModelError;
 use batchlab_core::model::{Mode, Precision};
 use dfdx::prelude::*;
 
+use crate::gradient::Gradient;
 use crate::matrix::{engine, n_copy};
 use crate::{Backend, Buffer, Dense, Matrix, Parameter, Parameters};
 
@@ -41,10 +42,28 @@ impl<D: Backend> Scale<D> {
     }
 }
 
-/// A loss with its tape, from which the gradients can be computed.
-pub(crate) struct TracedLoss<D: Backend> {
-    loss: Tensor<Rank0, f32, D, OwnedTape<f32, D>>,
-    uses_dfdx: bool,
+/// A step of backward.
+type Operation<D> = Box<dyn FnOnce() -> Result<(), <D as HasErr>::Err>>;
+
+/// What backward will do, in the order of forward.
+enum BackwardTape<D: Backend> {
+    /// Along with dfdx's own operations.
+    Dfdx(OwnedTape<f32, D>),
+    /// On a device without them, where dfdx's start of backward would cost two allocations, two
+    /// fills and a copy.
+    Own(Vec<Operation<D>>),
+}
+
+impl<D: Backend> Default for BackwardTape<D> {
+    fn default() -> Self {
+        if D::HAS_DFDX_KERNELS { Self::Dfdx(OwnedTape::default()) } else { Self::Own(Vec::new()) }
+    }
+}
+
+/// What backward will do, from a loss on.
+pub(crate) enum TracedLoss<D: Backend> {
+    Dfdx { loss: Tensor<Rank0, f32, D, OwnedTape<f32, D>>, uses_dfdx: bool },
+    Own(Vec<Operation<D>>),
 }
 
 /// A forward pass.
@@ -54,7 +73,7 @@ pub(crate) struct TracedLoss<D: Backend> {
 pub struct Pass<'p, D: Backend> {
     device: D,
     parameters: &'p Parameters<D>,
-    tape: Option<OwnedTape<f32, D>>,
+    tape: Option<BackwardTape<D>>,
     /// Whether there are plain dfdx operations on the tape.
     uses_dfdx: Rc<Cell<bool>>,
     key: u64,
@@ -70,7 +89,7 @@ impl<'p, D: Backend> Pass<'p, D> {
     /// of products in layers.
     #[must_use]
     pub fn new(parameters: &'p Parameters<D>, mode: Mode, key: u64, precision: Precision) -> Self {
-        let tape = (mode == Mode::Training).then(OwnedTape::default);
+        let tape = (mode == Mode::Training).then(BackwardTape::default);
         let device = parameters.device().clone();
         let uses_dfdx = Rc::default();
         let n_copy_before = n_copy();
@@ -137,14 +156,13 @@ impl<'p, D: Backend> Pass<'p, D> {
         x: &Matrix<D>,
         operations: impl FnOnce(Traced<D>) -> Traced<D>,
     ) -> Result<Matrix<D>, ModelError> {
-        if !D::HAS_DFDX_KERNELS {
+        let recording = self.tape.is_some();
+        let BackwardTape::Dfdx(tape) = self.tape.take().unwrap_or_default() else {
             return Err(engine(
                 "dfdx's own operations run on a CPU only; use other operations of Pass in this model, \
                  or device = \"cpu\"",
             ));
-        }
-        let recording = self.tape.is_some();
-        let tape = self.tape.take().unwrap_or_default();
+        };
         let (result, mut tape) = operations(x.tensor().clone().put_tape(tape)).split_tape();
         let result = Matrix::new(result, recording)?;
         if recording {
@@ -157,7 +175,7 @@ impl<'p, D: Backend> Pass<'p, D> {
                 Ok(())
             });
             self.uses_dfdx.set(true);
-            self.tape = Some(tape);
+            self.tape = Some(BackwardTape::Dfdx(tape));
         }
         Ok(result)
     }
@@ -194,6 +212,29 @@ impl<'p, D: Backend> Pass<'p, D> {
         [first, second]
     }
 
+    /// The same for a kernel with any number of results, not all of which need have a gradient.
+    pub(crate) fn record_all<F>(
+        &mut self,
+        results: Vec<Dense<D>>,
+        tracked: bool,
+        backward: F,
+    ) -> Vec<Matrix<D>>
+    where
+        F: FnOnce(&D, Vec<Option<Buffer<D>>>) -> Result<(), D::Err> + 'static,
+    {
+        let tracked = tracked && self.tape.is_some();
+        let results = results.into_iter().map(|result| Matrix::from_kernel(result, tracked));
+        let results: Vec<_> = results.collect();
+        let gradients: Vec<_> = results.iter().map(Matrix::gradient).collect();
+        self.push(&results.iter().collect::<Vec<_>>(), move |device| {
+            let each = gradients
+                .iter()
+                .map(|gradient| gradient.is_some().then(|| gradient.finish(device)).transpose());
+            backward(device, each.collect::<Result<_, _>>()?)
+        });
+        results
+    }
+
     /// Runs `backward` once all users of a kernel's results have added to their gradients, if there
     /// are any.
     fn push<F>(&mut self, results: &[&Matrix<D>], backward: F)
@@ -203,20 +244,32 @@ impl<'p, D: Backend> Pass<'p, D> {
         let tracked = results.iter().any(|result| result.is_tracked());
         let Some(tape) = self.tape.as_mut().filter(|_| tracked) else { return };
         let device = self.device.clone();
-        let uses_dfdx = Rc::clone(&self.uses_dfdx);
-        let each = results.iter().map(|result| (result.gradient(), result.tensor().ghost()));
-        let each: Vec<_> = each.collect();
-        tape.add_backward_op(move |gradients| {
-            let mut is_used = false;
-            for (gradient, of_result) in &each {
-                if uses_dfdx.get() {
-                    let of_dfdx = gradients.get_or_alloc_mut(of_result)?;
-                    gradient.add(&device, std::mem::replace(of_dfdx, device.zeros_buffer(0)?))?;
-                }
-                is_used |= gradient.is_some();
+        match tape {
+            BackwardTape::Own(operations) => {
+                let each: Vec<_> = results.iter().map(|result| result.gradient()).collect();
+                operations.push(Box::new(move || {
+                    if each.iter().any(Gradient::is_some) { backward(&device) } else { Ok(()) }
+                }));
             }
-            if is_used { backward(&device) } else { Ok(()) }
-        });
+            BackwardTape::Dfdx(tape) => {
+                let uses_dfdx = Rc::clone(&self.uses_dfdx);
+                let each =
+                    results.iter().map(|result| (result.gradient(), result.tensor().ghost()));
+                let each: Vec<_> = each.collect();
+                tape.add_backward_op(move |gradients| {
+                    let mut is_used = false;
+                    for (gradient, of_result) in &each {
+                        if uses_dfdx.get() {
+                            let of_dfdx = gradients.get_or_alloc_mut(of_result)?;
+                            let of_dfdx = std::mem::replace(of_dfdx, device.zeros_buffer(0)?);
+                            gradient.add(&device, of_dfdx)?;
+                        }
+                        is_used |= gradient.is_some();
+                    }
+                    if is_used { backward(&device) } else { Ok(()) }
+                });
+            }
+        }
     }
 
     /// Records the start of the gradients: `backward` runs first.
@@ -224,19 +277,27 @@ impl<'p, D: Backend> Pass<'p, D> {
     where
         F: FnOnce(&D) -> Result<(), D::Err> + 'static,
     {
-        if let Some(tape) = &mut self.tape {
-            let device = self.device.clone();
-            tape.add_backward_op(move |_| backward(&device));
+        let device = self.device.clone();
+        match &mut self.tape {
+            Some(BackwardTape::Own(operations)) => {
+                operations.push(Box::new(move || backward(&device)));
+            }
+            Some(BackwardTape::Dfdx(tape)) => tape.add_backward_op(move |_| backward(&device)),
+            None => {}
         }
     }
 
     /// Ends the pass; returns the loss with everything that its gradients need.
     pub(crate) fn finish(self) -> Result<Option<TracedLoss<D>>, ModelError> {
-        let uses_dfdx = self.uses_dfdx.get();
-        let Some(tape) = self.tape else { return Ok(None) };
+        let tape = match self.tape {
+            None => return Ok(None),
+            Some(BackwardTape::Own(operations)) => return Ok(Some(TracedLoss::Own(operations))),
+            Some(BackwardTape::Dfdx(tape)) => tape,
+        };
         // A placeholder for the loss on the tape: its gradient starts with `record_loss`.
         let loss: Tensor<Rank0, f32, D> = self.device.try_zeros_like(&()).map_err(engine)?;
-        Ok(Some(TracedLoss { loss: loss.put_tape(tape), uses_dfdx }))
+        let uses_dfdx = self.uses_dfdx.get();
+        Ok(Some(TracedLoss::Dfdx { loss: loss.put_tape(tape), uses_dfdx }))
     }
 
     /// Whether repeating the same work on other numbers is equivalent to a new pass: no random
@@ -253,11 +314,20 @@ pub(crate) fn backward<D: Backend>(
 ) -> Result<Vec<Buffer<D>>, ModelError> {
     // An error in the middle of a previous pass may have left some.
     parameters.values().for_each(|parameter| drop(parameter.gradient().take()));
-    let mut gradients = loss.loss.try_backward().map_err(engine)?;
+    let mut of_dfdx = match loss {
+        TracedLoss::Own(operations) => {
+            operations.into_iter().rev().try_for_each(|operation| operation()).map_err(engine)?;
+            None
+        }
+        TracedLoss::Dfdx { loss, uses_dfdx } => {
+            let gradients = loss.try_backward().map_err(engine)?;
+            uses_dfdx.then_some(gradients)
+        }
+    };
     let device = parameters.device();
     let mut finish = |parameter: &Matrix<D>| {
         let gradient = parameter.gradient();
-        if loss.uses_dfdx {
+        if let Some(gradients) = &mut of_dfdx {
             let of_dfdx = gradients.get_or_alloc_mut(parameter.tensor())?;
             gradient.add(device, std::mem::replace(of_dfdx, device.zeros_buffer(0)?))?;
         }

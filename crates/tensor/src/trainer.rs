@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use batchlab_core::model::{
-    BatchKey, Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, Trainer,
-    TrainerState,
+    BatchKey, Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, StepOptions,
+    Trainer, TrainerState,
 };
 use batchlab_core::{BatchFields, ModelError, PaddedBatch};
 
@@ -41,6 +41,8 @@ pub struct NetworkTrainer<N, D: Backend> {
     resident: ResidentBatches<D>,
     /// The factor on the loss in `backward`.
     scale: Scale<D>,
+    /// The loss of the last `forward`.
+    fetched_loss: D::FetchedLoss,
     /// The last `forward` in training mode, until consumed by `backward`.
     traced: Option<TracedBatch<D>>,
     gradients: Option<Gradients<D>>,
@@ -107,6 +109,7 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
             slots: [None, None],
             resident: ResidentBatches::new(ctx.resident_bytes),
             scale: Scale::new(device).map_err(engine)?,
+            fetched_loss: D::FetchedLoss::default(),
             traced: None,
             gradients: None,
             recording_ns: None,
@@ -180,8 +183,51 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         Ok(Forward { loss, tape: pass.finish()?, can_be_repeated })
     }
 
-    fn read(&self, loss: &D::PendingLoss) -> Result<f64, ModelError> {
-        self.parameters.device().read_loss(loss).map_err(engine)
+    /// Queues a forward pass and the copy of its loss to the host; the sum of the weights.
+    fn queue_forward(&mut self, slot: Slot, mode: Mode, key: u64) -> Result<f64, ModelError> {
+        if mode == Mode::Training {
+            // Free the previous tape first, so that its memory can be reused.
+            self.traced = None;
+            self.recording_ns = None;
+        }
+        self.begin_use(slot)?;
+        let weight_sum = self.batch(slot)?.outputs().weight_sum();
+        let recorded = match self.way(slot, mode) {
+            Way::Plain => None,
+            Way::Record(layout) => self.record(slot, key, layout)?,
+            Way::Repeat(step) => {
+                #[cfg(feature = "cuda-check")]
+                self.check_recording(slot, key, &step)?;
+                Some(step)
+            }
+        };
+        let traced = if let Some(step) = recorded {
+            self.parameters.device().start(&step.forward).map_err(engine)?;
+            self.fetch(&step.loss)?;
+            Some(Traced::Recorded(step))
+        } else {
+            let done = self.pass(slot, mode, key)?;
+            if !done.can_be_repeated {
+                self.recorded.turn_off();
+            }
+            self.fetch(&done.loss)?;
+            done.tape.map(Traced::Tape)
+        };
+        if let Some(traced) = traced {
+            let batch = self.slots[place(slot)].clone();
+            self.traced = Some(TracedBatch { traced, slot, _batch: batch });
+        }
+        Ok(weight_sum)
+    }
+
+    fn fetch(&mut self, loss: &D::PendingLoss) -> Result<(), ModelError> {
+        self.parameters.device().fetch_loss(loss, &mut self.fetched_loss).map_err(engine)
+    }
+
+    /// The loss of the last forward pass. Waits for it, but not for what was queued after it.
+    fn loss(&self, weight_sum: f64) -> Result<LossSum, ModelError> {
+        let loss_sum = self.parameters.device().read_loss(&self.fetched_loss).map_err(engine)?;
+        Ok(LossSum { loss_sum, weight_sum })
     }
 
     /// Records a step and keeps it.
@@ -284,38 +330,22 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
     }
 
     fn forward(&mut self, slot: Slot, mode: Mode, key: u64) -> Result<LossSum, ModelError> {
-        if mode == Mode::Training {
-            // Free the previous tape first, so that its memory can be reused.
-            self.traced = None;
-            self.recording_ns = None;
-        }
-        self.begin_use(slot)?;
-        let weight_sum = self.batch(slot)?.outputs().weight_sum();
-        let recorded = match self.way(slot, mode) {
-            Way::Plain => None,
-            Way::Record(layout) => self.record(slot, key, layout)?,
-            Way::Repeat(step) => {
-                #[cfg(feature = "cuda-check")]
-                self.check_recording(slot, key, &step)?;
-                Some(step)
-            }
-        };
-        let (traced, loss_sum) = if let Some(step) = recorded {
-            self.parameters.device().start(&step.forward).map_err(engine)?;
-            let loss_sum = self.read(&step.loss)?;
-            (Some(Traced::Recorded(step)), loss_sum)
+        let weight_sum = self.queue_forward(slot, mode, key)?;
+        self.loss(weight_sum)
+    }
+
+    /// Queues backward before it waits for the loss, so that a GPU goes on meanwhile. With a
+    /// non-finite loss the gradients are dropped, and nothing else has changed.
+    fn step(&mut self, slot: Slot, options: &StepOptions<'_>) -> Result<LossSum, ModelError> {
+        let weight_sum = self.queue_forward(slot, Mode::Training, options.key)?;
+        self.backward((options.scale)(weight_sum))?;
+        let loss = self.loss(weight_sum)?;
+        if loss.mean().is_finite() {
+            self.update(options.learning_rate)?;
         } else {
-            let done = self.pass(slot, mode, key)?;
-            if !done.can_be_repeated {
-                self.recorded.turn_off();
-            }
-            (done.tape.map(Traced::Tape), self.read(&done.loss)?)
-        };
-        if let Some(traced) = traced {
-            let batch = self.slots[place(slot)].clone();
-            self.traced = Some(TracedBatch { traced, slot, _batch: batch });
+            self.gradients = None;
         }
-        Ok(LossSum { loss_sum, weight_sum })
+        Ok(loss)
     }
 
     fn backward(&mut self, scale: f64) -> Result<(), ModelError> {

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use batchlab_core::ModelError;
-use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
+use batchlab_core::model::{Loss, ModelContext, Slot, StepOptions};
 use batchlab_tensor::{device, open};
 use common::{Operation, Probe, collated, context, needs};
 
@@ -34,11 +34,10 @@ fn train(device: String) -> Result<(), ModelError> {
     let ctx = ModelContext { device, cuda_graphs: true, ..context(Loss::Mse, 1) };
     let mut trainer = open(&ctx, needs(), |p| Probe::new(Operation::Everything, 1, p))?;
     let buffer = collated();
+    let options = StepOptions { learning_rate: 1e-2, key: 0, scale: &|_| 1.0 };
     for _ in 0..5 {
         trainer.upload(Slot::A, &buffer.batch())?;
-        trainer.forward(Slot::A, Mode::Training, 0)?;
-        trainer.backward(1.0)?;
-        trainer.update(1e-2)?;
+        trainer.step(Slot::A, &options)?;
     }
     trainer.predict(Slot::A, &mut Vec::new())?;
     trainer.synchronise()?;

@@ -12,7 +12,7 @@ use batchlab_tensor::open;
 use common::{Operation, Probe, collated, context, needs};
 
 #[test]
-fn a_step_waits_once_and_copies_once() {
+fn a_step_waits_for_its_loss_and_copies_once() {
     let ctx =
         batchlab_core::model::ModelContext { device: "cuda:0".into(), ..context(Loss::Mse, 1) };
     let probe = Operation::Everything;
@@ -43,7 +43,9 @@ fn a_step_waits_once_and_copies_once() {
     trainer.forward(Slot::A, Mode::Training, 0).expect("forward");
     let with_tape = peak(&mut *trainer);
     assert!(with_tape > since_then, "{with_tape} bytes, and {since_then} at rest");
-    assert_eq!(step.synchronisations, 1, "{step:#?}");
+    assert_eq!(step.synchronisations, 0, "{step:#?}");
+    // For the copy of the batch before, and for the loss.
+    assert_eq!(step.event_synchronisations, 2, "{step:#?}");
     assert_eq!(step.copies_to_host, 1, "{step:#?}");
     assert_eq!(step.empty_allocations, 0, "{step:#?}");
 }

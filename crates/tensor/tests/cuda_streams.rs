@@ -9,7 +9,7 @@ mod common;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
+use batchlab_core::model::{Loss, Mode, ModelContext, Slot, StepOptions};
 use batchlab_core::plan::Shape;
 use batchlab_core::{BatchBuffer, ModelError, Trainer};
 use batchlab_tensor::dfdx::tensor::Cuda;
@@ -215,6 +215,14 @@ impl<'a> Diary<'a> {
         self.wait();
     }
 
+    /// Forward, backward and update in one call.
+    fn step(&mut self, slot: Slot, scale: f64) {
+        let options = StepOptions { learning_rate: 1e-2, key: 0, scale: &|_| scale };
+        let loss = self.trainer.step(slot, &options).expect("a step");
+        self.said.push(loss.loss_sum.to_bits());
+        self.n_recorded += u64::from(self.trainer.take_recording_ns().is_some());
+    }
+
     fn predict(&mut self, slot: Slot) {
         let mut prediction = Vec::new();
         self.trainer.predict(slot, &mut prediction).expect("predict");
@@ -323,8 +331,8 @@ fn a_trainer_can_be_dropped_in_the_middle_of_a_step() {
     }
 }
 
-/// Steps on batches of two layouts, and everything that may come between two of them. Also returns
-/// how many kernels and recordings were launched in the last steps, and how many steps were
+/// Steps on batches of two layouts, and everything that may come between two of them. With
+/// `cuda_graphs`, most of them are called as a whole. Also returns how many kernels and recordings were launched in the last steps, and how many steps were
 /// recorded before.
 fn steps(operation: Operation, cuda_graphs: bool) -> (Vec<u64>, [u64; 3]) {
     use Slot::{A, B};
@@ -333,6 +341,9 @@ fn steps(operation: Operation, cuda_graphs: bool) -> (Vec<u64>, [u64; 3]) {
     let mut diary = Diary::of(operation, false, cuda_graphs);
     let step = |diary: &mut Diary<'_>, slot, batch, scale| {
         diary.upload(slot, batch);
+        if cuda_graphs {
+            return diary.step(slot, scale);
+        }
         diary.forward(slot);
         diary.trainer.backward(scale).expect("backward");
         diary.update();

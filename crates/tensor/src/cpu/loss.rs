@@ -21,8 +21,13 @@ impl LossKernels for Cpu {
         Ok((sum, unit))
     }
 
-    fn read_loss(&self, sum: &f64) -> Result<f64> {
-        Ok(*sum)
+    fn fetch_loss(&self, sum: &f64, fetched: &mut f64) -> Result<()> {
+        *fetched = *sum;
+        Ok(())
+    }
+
+    fn read_loss(&self, fetched: &f64) -> Result<f64> {
+        Ok(*fetched)
     }
 
     fn accumulate_scaled(&self, dx: &mut Buffer, scale: &Buffer, unit: &Buffer) -> Result<()> {

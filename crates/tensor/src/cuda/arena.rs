@@ -18,6 +18,7 @@ use dfdx::prelude::*;
 use super::Dense;
 use super::device::{self, Gpu};
 use super::error::Error;
+use super::event::Event;
 use super::pinned::Pinned;
 use super::raw;
 use super::words::Words;
@@ -26,6 +27,9 @@ use crate::backend::ALIGNMENT;
 type Result<T> = std::result::Result<T, Error>;
 
 const WORD: usize = size_of::<u32>();
+
+/// What the host waits for.
+const FINISH: &str = "finish a copy to the GPU";
 
 /// Maximum memory of matrices kept for later batches of their shape.
 const MOST_SPARE_BYTES: usize = 256 << 20;
@@ -102,7 +106,7 @@ impl Drop for Filled {
     fn drop(&mut self) {
         // The staging memory is freed now, and the array with its last view. If the device fails
         // there is nothing left to protect.
-        let _ = self.copied.wait();
+        let _ = self.copied.wait(FINISH);
     }
 }
 
@@ -116,7 +120,7 @@ impl Arena {
             filled.memory.0.len() >= n_word && Rc::strong_count(&filled.memory) == 1
         };
         if let Some(filled) = self.filled.as_mut().filter(|filled| fits(filled)) {
-            filled.copied.wait()?;
+            filled.copied.wait(FINISH)?;
             filled.n = 0;
             filled.matrices.get_mut().clear();
             return Ok(());
@@ -255,46 +259,4 @@ fn allocate(gpu: &Gpu, n_word: usize) -> Result<CudaSlice<u32>> {
     // SAFETY: any bit pattern is a valid word, and whatever is read later is written before.
     unsafe { gpu.device.alloc(n_word) }
         .map_err(Error::driver(format!("allocate memory for a batch of {n_word} words")))
-}
-
-/// A point in the work of a stream, once recorded.
-struct Event(sys::CUevent);
-
-#[allow(unsafe_code, reason = "the driver takes events by their handles")]
-impl Event {
-    fn new() -> Result<Self> {
-        result::event::create(sys::CUevent_flags::CU_EVENT_DISABLE_TIMING)
-            .map(Self)
-            .map_err(Error::driver("make an event"))
-    }
-
-    /// Records the work queued on the stream so far.
-    fn record(&self, stream: sys::CUstream) -> Result<()> {
-        // SAFETY: both exist; the event until this is dropped, streams as long as the process.
-        unsafe { result::event::record(self.0, stream) }.map_err(Error::driver("record an event"))
-    }
-
-    /// Makes work queued on the stream from now on wait for the event.
-    fn hold_back(&self, stream: sys::CUstream) -> Result<()> {
-        let flags = sys::CUevent_wait_flags::CU_EVENT_WAIT_DEFAULT;
-        // SAFETY: as above.
-        unsafe { result::stream::wait_event(stream, self.0, flags) }
-            .map_err(Error::driver("wait for an event"))
-    }
-
-    /// Makes the host wait for the event.
-    fn wait(&self) -> Result<()> {
-        // SAFETY: as above.
-        unsafe { sys::cuEventSynchronize(self.0) }
-            .result()
-            .map_err(Error::driver("wait for a copy to the GPU"))
-    }
-}
-
-#[allow(unsafe_code, reason = "the driver takes events by their handles")]
-impl Drop for Event {
-    fn drop(&mut self) {
-        // SAFETY: nobody else has the handle; the driver keeps what streams still wait for.
-        let _ = unsafe { result::event::destroy(self.0) };
-    }
 }

@@ -25,10 +25,10 @@ impl Kernels<'_> {
         let arguments = arguments![&score, theirs, own, &from.of, &to.of, heads];
         self.each("edge_scores", n_number(&score), arguments)?;
         let share = self.segment_softmax(&score, to)?;
-        let out = self.zeros([to.n_segment, width])?;
+        let out = self.matrix([to.n_segment, width])?;
         let weight = (&share).into();
         let of = Summed::Weighted { weight, x: x.into(), from, head_width: width / n_head };
-        self.add_sums((&out).into(), of, to, width, Aggregate::Sum)?;
+        self.add_sums(Sum::first(&out), of, to, width, Aggregate::Sum)?;
         Ok([out, share])
     }
 
@@ -65,13 +65,13 @@ impl Kernels<'_> {
         self.each("attend_backward_scores", n_number(&dscore), arguments)?;
         let [of_theirs, of_own] = dscores;
         let rows = || Summed::Rows((&dscore).into());
-        let of_own = self.sum_from_zeros(of_own, to.n_segment * n_head)?;
+        let of_own = self.sum(of_own, to.n_segment * n_head);
         self.add_sums(of_own, rows(), to, n_head, Aggregate::Sum)?;
-        let of_theirs = self.sum_from_zeros(of_theirs, from.n_segment * n_head)?;
+        let of_theirs = self.sum(of_theirs, from.n_segment * n_head);
         self.add_sums(of_theirs, rows(), from, n_head, Aggregate::Sum)?;
         let (weight, x) = (share.into(), memory(dy));
         let of = Summed::Weighted { weight, x, from: to, head_width: width / n_head };
-        let dx = self.sum_from_zeros(dx, from.n_segment * width)?;
+        let dx = self.sum(dx, from.n_segment * width);
         self.add_sums(dx, of, from, width, Aggregate::Sum)
     }
 

@@ -16,7 +16,6 @@ use dfdx::tensor::Cuda;
 use super::blas::Blas;
 use super::error::Error;
 use super::module::Module;
-use super::pinned::Pinned;
 use super::pool::Pool;
 use super::{kernels, libraries, raw, recording};
 
@@ -37,8 +36,6 @@ pub(super) struct Gpu {
     pub(super) modules: Mutex<HashMap<String, Arc<Compilation>>>,
     /// Our own handle, locked while in use.
     pub(super) blas: Mutex<Blas>,
-    /// Host memory that receives numbers from the device.
-    pub(super) answer: Mutex<Pinned>,
     /// The source of all memory, for dfdx and everyone else.
     pub(super) pool: Pool,
     plain: OnceLock<Arc<Module>>,
@@ -77,8 +74,7 @@ pub(crate) fn open(ordinal: usize) -> Result<Cuda, Error> {
     }
     // First, because dfdx panics if there is no GPU.
     let gpu = gpu(ordinal)?;
-    let cuda =
-        Cuda::try_build(ordinal, 0).map_err(|error| Error::Engine(format!("dfdx: {error}")))?;
+    let cuda = Cuda::try_build(ordinal, 0).map_err(Error::dfdx("open the GPU"))?;
     raw::check(&cuda)?;
     if raw::ordinal(&cuda) != Some(ordinal) {
         return Err(Error::Layout("a device does not show its number"));
@@ -146,7 +142,6 @@ impl Gpu {
             shared_limit: shared.max(0).cast_unsigned(),
             modules: Mutex::default(),
             blas: Mutex::new(blas),
-            answer: Mutex::new(Pinned::new(8)?),
             plain: OnceLock::new(),
             pool,
             copies: stream()?,

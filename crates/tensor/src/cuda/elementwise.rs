@@ -1,6 +1,4 @@
-//! Sums and products, elementwise and row by row; submatrices.
-
-use std::ops::Range;
+//! Sums and products, elementwise and row by row.
 
 use cudarc::driver::DeviceSlice;
 use dfdx::prelude::*;
@@ -89,41 +87,4 @@ impl Kernels<'_> {
         }
         Ok(())
     }
-
-    pub(crate) fn block(
-        &self,
-        x: &Dense,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-        shape: [usize; 2],
-    ) -> Result<Dense> {
-        let out = self.matrix(shape)?;
-        let [n_column, row, column, width] = part(x.shape().1, rows, columns)?;
-        let arguments = arguments![&out, x, n_column, row, column, width];
-        self.each("copy_block", rows.len() * columns.len(), arguments)?;
-        Ok(out)
-    }
-
-    pub(crate) fn block_backward(
-        &self,
-        dx: &mut Buffer,
-        dy: &Buffer,
-        n_column: usize,
-        rows: &Range<usize>,
-        columns: &Range<usize>,
-    ) -> Result<()> {
-        let [n_column, row, column, width] = part(n_column, rows, columns)?;
-        let arguments = arguments![memory(dx), memory(dy), n_column, row, column, width];
-        self.each("add_block", rows.len() * columns.len(), arguments)
-    }
-}
-
-/// Columns of the whole; first row, first column and columns of the part.
-fn part(n_column: usize, rows: &Range<usize>, columns: &Range<usize>) -> Result<[u32; 4]> {
-    Ok([
-        count("columns", n_column)?,
-        count("rows", rows.start)?,
-        count("columns", columns.start)?,
-        count("columns", columns.len())?,
-    ])
 }

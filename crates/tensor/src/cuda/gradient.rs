@@ -7,7 +7,7 @@ use super::device::Gpu;
 use super::error::Error;
 use super::kernels::Kernels;
 use super::module::{Argument, memory};
-use super::{Buffer, libraries, words};
+use super::{Buffer, Dense, libraries, words};
 
 /// A gradient of `n` numbers without contributions: one number longer, until its sum is requested
 /// with [`Kernels::sum`].
@@ -43,6 +43,11 @@ pub(super) struct Sum {
 impl Sum {
     /// For a gradient that is not needed.
     pub(super) const NONE: Self = Self { place: Argument::Pointer(0), adds: false };
+
+    /// The first and only contribution to a result.
+    pub(super) fn first(out: &Dense) -> Self {
+        Self { place: out.into(), adds: false }
+    }
 
     /// As two kernel arguments.
     pub(super) fn arguments(self) -> [Argument; 2] {

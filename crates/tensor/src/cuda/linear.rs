@@ -48,8 +48,7 @@ impl Kernels<'_> {
         let input = Factor { place: layer.input.into(), n_column: n_in, transposed: false };
         let weight = Factor { place: layer.weight.into(), n_column: n_out, transposed: false };
         let shape = [n_row, n_in, n_out];
-        let product = Sum { place: (&output).into(), adds: false };
-        self.product(product, input, weight, shape, layer.precision)?;
+        self.product(Sum::first(&output), input, weight, shape, layer.precision)?;
         if layer.bias.is_some() || sum.is_some() || layer.activation != Activation::Identity {
             let arguments = arguments![
                 &output,

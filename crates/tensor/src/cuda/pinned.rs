@@ -43,19 +43,12 @@ impl Pinned {
         unsafe { std::slice::from_raw_parts_mut(self.start, self.n) }
     }
 
-    /// Copies 8 bytes from the device, after all queued work.
-    pub(super) fn fetch(&mut self, gpu: &Gpu, from: u64) -> Result<[u8; 8], Error> {
-        gpu.bind()?;
-        // SAFETY: the caller guarantees that `from` is device memory of at least 8 bytes; the copy
-        // is waited for.
-        unsafe {
-            result::memcpy_dtoh_async(&mut self.bytes_mut()[..8], from, gpu.stream())
-                .map_err(Error::driver("copy from the GPU"))?;
-            result::stream::synchronize(gpu.stream()).map_err(Error::driver("finish a step"))?;
-        }
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&self.bytes()[..8]);
-        Ok(bytes)
+    /// Queues a copy of as many bytes from the device.
+    pub(super) fn fetch(&mut self, gpu: &Gpu, from: u64) -> Result<(), Error> {
+        // SAFETY: the caller guarantees that `from` is device memory of at least this size, and waits
+        // for the copy before it reads or frees this memory.
+        unsafe { result::memcpy_dtoh_async(self.bytes_mut(), from, gpu.stream()) }
+            .map_err(Error::driver("copy from the GPU"))
     }
 }
 

@@ -4,6 +4,7 @@ use dfdx::prelude::*;
 
 use super::elementwise::n_number;
 use super::error::Error;
+use super::gradient::Sum;
 use super::kernels::Kernels;
 use super::module::{Argument, Launch, arguments, count, memory};
 use super::{Buffer, Dense, Segments};
@@ -43,7 +44,7 @@ impl Kernels<'_> {
         segments: &Segments,
         width: usize,
     ) -> Result<()> {
-        let dx = self.sum_from_zeros(dx, segments.n_segment * width)?;
+        let dx = self.sum(dx, segments.n_segment * width);
         self.add_sums(dx, Summed::Rows(memory(dy)), segments, width, Aggregate::Sum)
     }
 
@@ -54,8 +55,8 @@ impl Kernels<'_> {
         aggregate: Aggregate,
     ) -> Result<Dense> {
         let width = x.shape().1;
-        let out = self.zeros([segments.n_segment, width])?;
-        self.add_sums((&out).into(), Summed::Rows(x.into()), segments, width, aggregate)?;
+        let out = self.matrix([segments.n_segment, width])?;
+        self.add_sums(Sum::first(&out), Summed::Rows(x.into()), segments, width, aggregate)?;
         Ok(out)
     }
 
@@ -84,15 +85,9 @@ impl Kernels<'_> {
 
     pub(crate) fn segment_max(&self, x: &Dense, segments: &Segments) -> Result<Dense> {
         let width = x.shape().1;
-        let out = self.zeros([segments.n_segment, width])?;
-        self.reduce(
-            ["segment_max", "join_largest"],
-            (&out).into(),
-            &[x.into()],
-            segments,
-            width,
-            0,
-        )?;
+        let out = self.matrix([segments.n_segment, width])?;
+        let kernels = ["segment_max", "join_largest"];
+        self.reduce(kernels, Sum::first(&out), &[x.into()], segments, width, 0)?;
         Ok(out)
     }
 
@@ -105,9 +100,9 @@ impl Kernels<'_> {
         segments: &Segments,
     ) -> Result<()> {
         let width = x.shape().1;
-        let shared = self.zeros([segments.n_segment, width])?;
+        let shared = self.matrix([segments.n_segment, width])?;
         let of = Summed::Largest { x: x.into(), largest: largest.into() };
-        self.add_sums((&shared).into(), of, segments, width, Aggregate::Sum)?;
+        self.add_sums(Sum::first(&shared), of, segments, width, Aggregate::Sum)?;
         let width = count("columns", width)?;
         let dx = self.sum_from_zeros(dx, n_number(x))?;
         let arguments = arguments![dx, memory(dy), x, largest, &shared, &segments.of, width];
@@ -134,9 +129,9 @@ impl Kernels<'_> {
         segments: &Segments,
     ) -> Result<()> {
         let width = output.shape().1;
-        let total = self.zeros([segments.n_segment, width])?;
+        let total = self.matrix([segments.n_segment, width])?;
         let of = Summed::Products(output.into(), memory(dy));
-        self.add_sums((&total).into(), of, segments, width, Aggregate::Sum)?;
+        self.add_sums(Sum::first(&total), of, segments, width, Aggregate::Sum)?;
         let width = count("columns", width)?;
         let [dx, adds] = self.sum(dx, n_number(output)).arguments();
         let arguments = arguments![dx, memory(dy), output, &total, &segments.of, adds, width];
@@ -152,10 +147,10 @@ impl Kernels<'_> {
         aggregate: Aggregate,
     ) -> Result<Dense> {
         let width = x.shape().1;
-        let out = self.zeros([to.n_segment, width])?;
+        let out = self.matrix([to.n_segment, width])?;
         let weight = weight.map_or(Argument::Pointer(0), Argument::from);
         let of = Summed::Weighted { weight, x: x.into(), from, head_width: width };
-        self.add_sums((&out).into(), of, to, width, aggregate)?;
+        self.add_sums(Sum::first(&out), of, to, width, aggregate)?;
         Ok(out)
     }
 
@@ -177,14 +172,14 @@ impl Kernels<'_> {
         }
         let weight = weight.map_or(Argument::Pointer(0), Argument::from);
         let of = Summed::Weighted { weight, x: memory(dy), from: to, head_width: width };
-        let dx = self.sum_from_zeros(dx, from.n_segment * width)?;
+        let dx = self.sum(dx, from.n_segment * width);
         self.add_sums(dx, of, from, width, Aggregate::Sum)
     }
 
-    /// Adds to `out` `[n_segment, width]` the sum or mean over each segment.
+    /// The sum or mean over each segment, `[n_segment, width]`; 0 without items.
     pub(super) fn add_sums(
         &self,
-        out: Argument,
+        out: Sum,
         of: Summed<'_>,
         segments: &Segments,
         width: usize,
@@ -211,7 +206,7 @@ impl Kernels<'_> {
     fn reduce(
         &self,
         [parts, join]: [&str; 2],
-        out: Argument,
+        out: Sum,
         inputs: &[Argument],
         segments: &Segments,
         width: usize,
@@ -220,17 +215,20 @@ impl Kernels<'_> {
         let n_chunk = segments.n_item.div_ceil(PART);
         let may_have_long = segments.n_item > PART;
         let partial = self.unwritten(if may_have_long { 2 * n_chunk * width } else { 1 })?;
+        // Those whose values are written, which includes segments without items.
+        let n_new = if out.adds { 0 } else { segments.n_segment };
         let rest = arguments![
             &segments.of,
             segments.order.as_ref(),
             &segments.offset,
             count("items", segments.n_item)?,
+            count("segments", n_new)?,
             count("columns", width)?,
             mean
         ];
-        let places = [out, Argument::from(&partial)];
+        let places = [out.place, Argument::from(&partial)];
         let all = [places.as_slice(), inputs, rest].concat();
-        self.launch(parts, Launch::each(n_chunk * width)?, &all)?;
+        self.launch(parts, Launch::each(n_chunk.max(n_new) * width)?, &all)?;
         if may_have_long {
             let all = [places.as_slice(), rest].concat();
             let blocks = [count("items", n_chunk)?, count("columns", width.div_ceil(32))?];

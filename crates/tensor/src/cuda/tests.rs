@@ -1,5 +1,7 @@
 //! Compares every kernel with the CPU's, on random matrices of many widths.
 
+use std::ops::Range;
+
 use batchlab_core::model::{Loss, Precision};
 use batchlab_core::random;
 use dfdx::prelude::*;
@@ -7,7 +9,7 @@ use dfdx::prelude::*;
 #[cfg(feature = "cuda-check")]
 use super::module::{Launch, memory};
 use super::{device, open};
-use crate::backend::{Attention, LinearLayer, RowsToNormalise};
+use crate::backend::{Attention, Blocks, LinearLayer, RowsToNormalise};
 use crate::ops::{LinearKernels, SegmentKernels};
 use crate::segments::sorted;
 use crate::{
@@ -390,8 +392,8 @@ fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
     let dy = case.buffer("dy", 2 * n_node * width);
     let mut ds = case.gradient("ds", n_node * width);
     let mut dmixed = case.gradient("dmixed", 6 * n_node * width);
-    let of_s = device.norms_beside_backward(Some(&mut ds), None, &dy, &mixed, &output);
-    of_s.and_then(|()| device.norms_beside_backward(None, Some(&mut dmixed), &dy, &mixed, &output))
+    device
+        .norms_beside_backward(Some(&mut ds), Some(&mut dmixed), &dy, &mixed, &output)
         .expect("norms_beside_backward");
     case.keep("norms_beside_backward s", &ds);
     case.keep("norms_beside_backward mixed", &dmixed);
@@ -428,14 +430,24 @@ fn vectors<D: Backend>(case: &mut Case<D>, width: usize, n_node: usize) {
 fn parts<D: Backend>(case: &mut Case<D>, width: usize, n_row: usize) {
     let device = case.device.clone();
     let x = case.matrix("x", [n_row, width + 5]);
-    let (rows, columns) = (3..n_row - 1, 2..2 + width);
-    let shape = [rows.len(), width];
-    case.take("block", device.block(&x, &rows, &columns, shape));
-    case.take("block, turned", device.block(&x, &rows, &columns, [width, rows.len()]));
-    let mut dx = case.buffer("dx", n_row * (width + 5));
-    let dy = case.buffer("dy", rows.len() * width);
-    device.block_backward(&mut dx, &dy, width + 5, &rows, &columns).expect("block_backward");
-    case.keep("block_backward", &dx);
+    // Some overlap, and of columns there are more than fit into a launch.
+    let of_rows = vec![3..n_row - 1, 0..3, 1..2];
+    let of_columns = (0..9).map(|k| k % 5..k % 5 + width).collect();
+    for (of_rows, ranges) in [(true, of_rows), (false, of_columns)] {
+        let blocks = Blocks { of_rows, ranges };
+        for block in device.blocks(&x, &blocks).expect("blocks") {
+            case.take("block", Ok(block));
+        }
+        let mut dx = case.gradient("dx", n_row * (width + 5));
+        let whole = [n_row, width + 5];
+        // The second is not used.
+        let of_block = |(k, [rows, columns]): (usize, [Range<usize>; 2])| {
+            (k != 1).then(|| case.buffer("dy", rows.len() * columns.len()))
+        };
+        let dy: Vec<_> = blocks.each(whole).enumerate().map(of_block).collect();
+        device.blocks_backward(&mut dx, &dy, whole, &blocks).expect("blocks_backward");
+        case.keep("blocks_backward", &dx);
+    }
 }
 
 fn edges<D: Backend>(case: &mut Case<D>, width: usize, n_edge: usize) {
@@ -475,7 +487,9 @@ fn losses<D: Backend>(case: &mut Case<D>, loss: Loss, width: usize, n_row: usize
     device.finish_upload(&mut arena).expect("room");
     device.begin_use(&arena).expect("the device works");
     let (sum, unit) = device.loss(loss, prediction.tensor(), &outputs).expect("loss");
-    let sum = device.read_loss(&sum).expect("loss");
+    let mut fetched = D::FetchedLoss::default();
+    device.fetch_loss(&sum, &mut fetched).expect("loss");
+    let sum = device.read_loss(&fetched).expect("loss");
     case.results.push(("loss".into(), vec![sum as f32]));
     case.keep("loss unit", &unit);
 }

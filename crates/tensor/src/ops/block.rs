@@ -4,18 +4,14 @@ use std::ops::Range;
 
 use batchlab_core::ModelError;
 
-use crate::backend::kernels;
+use crate::backend::{Blocks, kernels};
 use crate::matrix::engine;
 use crate::{Backend, Buffer, Dense, Matrix, Pass};
 
 impl<D: Backend> Pass<'_, D> {
     /// A copy of some rows of `x`.
-    ///
-    /// With the rows of a weight, a layer on concatenated inputs is a sum of layers, `[a; b] W = a
-    /// W_a + b W_b`, each of which runs where its input lives: the part of nodes is computed once
-    /// per node instead of once per edge.
     pub fn rows(&mut self, x: &Matrix<D>, rows: Range<usize>) -> Result<Matrix<D>, ModelError> {
-        self.block(x, rows, 0..x.n_column())
+        self.one_block(x, Blocks { of_rows: true, ranges: vec![rows] })
     }
 
     /// A copy of some columns of `x`.
@@ -24,32 +20,46 @@ impl<D: Backend> Pass<'_, D> {
         x: &Matrix<D>,
         columns: Range<usize>,
     ) -> Result<Matrix<D>, ModelError> {
-        self.block(x, 0..x.n_row(), columns)
+        self.one_block(x, Blocks { of_rows: false, ranges: vec![columns] })
     }
 
-    fn block(
+    /// Copies of several ranges of rows at once.
+    ///
+    /// With the rows of a weight, a layer on concatenated inputs is a sum of layers, `[a; b] W = a
+    /// W_a + b W_b`, each of which runs where its input lives: the part of nodes is computed once
+    /// per node instead of once per edge.
+    pub fn blocks_of_rows(
         &mut self,
         x: &Matrix<D>,
-        rows: Range<usize>,
-        columns: Range<usize>,
-    ) -> Result<Matrix<D>, ModelError> {
-        let [n_row, n_column] = x.shape();
-        assert!(rows.start <= rows.end && rows.end <= n_row, "rows {rows:?} of {n_row}");
-        assert!(
-            columns.start <= columns.end && columns.end <= n_column,
-            "columns {columns:?} of {n_column}"
-        );
-        let shape = [rows.len(), columns.len()];
-        let result = self.device().block(x.tensor(), &rows, &columns, shape).map_err(engine)?;
+        rows: Vec<Range<usize>>,
+    ) -> Result<Vec<Matrix<D>>, ModelError> {
+        self.blocks(x, Blocks { of_rows: true, ranges: rows })
+    }
+
+    /// The same for columns.
+    pub fn blocks_of_columns(
+        &mut self,
+        x: &Matrix<D>,
+        columns: Vec<Range<usize>>,
+    ) -> Result<Vec<Matrix<D>>, ModelError> {
+        self.blocks(x, Blocks { of_rows: false, ranges: columns })
+    }
+
+    fn one_block(&mut self, x: &Matrix<D>, block: Blocks) -> Result<Matrix<D>, ModelError> {
+        let mut blocks = self.blocks(x, block)?;
+        blocks.pop().ok_or_else(|| engine("a range has a block"))
+    }
+
+    fn blocks(&mut self, x: &Matrix<D>, blocks: Blocks) -> Result<Vec<Matrix<D>>, ModelError> {
+        let whole = x.shape();
+        let n = whole[usize::from(!blocks.of_rows)];
+        for range in &blocks.ranges {
+            assert!(range.start <= range.end && range.end <= n, "the block {range:?} of {n}");
+        }
+        let results = self.device().blocks(x.tensor(), &blocks).map_err(engine)?;
         let of_x = x.gradient();
-        Ok(self.record(result, x.is_tracked(), move |device, dy| {
-            device.block_backward(
-                &mut *of_x.sum_from_zeros(device)?,
-                &dy,
-                n_column,
-                &rows,
-                &columns,
-            )
+        Ok(self.record_all(results, x.is_tracked(), move |device, dy| {
+            device.blocks_backward(&mut *of_x.sum(device)?, &dy, whole, &blocks)
         }))
     }
 }
@@ -58,14 +68,10 @@ kernels! {
     /// Kernels of submatrices.
     pub trait BlockKernels;
 
-    /// A copy of some columns of some rows, as a matrix of `shape` with the same number of
-    /// elements.
-    fn block(
-        x: &Dense<Self>, rows: &Range<usize>, columns: &Range<usize>, shape: [usize; 2]
-    ) -> Dense<Self>;
-    /// The gradient of `block`, for a matrix of `n_column` columns.
-    fn block_backward(
-        dx: &mut Buffer<Self>, dy: &Buffer<Self>, n_column: usize, rows: &Range<usize>,
-        columns: &Range<usize>
+    /// A copy of each block.
+    fn blocks(x: &Dense<Self>, blocks: &Blocks) -> Vec<Dense<Self>>;
+    /// The gradient of `blocks` for a matrix of the shape `whole`, from those that exist.
+    fn blocks_backward(
+        dx: &mut Buffer<Self>, dy: &[Option<Buffer<Self>>], whole: [usize; 2], blocks: &Blocks
     ) -> ();
 }

@@ -28,15 +28,10 @@ impl<D: Backend> Pass<'_, D> {
         let (of_s, of_mixed) = (s.gradient(), mixed.gradient());
         let (mixed, kept) = (mixed.tensor().clone(), result.clone());
         Ok(self.record(result, tracked.contains(&true), move |device, dy| {
-            if tracked[0] {
-                let mut ds = of_s.sum(device)?;
-                device.norms_beside_backward(Some(&mut ds), None, &dy, &mixed, &kept)?;
-            }
-            if tracked[1] {
-                let mut dmixed = of_mixed.sum(device)?;
-                device.norms_beside_backward(None, Some(&mut dmixed), &dy, &mixed, &kept)?;
-            }
-            Ok(())
+            let mut ds = tracked[0].then(|| of_s.sum(device)).transpose()?;
+            let mut dmixed = tracked[1].then(|| of_mixed.sum(device)).transpose()?;
+            let [ds, dmixed] = [ds.as_deref_mut(), dmixed.as_deref_mut()];
+            device.norms_beside_backward(ds, dmixed, &dy, &mixed, &kept)
         }))
     }
 

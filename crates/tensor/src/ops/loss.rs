@@ -43,8 +43,11 @@ kernels! {
     fn loss(
         loss: Loss, prediction: &Dense<Self>, outputs: &Outputs<Self>
     ) -> (Self::PendingLoss, Buffer<Self>);
-    /// The weighted sum of the losses of all outputs. Waits for the device.
-    fn read_loss(loss: &Self::PendingLoss) -> f64;
+    /// Queues a copy to the host.
+    fn fetch_loss(loss: &Self::PendingLoss, fetched: &mut Self::FetchedLoss) -> ();
+    /// The weighted sum of the losses of all outputs. Waits for the copy, but not for what was queued
+    /// after it.
+    fn read_loss(fetched: &Self::FetchedLoss) -> f64;
     /// `dx += scale * unit`; `scale` is a single number.
     fn accumulate_scaled(dx: &mut Buffer<Self>, scale: &Buffer<Self>, unit: &Buffer<Self>) -> ();
 }

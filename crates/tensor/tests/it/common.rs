@@ -331,11 +331,10 @@ impl Network for Probe {
             Operation::Rows => {
                 let other = pass.gather(pass.parameter(self.class_filter), class)?;
                 let weight = pass.parameter(self.joined);
-                let [first, second] = [(&node, 0), (&other, WIDTH)].map(|(x, row)| {
-                    let weight = pass.rows(weight, row..row + WIDTH)?;
-                    pass.linear(x, &weight, None, Activation::Silu)
-                });
-                pass.add(&first?, &second?)?
+                let weights = pass.blocks_of_rows(weight, vec![0..WIDTH, WIDTH..2 * WIDTH])?;
+                let first = pass.linear(&node, &weights[0], None, Activation::Silu)?;
+                let second = pass.linear(&other, &weights[1], None, Activation::Silu)?;
+                pass.add(&first, &second)?
             }
             Operation::EquivariantMessage => {
                 let [s, v] = self.vectors(pass, batch, &node, Direction::ToReceiver)?;
@@ -415,9 +414,8 @@ impl Probe {
     ) -> Result<Matrix<D>, ModelError> {
         let mixed = self.mixing.forward(pass, v)?;
         let both = pass.norms_beside(s, &mixed, 0.1)?;
-        let scalars = pass.columns(&both, 0..WIDTH)?;
-        let norms = pass.columns(&both, WIDTH..2 * WIDTH)?;
-        pass.add(&scalars, &norms)
+        let parts = pass.blocks_of_columns(&both, vec![0..WIDTH, WIDTH..2 * WIDTH])?;
+        pass.add(&parts[0], &parts[1])
     }
 
     fn attention<D: Backend>(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::common::{FEATURE_WIDTH, N_CLASS, Operation, collated, numbers, step, trainer};
-use batchlab_core::model::{Loss, Mode, NamedTensor, Slot, TrainerState};
+use batchlab_core::model::{Loss, Mode, NamedTensor, Slot, StepOptions, TrainerState};
 use batchlab_core::{PaddedBatch, Trainer};
 
 const EVERYTHING: Operation = Operation::Everything;
@@ -146,6 +146,30 @@ fn the_optimiser_is_adam() {
         assert!((f64::from(*got) - expected).abs() < 1e-6, "{got} instead of {expected}");
         assert!((expected - start).abs() < 0.11, "no step is longer than the learning rate");
     }
+}
+
+#[test]
+fn a_whole_step_is_its_parts_unless_the_loss_is_not_finite() {
+    let buffer = collated();
+    let clean = buffer.batch();
+    let [mut parts, mut whole] = [(); 2].map(|()| trainer(EVERYTHING, Loss::Mse, 1));
+    let options = StepOptions { learning_rate: 1e-2, key: 0, scale: &|_| 1.0 };
+    let mut step_of_both = |whole: &mut dyn Trainer| {
+        let expected = step(&mut *parts, &clean);
+        whole.upload(Slot::A, &clean).expect("a complete batch");
+        assert_eq!(whole.step(Slot::A, &options).expect("a step"), expected);
+        let state = whole.state().expect("the device works");
+        assert_eq!(bits(&state), bits(&parts.state().expect("the device works")));
+        state
+    };
+    step_of_both(&mut *whole);
+    let before = step_of_both(&mut *whole);
+    let wrong = PaddedBatch { output_target: &[f32::NAN; 5], ..clean };
+    whole.upload(Slot::A, &wrong).expect("a complete batch");
+    assert!(whole.step(Slot::A, &options).expect("a step").mean().is_nan());
+    assert_eq!(bits(&whole.state().expect("the device works")), bits(&before));
+    whole.update(1e-2).expect_err("there is nothing to update with");
+    step_of_both(&mut *whole);
 }
 
 #[test]

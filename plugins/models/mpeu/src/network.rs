@@ -98,13 +98,11 @@ impl EdgeUpdate {
         edge: EdgeValue,
     ) -> Result<EdgeValue, ModelError> {
         let (weight, latent) = (pass.parameter(self.hidden.weight), self.latent);
-        let mut part = |first: usize| {
-            let rows = pass.rows(weight, first..first + latent)?;
-            pass.linear(node, &rows, None, Identity)
-        };
-        let [of_sender, of_receiver] = [part(0)?, part(latent)?];
-        let of_edge = pass.rows(weight, 2 * latent..weight.n_row())?;
-        let of_edge = message.linear(edge, &of_edge, None, Identity);
+        let rows = vec![0..latent, latent..2 * latent, 2 * latent..weight.n_row()];
+        let weights = pass.blocks_of_rows(weight, rows)?;
+        let of_sender = pass.linear(node, &weights[0], None, Identity)?;
+        let of_receiver = pass.linear(node, &weights[1], None, Identity)?;
+        let of_edge = message.linear(edge, &weights[2], None, Identity);
         let terms = [of_edge, message.from(&of_sender), message.to(&of_receiver)];
         let hidden = message.sum(&terms, self.hidden.activation);
         Ok(self.output.on_edges(pass, message, hidden))

@@ -81,25 +81,21 @@ impl Network {
         }
     }
 
-    /// Messages received by nodes in the i-th interaction: scalars and vectors, concatenated.
+    /// Messages received by nodes in an interaction: scalars and vectors, concatenated.
     fn receive<D: Backend>(
         &self,
         pass: &mut Pass<'_, D>,
         batch: &DeviceBatch<D>,
         geometry: &EdgeGeometry<D>,
         [scalars, vectors]: [&Matrix<D>; 2],
-        i: usize,
+        sender: &[Linear; 2],
+        (weight, bias): (&Matrix<D>, Option<&Matrix<D>>),
     ) -> Result<Matrix<D>, ModelError> {
-        // The filters of all interactions are concatenated.
-        let columns = 3 * self.latent * i..3 * self.latent * (i + 1);
-        let weight = pass.columns(pass.parameter(self.filter.weight), columns.clone())?;
-        let bias = self.filter.bias.map(|bias| pass.columns(pass.parameter(bias), columns));
-        let bias = bias.transpose()?;
-        let sent = through(&self.interactions[i].sender, pass, scalars)?;
+        let sent = through(sender, pass, scalars)?;
 
         let mut edge = Message::new(batch, self.direction)?;
         let gaussians = edge.gaussians(&geometry.distance, &self.gaussians);
-        let filter = edge.linear(gaussians, &weight, bias.as_ref(), self.filter.activation);
+        let filter = edge.linear(gaussians, weight, bias, self.filter.activation);
         let filter = edge.scale(filter, &geometry.cutoff);
         let sent = edge.from(&sent);
         let value = edge.product(filter, sent);
@@ -161,9 +157,21 @@ impl batchlab_tensor::Network for Network {
         // Rows x, y and z of each node.
         let shape = [3 * scalars.n_row(), self.latent];
         let mut vectors = Matrix::zeros(pass.device(), shape)?;
+        // The filters of all interactions are concatenated.
+        let width = 3 * self.latent;
+        let columns: Vec<_> =
+            (0..self.interactions.len()).map(|i| width * i..width * (i + 1)).collect();
+        let biases = self
+            .filter
+            .bias
+            .map(|bias| pass.blocks_of_columns(pass.parameter(bias), columns.clone()));
+        let biases = biases.transpose()?;
+        let weights = pass.blocks_of_columns(pass.parameter(self.filter.weight), columns)?;
         for (i, interaction) in self.interactions.iter().enumerate() {
             let state = [&scalars, &vectors];
-            let received = self.receive(pass, batch, &geometry, state, i)?;
+            let filter = (&weights[i], biases.as_ref().map(|biases| &biases[i]));
+            let received =
+                self.receive(pass, batch, &geometry, state, &interaction.sender, filter)?;
             [scalars, vectors] = pass.add_received(state, &received, self.clip)?;
 
             let mixed = interaction.mixing.forward(pass, &vectors)?;

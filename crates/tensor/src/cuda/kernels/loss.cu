@@ -13,10 +13,19 @@ __device__ __forceinline__ void total_of_block(double* total, double own) {
     if (threadIdx.x == 0) total[blockIdx.x] = sums[0];
 }
 
+// Sets the n numbers of `unit` to 0, if this is the only block; several blocks are given zeros.
+__device__ __forceinline__ void clear(float* unit, word n) {
+    if (gridDim.x > 1) return;
+    for (word i = threadIdx.x; i < n; i += LOSS_THREADS) unit[i] = 0.0f;
+    __syncthreads();
+}
+
 // Squared (0) or absolute (1) errors. `unit` [n_row, width] receives the gradient of their mean.
 // Outputs with weight 0 are skipped, not multiplied by 0: they may contain NaN.
 extern "C" __global__ void regression_loss(double* total, float* unit, const float* prediction, const word* rows,
-                                           const float* targets, const float* weights, const double* weight_sum, int absolute, word width, word n) {
+                                           const float* targets, const float* weights, const double* weight_sum,
+                                           int absolute, word n_unit, word width, word n) {
+    clear(unit, n_unit);
     double sum = 0.0;
     word i = element();
     double weight = i < n ? weights[i] : 0.0;
@@ -32,7 +41,9 @@ extern "C" __global__ void regression_loss(double* total, float* unit, const flo
 
 // Negative log softmax of the target class.
 extern "C" __global__ void cross_entropy_loss(double* total, float* unit, const float* prediction, const word* rows,
-                                              const float* targets, const float* weights, const double* weight_sum, word width, word n) {
+                                              const float* targets, const float* weights, const double* weight_sum,
+                                              word n_unit, word width, word n) {
+    clear(unit, n_unit);
     double sum = 0.0;
     word i = element();
     double weight = i < n ? weights[i] : 0.0;

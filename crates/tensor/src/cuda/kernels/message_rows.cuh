@@ -129,17 +129,17 @@ __device__ void find_bands(Rows<TILE> &rows, float first, float spacing, float c
     __syncthreads();
 }
 
-// Adds a run's sum to its node or, for nodes shared by several tiles, stores it as a part: [2,
+// Gives a run's sum to its node or, for nodes shared by several tiles, stores it as a part: [2,
 // n_tile, WIDTH], parts that begin and parts that continue.
-template <int WIDTH, bool ADD_TO_NODE, bool ADD_TO_PART, int TILE>
+template <int WIDTH, bool ADD_TO_PART, int TILE>
 __device__ void give_to_node(
-    float *node, float *parts, const Rows<TILE> &rows, int run, int n_tile, int column, float sum,
-    float factor)
+    float *nodes, float *parts, int adds, const Rows<TILE> &rows, int run, int n_tile, int column,
+    float sum, float factor)
 {
     const int part = rows.part[run];
     if (part == WHOLE) {
-        float *to = node + (size_t)rows.to[rows.at[rows.start[run]]] * WIDTH + column;
-        *to = ADD_TO_NODE ? *to + factor * sum : factor * sum;
+        const word node = rows.to[rows.at[rows.start[run]]];
+        sum_up(nodes, (size_t)node * WIDTH + column, adds, factor * sum);
     } else {
         float *to = parts + ((size_t)part * n_tile + rows.tile) * WIDTH + column;
         *to = ADD_TO_PART ? *to + sum : sum;

@@ -30,9 +30,9 @@ __device__ float sum_of_rows(const float *first, int n, size_t stride, int colum
 
 // Adds up the parts of the node whose edges begin in `tile` and continue beyond it, if there is
 // one. `parts` [2, n_tile, WIDTH], see give_to_node.
-template <int TILE, int WIDTH, bool ADD, bool MEAN>
+template <int TILE, int WIDTH, bool MEAN>
 __device__ void join_parts(
-    float *nodes, const float *parts, int tile, int n_tile, int n_edge, const word *order,
+    float *nodes, const float *parts, int adds, int tile, int n_tile, int n_edge, const word *order,
     const word *to, const word *offset)
 {
     const int column = blockIdx.y * SUM_X + SUM_COLUMN;
@@ -47,16 +47,27 @@ __device__ void join_parts(
     if (SUM_RUN == 0 && column < WIDTH) {
         sum += parts[(size_t)tile * WIDTH + column];
         if (MEAN) sum *= 1.0f / float(end - begin);
-        float *out = nodes + (size_t)node * WIDTH + column;
-        *out = ADD ? *out + sum : sum;
+        sum_up(nodes, (size_t)node * WIDTH + column, adds, sum);
     }
 }
 
-// Adds the rows of each run of a tile, `values` [n_edge, WIDTH], to their node, or to its parts. A
+// Sets nodes without edges to 0, which nobody else writes: the share of one of n_block blocks.
+template <int WIDTH>
+__device__ void clear_unreached(
+    float *nodes, int block, int n_block, int n_node, const word *offset)
+{
+    const int column = blockIdx.y * SUM_X + SUM_COLUMN;
+    if (column >= WIDTH) return;
+    for (int node = block * SUM_Y + SUM_RUN; node < n_node; node += n_block * SUM_Y) {
+        if (offset[node] == offset[node + 1]) nodes[(size_t)node * WIDTH + column] = 0.0f;
+    }
+}
+
+// Gives the sum of the rows of each run of a tile, `values` [n_edge, WIDTH], to their node. A
 // block handles LANES columns.
 template <int TILE, int WIDTH, int LANES>
 __device__ void sum_runs(
-    float *nodes, float *parts, const float *values, const Rows<TILE> &rows, int n_tile)
+    float *nodes, float *parts, int adds, const float *values, const Rows<TILE> &rows, int n_tile)
 {
     for (int task = threadIdx.x; task < LANES * rows.n_run; task += THREADS) {
         const int column = blockIdx.y * LANES + task % LANES, run = task / LANES;
@@ -66,6 +77,6 @@ __device__ void sum_runs(
         for (int i = rows.start[run]; i < rows.start[run + 1]; ++i) {
             sum += values[(size_t)rows.edge[rows.at[i]] * WIDTH + column];
         }
-        give_to_node<WIDTH, true, false>(nodes, parts, rows, run, n_tile, column, sum, 1.0f);
+        give_to_node<WIDTH, false>(nodes, parts, adds, rows, run, n_tile, column, sum, 1.0f);
     }
 }

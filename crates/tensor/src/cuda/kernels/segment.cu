@@ -13,7 +13,8 @@ const word PART = 32;
 
 struct Segments {
     const word *of, *order, *offset;
-    word n_item;
+    // Number of segments, or 0 if their values are added to what is there.
+    word n_item, n_segment;
     __device__ __forceinline__ word item(word place) const { return order ? order[place] : place; }
     __device__ __forceinline__ word segment(word place) const { return of[item(place)]; }
 };
@@ -29,11 +30,13 @@ struct Largest {
     static __device__ __forceinline__ float join(float a, float b) { return b > a || is_nan(b) ? b : a; }
 };
 
-// Adds to `out` [n_segment, width] the values `value(item, column)`, combined by J; divided by the
-// number of items if `mean`.
+// Writes or adds to `out` [n_segment, width] the values `value(item, column)`, combined by J; divided
+// by the number of items if `mean`; 0 for a segment without items.
 template <class J, class V>
 __device__ __forceinline__ void reduce_parts(float* out, float* partial, const Segments s, word width, bool mean, V value) {
     word i = element(), chunk = i / width, column = i % width;
+    // As many threads as there are chunks or segments: nobody else writes a segment without items.
+    if (chunk < s.n_segment && s.offset[chunk] == s.offset[chunk + 1]) out[i] = 0.0f;
     if ((wide)chunk * PART >= s.n_item) return;
     word place = chunk * PART, chunk_end = min(s.n_item, place + PART);
     while (place < chunk_end) {
@@ -52,7 +55,7 @@ __device__ __forceinline__ void reduce_parts(float* out, float* partial, const S
             partial[((wide)chunk * 2 + (first == begin)) * width + column] = sum;
         } else {
             if (mean) sum /= (float)(end - begin);
-            out[(wide)segment * width + column] += sum;
+            sum_up(out, (wide)segment * width + column, s.n_segment == 0, sum);
         }
         place = last;
     }
@@ -77,20 +80,20 @@ __device__ __forceinline__ void join_parts(float* out, const float* partial, con
     if (share > 0 || column >= width) return;
     for (word other = 1; other < 8; other++) sum = J::join(sum, shares[other][threadIdx.x]);
     if (mean) sum /= (float)length;
-    out[(wide)segment * width + column] += sum;
+    sum_up(out, (wide)segment * width + column, s.n_segment == 0, sum);
 }
 
 extern "C" __global__ void segment_sum(float* out, float* partial, const float* x, const word* of, const word* order,
-                                       const word* offset, word n_item, word width, int mean) {
-    reduce_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean,
+                                       const word* offset, word n_item, word n_segment, word width, int mean) {
+    reduce_parts<Sum>(out, partial, {of, order, offset, n_item, n_segment}, width, mean,
                       [=](word item, word column) { return x[(wide)item * width + column]; });
 }
 
 // The same for elementwise products of two matrices.
 extern "C" __global__ void segment_sum_products(float* out, float* partial, const float* x, const float* y,
                                                 const word* of, const word* order, const word* offset, word n_item,
-                                                word width, int mean) {
-    reduce_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean, [=](word item, word column) {
+                                                word n_segment, word width, int mean) {
+    reduce_parts<Sum>(out, partial, {of, order, offset, n_item, n_segment}, width, mean, [=](word item, word column) {
         wide at = (wide)item * width + column;
         return x[at] * y[at];
     });
@@ -100,36 +103,35 @@ extern "C" __global__ void segment_sum_products(float* out, float* partial, cons
 // `weight` is null) for each head of `head_width` columns.
 extern "C" __global__ void propagate(float* out, float* partial, const float* weight, const float* x, const word* from,
                                      word head_width, const word* of, const word* order, const word* offset,
-                                     word n_item, word width, int mean) {
+                                     word n_item, word n_segment, word width, int mean) {
     word n_head = width / head_width;
-    reduce_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean, [=](word item, word column) {
+    reduce_parts<Sum>(out, partial, {of, order, offset, n_item, n_segment}, width, mean, [=](word item, word column) {
         float value = x[(wide)from[item] * width + column];
         return weight ? weight[(wide)item * n_head + column / head_width] * value : value;
     });
 }
 
 extern "C" __global__ void join_sums(float* out, const float* partial, const word* of, const word* order,
-                                     const word* offset, word n_item, word width, int mean) {
-    join_parts<Sum>(out, partial, {of, order, offset, n_item}, width, mean);
+                                     const word* offset, word n_item, word n_segment, word width, int mean) {
+    join_parts<Sum>(out, partial, {of, order, offset, n_item, n_segment}, width, mean);
 }
 
-// `out` is zeroed, so adding sets it, and segments without items keep 0.
 extern "C" __global__ void segment_max(float* out, float* partial, const float* x, const word* of, const word* order,
-                                       const word* offset, word n_item, word width, int) {
-    reduce_parts<Largest>(out, partial, {of, order, offset, n_item}, width, false,
+                                       const word* offset, word n_item, word n_segment, word width, int) {
+    reduce_parts<Largest>(out, partial, {of, order, offset, n_item, n_segment}, width, false,
                           [=](word item, word column) { return x[(wide)item * width + column]; });
 }
 
 extern "C" __global__ void join_largest(float* out, const float* partial, const word* of, const word* order,
-                                        const word* offset, word n_item, word width, int) {
-    join_parts<Largest>(out, partial, {of, order, offset, n_item}, width, false);
+                                        const word* offset, word n_item, word n_segment, word width, int) {
+    join_parts<Largest>(out, partial, {of, order, offset, n_item, n_segment}, width, false);
 }
 
 // Number of items that share a segment's maximum.
 extern "C" __global__ void segment_count_largest(float* out, float* partial, const float* x, const float* largest,
                                                  const word* of, const word* order, const word* offset, word n_item,
-                                                 word width, int) {
-    reduce_parts<Sum>(out, partial, {of, order, offset, n_item}, width, false, [=](word item, word column) {
+                                                 word n_segment, word width, int) {
+    reduce_parts<Sum>(out, partial, {of, order, offset, n_item, n_segment}, width, false, [=](word item, word column) {
         return x[(wide)item * width + column] == largest[(wide)of[item] * width + column] ? 1.0f : 0.0f;
     });
 }

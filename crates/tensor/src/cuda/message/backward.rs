@@ -140,15 +140,21 @@ pub(super) fn sum_sent(tiling: &Tiling<'_>) -> Option<Kernel> {
         let lanes = width.min(FROM_LANES);
         let _ = writeln!(
             body,
-            "    sum_runs<{FROM_TILE}, {width}, {lanes}>(of_rows_{v}, sent_parts_{v}, sent_{v}, \
-             rows, n_from_tile);"
+            "    sum_runs<{FROM_TILE}, {width}, {lanes}>(of_rows_{v}, sent_parts_{v}, adds_rows_{v}, \
+             sent_{v}, rows, n_from_tile);"
         );
-        parameters.extend([Parameter::OfRows(v), Parameter::Sent(v), Parameter::SentParts(v)]);
+        parameters.extend([
+            Parameter::OfRows(v),
+            Parameter::AddsRows(v),
+            Parameter::Sent(v),
+            Parameter::SentParts(v),
+        ]);
     }
     Some(Kernel::new("sum_sent", "THREADS", parameters, &body, 0))
 }
 
-/// The remaining sums: of nodes whose edges are in several tiles, and over blocks.
+/// The remaining sums: of nodes whose edges are in several tiles, and over blocks; 0 for nodes
+/// without edges.
 pub(super) fn finish(tiling: &Tiling<'_>) -> Option<Kernel> {
     let mut parameters = BTreeSet::new();
     let mut body = "    int block = blockIdx.x;\n".to_owned();
@@ -165,18 +171,32 @@ pub(super) fn finish(tiling: &Tiling<'_>) -> Option<Kernel> {
             let width = tiling.step(v).width;
             let _ = writeln!(
                 body,
-                "        join_parts<{tile}, {width}, true, false>(of_rows_{v}, {parts}_{v}, block, \
-                 {n}, n_edge, {end}_order, {end}_of, {end}_offset);"
+                "        join_parts<{tile}, {width}, false>(of_rows_{v}, {parts}_{v}, adds_rows_{v}, \
+                 block, {n}, n_edge, {end}_order, {end}_of, {end}_offset);\n        \
+                 if (!adds_rows_{v}) clear_unreached<{width}>(of_rows_{v}, block, {n}, n_{end}_node, \
+                 {end}_offset);"
             );
-            parameters.insert(Parameter::OfRows(v));
+            parameters.extend([Parameter::OfRows(v), Parameter::AddsRows(v)]);
             parameters.insert(if from { Parameter::SentParts(v) } else { Parameter::Parts(v) });
         }
         let _ = writeln!(body, "        return;\n    }}\n    block -= {n};");
         parameters.insert(Parameter::NEdge);
         parameters.extend(if from {
-            [Parameter::NFromTile, Parameter::FromOrder, Parameter::FromOf, Parameter::FromOffset]
+            [
+                Parameter::NFromTile,
+                Parameter::NFromNode,
+                Parameter::FromOrder,
+                Parameter::FromOf,
+                Parameter::FromOffset,
+            ]
         } else {
-            [Parameter::NTile, Parameter::ToOrder, Parameter::ToOf, Parameter::ToOffset]
+            [
+                Parameter::NTile,
+                Parameter::NToNode,
+                Parameter::ToOrder,
+                Parameter::ToOf,
+                Parameter::ToOffset,
+            ]
         });
     };
     joins(&there, false);

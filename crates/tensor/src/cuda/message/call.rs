@@ -10,6 +10,7 @@ use super::kernels::{Backward, MessageKernels};
 use super::parameter::Parameter;
 use crate::backend::MessageOutput;
 use crate::cuda::error::Error;
+use crate::cuda::gradient::Sum;
 use crate::cuda::kernels::Kernels;
 use crate::cuda::module::{Argument, Launch, count};
 use crate::cuda::raw;
@@ -47,6 +48,8 @@ struct Places {
     gradients: Vec<[u64; 2]>,
     /// Whether to add to gradients that kernels could otherwise overwrite.
     adds: bool,
+    /// The same for rows of nodes, by step.
+    adds_rows: Vec<bool>,
     sent: Vec<u64>,
     parts: Vec<u64>,
     sent_parts: Vec<u64>,
@@ -77,7 +80,9 @@ impl Call<'_> {
         let kernels = &self.compiled.kernels;
         let MessageResult { message, edge, .. } = self.result;
         let width = |v: usize| kernels.widths[v];
-        let received = self.plain.zeros([self.n_node(), width(message)])?;
+        let shape = [self.n_node(), width(message)];
+        let received =
+            if self.n_edge() > 0 { self.plain.matrix(shape) } else { self.plain.zeros(shape) }?;
         let edges = edge.map(|v| self.plain.matrix([self.n_edge(), width(v)])).transpose()?;
         let n_kept: usize = kernels.kept.iter().map(|(_, width)| width).sum();
         let n_kept = n_kept * self.n_tile() * kernels.tile;
@@ -117,7 +122,7 @@ impl Call<'_> {
         };
         let n_block = self.n_tile().min(kernels.most_blocks);
         let n_from_tile = self.n_edge().div_ceil(FROM_TILE);
-        let (by_step, adds) = self.sums(gradients, backward)?;
+        let sums = self.sums(gradients, backward)?;
         let mut scratch = Scratch::default();
         let block_sums = scratch.take(n_block * kernels.n_block_sum);
         let mut of_steps = |of: fn(usize) -> Parameter, n: usize| -> Vec<usize> {
@@ -136,12 +141,10 @@ impl Call<'_> {
             of_edges: of_edges.map_or(0, raw::of_buffer),
             kept: Argument::from(&kept.0).address(),
             block_sums: at(block_sums),
-            gradients: by_step,
-            adds,
             sent: all_at(sent),
             parts: all_at(parts),
             sent_parts: all_at(sent_parts),
-            ..Places::default()
+            ..sums
         };
         let blocks = [n_block, kernels.n_column_block];
         self.launch(&backward.edges, blocks, THREADS, n_block, &places)?;
@@ -161,21 +164,20 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// The accumulators of each step's matrices, and whether kernels add to all of them. If not,
-    /// those that kernels write completely are overwritten with the first contribution. Rows of
-    /// nodes are always added to, because not every node has edges.
+    /// The accumulators of each step's matrices, and whether kernels add to them or overwrite them
+    /// with the first contribution. Except for rows of nodes, they add to all or to none.
     fn sums(
         &self,
         gradients: &mut [Option<Buffer<Cuda>>],
         backward: &Backward,
-    ) -> Result<(Vec<[u64; 2]>, bool), Error> {
+    ) -> Result<Places, Error> {
+        let of_nodes =
+            |v: usize| [Operation::From, Operation::To].contains(&self.message.steps[v].operation);
         let is_written = |v: usize, place: usize| {
             let of =
                 |parameter| backward.all().any(|kernel| kernel.parameters.contains(&parameter));
-            let of_nodes =
-                [Operation::From, Operation::To].contains(&self.message.steps[v].operation);
             let all = [[Parameter::OfRows(v), Parameter::OfWeight(v)], [Parameter::OfBias(v); 2]];
-            self.n_edge() > 0 && !of_nodes && all[place].into_iter().any(of)
+            self.n_edge() > 0 && all[place].into_iter().any(of)
         };
         let mut sums = Vec::new();
         let mut rest = gradients.iter_mut();
@@ -187,18 +189,21 @@ impl Call<'_> {
                 sums.push((v, place, n, is_written(v, place), gradient));
             }
         }
-        let adds =
-            sums.iter().any(|(.., n, is_written, gradient)| *is_written && gradient.len() == *n);
-        let mut places = vec![[0; 2]; self.message.steps.len()];
+        let adds = sums.iter().any(|(v, _, n, is_written, gradient)| {
+            *is_written && !of_nodes(*v) && gradient.len() == *n
+        });
+        let n_step = self.message.steps.len();
+        let (mut places, mut adds_rows) = (vec![[0; 2]; n_step], vec![false; n_step]);
         for (v, place, n, is_written, gradient) in sums {
-            let sum = if is_written && !adds {
-                self.plain.sum(gradient, n).place
+            let sum = if is_written && (of_nodes(v) || !adds) {
+                self.plain.sum(gradient, n)
             } else {
-                self.plain.sum_from_zeros(gradient, n)?
+                Sum { place: self.plain.sum_from_zeros(gradient, n)?, adds: true }
             };
-            places[v][place] = sum.address();
+            places[v][place] = sum.place.address();
+            adds_rows[v] = sum.adds;
         }
-        Ok((places, adds))
+        Ok(Places { gradients: places, adds, adds_rows, ..Places::default() })
     }
 
     fn n_edge(&self) -> usize {
@@ -253,8 +258,11 @@ impl Call<'_> {
             Parameter::NEdge => int("edges", self.n_edge())?,
             Parameter::NTile => int("tiles", self.n_tile())?,
             Parameter::NFromTile => int("tiles", self.n_edge().div_ceil(FROM_TILE))?,
+            Parameter::NToNode => int("nodes", self.n_node())?,
+            Parameter::NFromNode => int("nodes", from.n_segment)?,
             Parameter::NBlock => int("blocks", n_block)?,
             Parameter::Adds => Argument::I32(places.adds.into()),
+            Parameter::AddsRows(v) => Argument::I32(places.adds_rows[v].into()),
             Parameter::ToOrder => order(to),
             Parameter::ToOf => (&to.of).into(),
             Parameter::ToOffset => (&to.offset).into(),

@@ -40,19 +40,20 @@ pub(super) fn forward(tiling: &Tiling<'_>, keep: bool) -> Kernel {
     Kernel::new("message_forward", "THREADS, BLOCKS", source.parameters(), &body, numbers)
 }
 
-/// The remaining sums: of nodes whose edges are in several tiles. Nodes without edges keep their
-/// zeros.
+/// The remaining sums: of nodes whose edges are in several tiles, and 0 for nodes without edges.
 pub(super) fn finish(tiling: &Tiling<'_>) -> Kernel {
     let v = tiling.program.message;
     let (tile, width) = (tiling.tile, tiling.step(v).width);
     let mean = tiling.program.aggregate == Aggregate::Mean;
     let body = format!(
-        "    join_parts<{tile}, {width}, false, {mean}>(received, parts_{v}, blockIdx.x, n_tile, \
-         n_edge, to_order, to_of, to_offset);\n"
+        "    join_parts<{tile}, {width}, {mean}>(received, parts_{v}, 0, blockIdx.x, n_tile, n_edge, \
+         to_order, to_of, to_offset);\n    \
+         clear_unreached<{width}>(received, blockIdx.x, n_tile, n_to_node, to_offset);\n"
     );
     let parameters = vec![
         Parameter::NEdge,
         Parameter::NTile,
+        Parameter::NToNode,
         Parameter::ToOrder,
         Parameter::ToOf,
         Parameter::ToOffset,

@@ -10,6 +10,9 @@ pub(super) enum Parameter {
     /// Number of tiles of edges in the order of receiving nodes.
     NTile,
     NFromTile,
+    /// Numbers of receiving and of sending nodes.
+    NToNode,
+    NFromNode,
     /// Number of blocks that sum the gradients of weights.
     NBlock,
     ToOrder,
@@ -47,6 +50,8 @@ pub(super) enum Parameter {
     SentParts(usize),
     /// Whether gradients of weights, biases and stored rows are added to existing ones.
     Adds,
+    /// The same for the rows of nodes that a step looks up.
+    AddsRows(usize),
     /// Per-block sums of the gradients of weights.
     BlockSums,
 }
@@ -64,9 +69,14 @@ pub(super) enum Kind {
 impl Parameter {
     pub(super) fn kind(self) -> Kind {
         match self {
-            Self::NEdge | Self::NTile | Self::NFromTile | Self::NBlock | Self::Adds => {
-                Kind::Integer
-            }
+            Self::NEdge
+            | Self::NTile
+            | Self::NFromTile
+            | Self::NToNode
+            | Self::NFromNode
+            | Self::NBlock
+            | Self::Adds
+            | Self::AddsRows(_) => Kind::Integer,
             Self::First(_) | Self::Spacing(_) | Self::Coefficient(_) => Kind::Number,
             Self::ToOrder
             | Self::ToOf
@@ -91,6 +101,8 @@ impl fmt::Display for Parameter {
             Self::NEdge => write!(f, "n_edge"),
             Self::NTile => write!(f, "n_tile"),
             Self::NFromTile => write!(f, "n_from_tile"),
+            Self::NToNode => write!(f, "n_to_node"),
+            Self::NFromNode => write!(f, "n_from_node"),
             Self::NBlock => write!(f, "n_block"),
             Self::ToOrder => write!(f, "to_order"),
             Self::ToOf => write!(f, "to_of"),
@@ -117,6 +129,7 @@ impl fmt::Display for Parameter {
             Self::Parts(v) => write!(f, "parts_{v}"),
             Self::SentParts(v) => write!(f, "sent_parts_{v}"),
             Self::Adds => write!(f, "adds"),
+            Self::AddsRows(v) => write!(f, "adds_rows_{v}"),
             Self::BlockSums => write!(f, "block_sums"),
         }
     }

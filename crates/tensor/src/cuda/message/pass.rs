@@ -272,7 +272,7 @@ impl<'p> Pass<'p> {
             let column = self.column(part);
             let _ = writeln!(
                 after,
-                "            give_to_node<{width}, false, false>({received}, {parts}, rows, run, \
+                "            give_to_node<{width}, false>({received}, {parts}, 0, rows, run, \
                  {n_tile}, {column}, sum_{part}, rows.share[rows.at[start]]);"
             );
         }

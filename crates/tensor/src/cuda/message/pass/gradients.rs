@@ -77,14 +77,19 @@ impl Pass<'_> {
                     let [of_rows, parts, n_tile] =
                         [Parameter::OfRows(v), Parameter::Parts(v), Parameter::NTile]
                             .map(|parameter| source.parameter(parameter));
-                    let add = written.contains(&v);
+                    let is_written = written.contains(&v);
+                    let adds = if is_written {
+                        "1".to_owned()
+                    } else {
+                        source.parameter(Parameter::AddsRows(v))
+                    };
                     let (width, column) = (tiling.step(v).width, self.column(part));
                     let _ = writeln!(before, "            float sum{v}_{part} = 0.0f;");
                     let _ = writeln!(text, "{indent}sum{v}_{part} += {gradient};");
                     let _ = writeln!(
                         after,
-                        "            if (run < rows.n_run) give_to_node<{width}, true, \
-                         {add}>({of_rows}, {parts}, rows, run, {n_tile}, {column}, \
+                        "            if (run < rows.n_run) give_to_node<{width}, \
+                         {is_written}>({of_rows}, {parts}, {adds}, rows, run, {n_tile}, {column}, \
                          sum{v}_{part}, 1.0f);"
                     );
                 } else {
