@@ -1,9 +1,10 @@
 """Writes 1,000 rattled alloys of 1 to 27 atoms with energies and forces of ASE's EMT potential, for
 configs/study/engines-forces.toml.
 
-    .venv/bin/python crates/bench/pages/alloys.py data/alloys.extxyz        # needs ASE
+    .venv/bin/python crates/bench/pages/alloys.py data/alloys/alloys.extxyz        # needs ASE
 """
 
+import pathlib
 import sys
 
 import numpy
@@ -22,4 +23,6 @@ def alloy(rng):
 
 
 rng = numpy.random.default_rng(42)
-write(sys.argv[1], [alloy(rng) for _ in range(1000)], format="extxyz")
+file = pathlib.Path(sys.argv[1])
+file.parent.mkdir(parents=True, exist_ok=True)
+write(file, [alloy(rng) for _ in range(1000)], format="extxyz")

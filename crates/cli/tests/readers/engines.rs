@@ -397,7 +397,7 @@ def open(c): return E()
         let output = batchlab().arg("sweep").args(&arguments).args(more).output().unwrap();
         (output.status.code(), text(&output.stderr))
     };
-    let failed = "completed, but its steps for timing only ended early: the worker process of";
+    let failed = "completed, but its steps for timing only ended early: model: the engine failed";
     let (code, said) = sweep(&[]);
     assert_eq!(code, Some(7), "{said}");
     assert!(said.contains(failed), "{said}");
