@@ -242,6 +242,8 @@ def test_a_loop_that_raises_ends_its_thread():
 
 
 def test_ctrl_c_ends_a_loop():
+    # A shell ignores the signal for what it starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     data = batchlab.load("qm9")
     with pytest.raises(KeyboardInterrupt):
         for number, _ in enumerate(Loader(data, "dynamic", 16)):
