@@ -1,9 +1,11 @@
 // Ranges of rows or of columns, copied to matrices of their own.
 
-// Same layout as `Table` and `ROOM` in block.rs; passed by value.
+// Same layout as `Table` and `ROOM` in block.rs; passed by value. Loops over it are unrolled, as an index
+// known only when the kernel runs would need a copy in local memory.
+constexpr word ROOM = 8;
 struct Blocks {
-    float* at[8];
-    word first[8], n[8];
+    float* at[ROOM];
+    word first[ROOM], n[ROOM];
 };
 
 // The place of an element of the whole matrix in block k, if it is there.
@@ -20,9 +22,10 @@ __device__ __forceinline__ InBlock in_block(const Blocks& blocks, word k, word i
 extern "C" __global__ void copy_blocks(Blocks blocks, const float* x, word n_block, int of_rows, word n_column, word n) {
     word i = element();
     if (i >= n) return;
-    for (word k = 0; k < n_block; k++) {
+#pragma unroll
+    for (word k = 0; k < ROOM; k++) {
         InBlock own = in_block(blocks, k, i, of_rows, n_column);
-        if (own.exists) blocks.at[k][own.at] = x[i];
+        if (k < n_block && own.exists) blocks.at[k][own.at] = x[i];
     }
 }
 
@@ -32,9 +35,10 @@ extern "C" __global__ void add_blocks(Blocks blocks, float* dx, int adds, word n
     word i = element();
     if (i >= n) return;
     float sum = 0.0f;
-    for (word k = 0; k < n_block; k++) {
+#pragma unroll
+    for (word k = 0; k < ROOM; k++) {
         InBlock own = in_block(blocks, k, i, of_rows, n_column);
-        if (own.exists && blocks.at[k]) sum += blocks.at[k][own.at];
+        if (k < n_block && own.exists && blocks.at[k]) sum += blocks.at[k][own.at];
     }
     sum_up(dx, i, adds, sum);
 }
