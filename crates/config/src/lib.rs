@@ -32,7 +32,7 @@ pub use number::{Fraction, Positive};
 pub use ranks::Ranks;
 pub use schedule::{Criterion, EarlyStopping, Length, Plateau};
 pub use study::blocks::Blocks;
-pub use study::launcher::{Launcher, Patience, SlurmOption, TaskTime};
+pub use study::launcher::{Launcher, RetryTime, SlurmOption, TaskTime};
 pub use study::{Setting, StudyFile, ToForecast};
 pub use text::diagnostic::Diagnostic;
 pub use training::{Seeds, Timing, Training};

@@ -3,7 +3,7 @@
 //! The crate is empty without its feature `mpi`, so that the workspace builds where there is no MPI.
 
 #[cfg(feature = "mpi")]
-mod speaker;
+mod mpi_thread;
 #[cfg(feature = "mpi")]
 mod world;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use batchlab_ranks::{Communicator, LostRanks};
 
-use crate::speaker::{Question, Speaker, Start};
+use crate::mpi_thread::{Command, MpiThread, Start};
 
 /// More than it takes to call the roll.
 const ROLL: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ pub struct World {
     /// Each rank with its process and host.
     names: Vec<String>,
     /// `None` once it ends.
-    questions: Option<Sender<Question>>,
+    commands: Option<Sender<Command>>,
     answers: Receiver<Answer>,
     /// Whether a rank is lost, without which MPI cannot end.
     is_broken: Cell<bool>,
@@ -54,7 +54,7 @@ pub enum JoinError {
     /// The launcher or another rank hangs.
     #[error("MPI has not started within {} s; is a process of another rank stopped?", .0.as_secs())]
     Slow(Duration),
-    /// A rank did not come to the first meeting.
+    /// A rank did not take part in the first operation.
     #[error(transparent)]
     Lost(#[from] LostRanks),
     /// No thread for MPI.
@@ -69,12 +69,12 @@ impl World {
     /// # Errors
     /// Another number of ranks, or ranks that do not come.
     pub fn join(n_rank: usize, timeout: Duration) -> Result<Self, JoinError> {
-        let (questions, asked) = channel();
+        let (commands, asked) = channel();
         let (answer, answers) = channel();
         let (started, start) = channel();
         thread::Builder::new().name("mpi".to_owned()).spawn(move || {
             // MPI has ended when `answer` is dropped.
-            Speaker::run(n_rank, timeout, &started, &asked, &answer);
+            MpiThread::run(n_rank, timeout, &started, &asked, &answer);
         })?;
         let Start { rank, name } = match start.recv_timeout(timeout) {
             Ok(Ok(start)) => start,
@@ -86,16 +86,16 @@ impl World {
             Err(RecvTimeoutError::Disconnected) => return Err(JoinError::Twice),
         };
         let names = (0..n_rank).map(|rank| format!("rank {rank}")).collect();
-        let (questions, is_broken) = (Some(questions), Cell::new(false));
-        let mut joined = Self { rank, timeout, names, questions, answers, is_broken };
+        let (commands, is_broken) = (Some(commands), Cell::new(false));
+        let mut joined = Self { rank, timeout, names, commands, answers, is_broken };
         let names = joined.gather(name.as_bytes())?;
         let readable = |name: Vec<u8>| String::from_utf8_lossy(&name).into_owned();
         joined.names = names.into_iter().map(readable).collect();
         Ok(joined)
     }
 
-    fn ask(&self, question: Question) -> Result<Vec<f64>, LostRanks> {
-        self.tell(question);
+    fn ask(&self, command: Command) -> Result<Vec<f64>, LostRanks> {
+        self.tell(command);
         let answer = self.answers.recv_timeout(self.timeout + ROLL);
         // Without an answer, MPI itself hangs.
         answer.unwrap_or_else(|_| Err(Vec::new())).map_err(|ranks| {
@@ -105,10 +105,10 @@ impl World {
         })
     }
 
-    fn tell(&self, question: Question) {
-        if let Some(questions) = &self.questions {
+    fn tell(&self, command: Command) {
+        if let Some(commands) = &self.commands {
             // Nobody hears it if MPI has not even started.
-            let _ = questions.send(question);
+            let _ = commands.send(command);
         }
     }
 }
@@ -128,16 +128,16 @@ impl Communicator for World {
     }
 
     fn wait_for_all(&self) -> Result<(), LostRanks> {
-        self.ask(Question::WaitForAll).map(drop)
+        self.ask(Command::WaitForAll).map(drop)
     }
 
     fn sum(&self, values: &mut [f64]) -> Result<(), LostRanks> {
-        values.copy_from_slice(&self.ask(Question::Sum(values.to_vec()))?);
+        values.copy_from_slice(&self.ask(Command::Sum(values.to_vec()))?);
         Ok(())
     }
 
     fn abort(&self, code: i32) -> ! {
-        self.tell(Question::Abort(code));
+        self.tell(Command::Abort(code));
         thread::sleep(ABORT);
         std::process::exit(code)
     }
@@ -145,7 +145,7 @@ impl Communicator for World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        self.questions = None;
+        self.commands = None;
         if !self.is_broken.get() {
             wait_for_end(&self.answers, self.timeout);
         }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::attribution::Attribution;
 use crate::query;
-use crate::reach::TimeToAccuracy;
+use crate::reach::TimeToGoal;
 use crate::setting::{Group, Setting, batchers, size_title};
 use crate::total_time::TotalTime;
 use crate::verdict::Verdict;
@@ -165,7 +165,7 @@ pub struct Cell {
 /// All figures, the verdict first.
 pub(crate) fn all(
     settings: &[Setting],
-    (verdicts, reaches): (&[Verdict], &[TimeToAccuracy]),
+    (verdicts, reaches): (&[Verdict], &[TimeToGoal]),
     attributions: &[Attribution],
     totals: &[TotalTime],
 ) -> Vec<Figure> {

@@ -42,7 +42,7 @@ pub use numbers::{Numbers, Row};
 pub use options::Options;
 pub use page::{PAGE_BEGIN, html};
 pub use query::{Tool, queries};
-pub use reach::{AccuracyTime, Goal, TimeToAccuracy, reach_text, reaches};
+pub use reach::{Goal, GoalTime, TimeToGoal, reach_text, reaches};
 pub use read::{Results, Run};
 pub use recorded::{RecordedError, RecordedTime, Replicate, verdict_of_times};
 pub use setting::{Group, Setting, batchers, settings};
@@ -61,7 +61,7 @@ pub struct Report {
     pub settings: Vec<Setting>,
     pub verdicts: Vec<Verdict>,
     /// Times to an accuracy, for runs that record one, or to an error that was asked for.
-    pub reaches: Vec<TimeToAccuracy>,
+    pub reaches: Vec<TimeToGoal>,
     pub attributions: Vec<Attribution>,
     /// How the result depends on the length of training, since first uses of padded shapes cost
     /// time.

@@ -35,10 +35,10 @@ pub enum Goal {
 }
 
 impl Goal {
-    fn of(self, eval: &EvalRecord) -> Option<f64> {
+    fn quantity(self) -> Quantity {
         match self {
-            Self::Accuracy(_) => eval.accuracy,
-            Self::Rmse(_) => eval.rmse,
+            Self::Accuracy(_) => accuracy,
+            Self::Rmse(_) => rmse,
         }
     }
 
@@ -59,9 +59,20 @@ impl Goal {
     }
 }
 
+/// What is read from an evaluation.
+type Quantity = fn(&EvalRecord) -> Option<f64>;
+
+fn accuracy(eval: &EvalRecord) -> Option<f64> {
+    eval.accuracy
+}
+
+fn rmse(eval: &EvalRecord) -> Option<f64> {
+    eval.rmse
+}
+
 /// The strategies of a setting at one batch size, fastest to the goal first.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TimeToAccuracy {
+pub struct TimeToGoal {
     pub setting: usize,
     pub batch_size: Option<i64>,
     /// The accuracy or the error on the validation set.
@@ -76,12 +87,12 @@ pub struct TimeToAccuracy {
     /// If there are too few runs to tell any two strategies apart, however different they are: the
     /// number of runs per strategy that could.
     pub n_run_needed: Option<usize>,
-    pub strategies: Vec<AccuracyTime>,
+    pub strategies: Vec<GoalTime>,
 }
 
 /// One strategy. Times are in seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct AccuracyTime {
+pub struct GoalTime {
     pub batcher: String,
     pub n_run: usize,
     pub n_reached: usize,
@@ -105,22 +116,22 @@ impl Run {
     /// For each evaluation, in the order of steps: step, seconds of preparation and training so
     /// far, accuracy.
     pub(crate) fn accuracies(&self, subset: &str) -> Vec<(i64, f64, f64)> {
-        self.course(subset, Goal::Accuracy(0.0))
+        self.course(subset, accuracy)
     }
 
-    /// The same with the values that decide whether a goal is reached.
-    fn course(&self, subset: &str, goal: Goal) -> Vec<(i64, f64, f64)> {
+    /// The same for another quantity.
+    fn course(&self, subset: &str, of_eval: Quantity) -> Vec<(i64, f64, f64)> {
         let prepare = self.run.prepare_ns.unwrap_or(0);
         let of = |eval: &EvalRecord| {
             let seconds = (prepare + eval.train_ns?) as f64 / 1e9;
-            Some((eval.step, seconds, goal.of(eval).filter(|value| value.is_finite())?))
+            Some((eval.step, seconds, of_eval(eval).filter(|value| value.is_finite())?))
         };
         self.evals.iter().filter(|eval| eval.subset == subset).filter_map(of).collect()
     }
 
     /// Seconds until the goal is reached; infinite if never.
     fn seconds_to(&self, goal: Goal) -> f64 {
-        let mut course = self.course(SUBSET, goal).into_iter();
+        let mut course = self.course(SUBSET, goal.quantity()).into_iter();
         let found = course.find(|(_, _, value)| goal.is_reached(*value));
         found.map_or(f64::INFINITY, |(_, seconds, _)| seconds)
     }
@@ -128,7 +139,7 @@ impl Run {
     /// Step and value of the best validation.
     fn best(&self, goal: Goal) -> Option<(i64, f64)> {
         let score = |value: f64| if matches!(goal, Goal::Rmse(_)) { -value } else { value };
-        let all = self.course(SUBSET, goal);
+        let all = self.course(SUBSET, goal.quantity());
         // The first of equally good ones, as in early stopping.
         let best = all.into_iter().rev().max_by(|a, b| score(a.2).total_cmp(&score(b.2)))?;
         Some((best.0, best.2))
@@ -136,7 +147,7 @@ impl Run {
 
     fn test_of_best(&self, goal: Goal) -> Option<f64> {
         let (step, _) = self.best(goal)?;
-        let test = self.course("test", goal).into_iter().find(|(at, ..)| *at == step);
+        let test = self.course("test", goal.quantity()).into_iter().find(|(at, ..)| *at == step);
         test.map(|(_, _, value)| value)
     }
 
@@ -148,11 +159,7 @@ impl Run {
 /// All comparisons, for settings with at least two validation accuracies per run, or as many errors
 /// if an error is asked for.
 #[must_use]
-pub fn reaches(
-    settings: &[Setting],
-    results: &Results,
-    questions: &Questions,
-) -> Vec<TimeToAccuracy> {
+pub fn reaches(settings: &[Setting], results: &Results, questions: &Questions) -> Vec<TimeToGoal> {
     let of_setting = |(index, setting): (usize, &Setting)| {
         let sizes = setting.batch_sizes().into_iter();
         let reach = move |size| reach(setting, index, size, results, questions);
@@ -167,18 +174,18 @@ fn reach(
     batch_size: Option<i64>,
     results: &Results,
     questions: &Questions,
-) -> Option<TimeToAccuracy> {
-    let having = |goal: Goal| -> Vec<&Group> {
-        let has_some = |run: &Run| run.untimed.is_none() && run.course(SUBSET, goal).len() > 1;
+) -> Option<TimeToGoal> {
+    let having = |quantity: Quantity| -> Vec<&Group> {
+        let has_some = |run: &Run| run.untimed.is_none() && run.course(SUBSET, quantity).len() > 1;
         setting.at(batch_size).filter(|group| group.runs.iter().any(has_some)).collect()
     };
-    let (mut groups, mut is_stated) = (having(Goal::Accuracy(0.0)), questions.accuracy.is_some());
+    let (mut groups, mut is_stated) = (having(accuracy), questions.accuracy.is_some());
     let reachable = groups.iter().map(|group| reachable(group, results)).reduce(f64::min);
     let goal = if let Some(reachable) = reachable {
         Goal::Accuracy(questions.accuracy.unwrap_or(reachable))
     } else {
         let goal = Goal::Rmse(questions.error?);
-        (groups, is_stated) = (having(goal), true);
+        (groups, is_stated) = (having(rmse), true);
         goal
     };
     let times: Vec<Vec<f64>> = groups.iter().map(|group| times(group, results, goal)).collect();
@@ -188,7 +195,7 @@ fn reach(
         let finite = |time: f64| time.is_finite().then_some(time);
         let interval = median_interval(times, CONFIDENCE);
         let of = |of: &dyn Fn(&Run) -> Option<f64>| median(&group.sample(of));
-        AccuracyTime {
+        GoalTime {
             batcher: group.batcher.clone(),
             n_run: times.len(),
             n_reached: times.iter().filter(|time| time.is_finite()).count(),
@@ -202,10 +209,10 @@ fn reach(
             peak_bytes: of(&|run| run.peak_bytes().map(|bytes| bytes as f64)),
         }
     };
-    let mut strategies: Vec<AccuracyTime> = groups.iter().enumerate().map(strategy).collect();
-    let key = |reaching: &AccuracyTime| reaching.median.unwrap_or(f64::INFINITY);
+    let mut strategies: Vec<GoalTime> = groups.iter().enumerate().map(strategy).collect();
+    let key = |reaching: &GoalTime| reaching.median.unwrap_or(f64::INFINITY);
     strategies.sort_by(|a, b| key(a).total_cmp(&key(b)));
-    (!strategies.is_empty()).then_some(TimeToAccuracy {
+    (!strategies.is_empty()).then_some(TimeToGoal {
         setting: index,
         batch_size,
         goal,
@@ -226,7 +233,9 @@ fn counting<'a>(group: &'a Group, results: &'a Results) -> impl Iterator<Item = 
 
 /// The highest accuracy that more than half of the runs reach, so that the median time is finite.
 fn reachable(group: &Group, results: &Results) -> f64 {
-    let best = |run: &Run| run.best(Goal::Accuracy(0.0)).map_or(0.0, |(_, accuracy)| accuracy);
+    let best = |run: &Run| {
+        run.accuracies(SUBSET).into_iter().map(|(.., accuracy)| accuracy).fold(0.0, f64::max)
+    };
     let mut all: Vec<f64> = counting(group, results).map(best).collect();
     all.sort_by(|a, b| b.total_cmp(a));
     all.get(all.len() / 2).copied().unwrap_or(0.0)
@@ -286,7 +295,7 @@ fn n_run_needed(times: &[Vec<f64>]) -> Option<usize> {
 
 /// Formats one comparison for a terminal: a line per strategy, then the interpretation.
 #[must_use]
-pub fn reach_text(reach: &TimeToAccuracy) -> String {
+pub fn reach_text(reach: &TimeToGoal) -> String {
     let chosen = " (the most that all reach in more than half of their runs)";
     let title = format!("time to {} on the {SUBSET} set", reach.title());
     let mut text = format!(
@@ -296,7 +305,7 @@ pub fn reach_text(reach: &TimeToAccuracy) -> String {
     );
     let width = reach.strategies.iter().map(|s| s.batcher.chars().count()).max().unwrap_or(0);
     for strategy in &reach.strategies {
-        let AccuracyTime { batcher, n_run, n_reached, .. } = strategy;
+        let GoalTime { batcher, n_run, n_reached, .. } = strategy;
         let seconds = |time: Option<f64>| {
             time.map_or("never".to_owned(), |time| format!("{} s", short(time)))
         };
@@ -316,7 +325,7 @@ pub fn reach_text(reach: &TimeToAccuracy) -> String {
     text
 }
 
-impl TimeToAccuracy {
+impl TimeToGoal {
     /// `80.0 % accuracy`, or `an RMSE of 1.2 eV`.
     pub(crate) fn title(&self) -> String {
         match self.goal {
@@ -329,7 +338,7 @@ impl TimeToAccuracy {
 
     /// The label of a strategy for a row of a table.
     #[must_use]
-    pub fn place_of(&self, strategy: &AccuracyTime) -> &'static str {
+    pub fn place_of(&self, strategy: &GoalTime) -> &'static str {
         let is_alone = self.strategies.iter().filter(|s| s.may_be_soonest).count() == 1;
         if !strategy.may_be_soonest {
             "later"

@@ -1,7 +1,8 @@
 //! The training loop.
 
-use std::num::NonZeroU32;
-use std::path::Path;
+mod ends;
+mod state;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,19 +10,18 @@ use batchlab_config::{Length, Timing, Training};
 use batchlab_core::model::{LossSum, Mode, Slot, StepOptions, Trainer};
 use batchlab_core::record::StepRecord;
 use batchlab_core::{Cursor, Graphs, PaddedBatch, Shape, random};
-use batchlab_ranks::LostRanks;
 use batchlab_results::{Recorder, StepSums};
 use serde_json::json;
 
+use super::Ending;
 use super::checkpoints::Checkpoints;
 use super::ledger::{Entry, ShapeLedger};
 use super::pipeline::{Pipeline, Prepared, TRAINING, nanoseconds, upload};
 use super::ranks::{SharedStep, Together};
-use super::replay::{Replay, name_members};
-use super::{Ending, Status};
-use crate::checkpoint::{self, Checkpoint};
+use super::replay::Replay;
 use crate::schedule::Schedule;
 use crate::{Observer, RunError};
+pub(crate) use ends::remedy;
 
 /// Maximum number of new shapes reported as events; without padding nearly every step has one.
 /// `steps.is_new_shape` marks all of them.
@@ -110,86 +110,6 @@ impl<'a> TrainingLoop<'a> {
             constant,
             ranks: None,
         }
-    }
-
-    /// Continues after the last of these steps, in the state of a checkpoint.
-    pub(crate) fn restore(
-        &mut self,
-        checkpoint: &Checkpoint,
-        steps: &[StepRecord],
-    ) -> Result<(), RunError> {
-        let state = &checkpoint.state;
-        self.trainer.restore(&checkpoint.trainer)?;
-        self.ledger = ShapeLedger::restore(&checkpoint.ledger, state.n_shape);
-        self.n_step = state.step;
-        self.prepared.plan.cursor.clone_from(&state.cursor);
-        self.schedule.clone_from(&state.schedule);
-        // Determined again when the next batch is fetched.
-        self.n_epoch = self.n_epoch.filter(|_| self.n_step == 0);
-        for step in steps {
-            self.sums.add(step);
-        }
-        self.is_warm = state.is_warm;
-        Ok(())
-    }
-
-    /// Takes over the best state of a run that this one extends, from its checkpoint folder.
-    /// Returns the reason if it cannot be read; the next evaluation is then the best so far.
-    pub(crate) fn inherit_best(&mut self, folder: &Path) -> Result<Option<String>, RunError> {
-        let Some(step) = self.schedule.step_to_compare_with(self.training) else { return Ok(None) };
-        match checkpoint::best_after(folder, step) {
-            // Every rank reads it, so that all decide alike; the first one keeps it.
-            Ok(best) => match &self.checkpoints {
-                Some(own) => own.inherit_best(best).map(|()| None),
-                None => Ok(None),
-            },
-            Err(error) => {
-                self.schedule.forget_best();
-                Ok(Some(error.to_string()))
-            }
-        }
-    }
-
-    /// Saves the state after the last step.
-    pub(crate) fn save(&mut self, recorder: &mut Recorder) -> Result<(), RunError> {
-        let step = self.n_step;
-        let Some(checkpoints) = self.checkpoints.as_mut().filter(|c| c.saved != Some(step)) else {
-            return Ok(());
-        };
-        recorder.event(
-            Some(step),
-            checkpoint::SAVED,
-            format!("saved the state after step {step}"),
-            None,
-        );
-        // Rows first: a checkpoint without its rows would leave a gap.
-        let journal_end = recorder.sync()?;
-        // A batch that was fetched but not trained is fetched again.
-        let cursor = match self.pending {
-            Some(_) => &self.before,
-            None => &self.prepared.plan.cursor,
-        };
-        let decided = (&self.ledger, &self.schedule, self.is_warm);
-        checkpoints.save(step, cursor, decided, self.trainer.state()?, journal_end)
-    }
-
-    /// Saves the state after the last step as the best one, replacing that of `schedule` unless it
-    /// must be kept for runs that extend this one.
-    pub(crate) fn save_best(&mut self, keeps_other: bool) -> Result<(), RunError> {
-        let Some(checkpoints) = &self.checkpoints else { return Ok(()) };
-        self.kept_best = Some(self.n_step);
-        let cursor = match self.pending {
-            Some(_) => &self.before,
-            None => &self.prepared.plan.cursor,
-        };
-        let decided = (&self.ledger, &self.schedule, self.is_warm);
-        let keep = NonZeroU32::MIN.saturating_add(keeps_other.into());
-        checkpoints.save_best(self.n_step, cursor, decided, self.trainer.state()?, keep)
-    }
-
-    /// Step of the saved best state; `None` without early stopping.
-    pub(crate) fn best_step(&self) -> Option<u64> {
-        self.kept_best.or_else(|| self.schedule.best_step())
     }
 
     /// Number of complete epochs, for decisions: those before the epoch of the last batch.
@@ -481,76 +401,6 @@ impl<'a> TrainingLoop<'a> {
         let payload = json!({ "shape_id": shape_id, "recording_ns": ns });
         recorder.event(Some(self.n_step), "recorded_step", message, Some(payload));
     }
-
-    /// Saves the state so that the run can be resumed.
-    pub(crate) fn interrupted(&mut self, recorder: &mut Recorder) -> Result<Ending, RunError> {
-        let reason = format!("interrupted after {} steps", self.n_step);
-        // A checkpoint already saved after this step does not contain the interruption.
-        if let Some(checkpoints) = &mut self.checkpoints {
-            checkpoints.saved = None;
-        }
-        recorder.event(Some(self.n_step), "interrupted", reason.clone(), None);
-        self.save(recorder)?;
-        Ok(Ending { status: Status::Interrupted, reason: Some(reason) })
-    }
-
-    /// Saves the state before the step that ranks did not come to.
-    pub(crate) fn lost(&mut self, lost: LostRanks, recorder: &mut Recorder) -> RunError {
-        recorder.event(Some(self.n_step), "lost_ranks", lost.to_string(), None);
-        self.save(recorder).err().unwrap_or(RunError::LostRanks(lost))
-    }
-
-    /// Ends a run whose errors are complete.
-    pub(crate) fn timing_ended(&self, reason: &str, recorder: &mut Recorder) -> Ending {
-        let (step, asked) = (self.n_step, self.last.unwrap_or(self.n_step));
-        let message = format!(
-            "steps for timing only ended after step {step}, because {reason}; all {asked} requested \
-             steps are done"
-        );
-        recorder.event(Some(step), "timing_ended", message, None);
-        Ending { status: Status::Completed, reason: Some(reason.to_owned()) }
-    }
-
-    fn not_finite(
-        &self,
-        step: u64,
-        loss: LossSum,
-        times: &StepTimes,
-        stop: &StopContext<'_>,
-        recorder: &mut Recorder,
-    ) -> Result<Ending, RunError> {
-        let plan = &self.prepared.plan;
-        let learning_rate = self.learning_rate_at(step);
-        let changed = if self.trainer.is_one_call() {
-            "the engine does a step in one call, so the parameters may have changed"
-        } else {
-            "this step did not change the parameters"
-        };
-        let own = name_members(stop.graphs, &plan.members);
-        let holds = match (&self.ranks, &times.shared) {
-            (Some(ranks), Some(shared)) => ranks.name_not_finite(shared, &own)?,
-            _ => format!("Its batch holds {own}"),
-        };
-        let reason = format!(
-            "the loss of step {step} is {}; {changed}. {holds}. {} To reproduce it: {}",
-            loss.mean(),
-            remedy(self.n_step, learning_rate),
-            stop.replay.command(step),
-        );
-        let payload = stop.replay.of_step(step, learning_rate, plan, &self.before, stop.graphs);
-        recorder.event(Some(self.n_step), "nan", reason.clone(), Some(payload));
-        Ok(Ending { status: Status::NotFinite, reason: Some(reason) })
-    }
-}
-
-/// Remedies for a non-finite loss after this many steps.
-pub(crate) fn remedy(n_step: u64, learning_rate: f64) -> String {
-    if n_step == 0 {
-        return "The parameters are still the initial ones, so the learning rate is not the cause: check \
-                the values of the data, and training.precision."
-            .to_owned();
-    }
-    format!("The learning rate is {learning_rate:e}: try a lower training.learning_rate.")
 }
 
 /// Times of one step, in nanoseconds.

@@ -182,11 +182,11 @@ impl Launch<'_> {
                 last_answer = Instant::now();
             }
             let state = match submitted {
-                Err(error) if last_answer.elapsed() >= self.launcher.patience.0 => {
+                Err(error) if last_answer.elapsed() >= self.launcher.retry_for.0 => {
                     say!(
-                        "{error}; given up after {} (launcher.patience), with {n_missing} of {n_cell} cells \
+                        "{error}; given up after {} (launcher.retry_for), with {n_missing} of {n_cell} cells \
                          left: the same command continues",
-                        humantime::format_duration(self.launcher.patience.0)
+                        humantime::format_duration(self.launcher.retry_for.0)
                     );
                     return Ok(OTHER.into());
                 }

@@ -31,7 +31,7 @@ pub struct Launcher {
     pub exclusive: Option<bool>,
     /// How long `--wait` asks again when Slurm does not answer, or refuses and no task is queued; an
     /// hour ("1h") by default.
-    pub patience: Patience,
+    pub retry_for: RetryTime,
     /// Further options of sbatch, such as `["--mem=32G"]`; they replace those above.
     pub options: Vec<SlurmOption>,
 }
@@ -46,7 +46,7 @@ impl Default for Launcher {
             gpus: None,
             cpus: None,
             exclusive: None,
-            patience: Patience(Duration::from_secs(60 * 60)),
+            retry_for: RetryTime(Duration::from_secs(60 * 60)),
             options: Vec::new(),
         }
     }
@@ -71,9 +71,9 @@ impl<'de> Deserialize<'de> for TaskTime {
 
 /// A duration such as "30s" or "1h".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-pub struct Patience(#[schemars(with = "String")] pub Duration);
+pub struct RetryTime(#[schemars(with = "String")] pub Duration);
 
-impl<'de> Deserialize<'de> for Patience {
+impl<'de> Deserialize<'de> for RetryTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         duration(&String::deserialize(deserializer)?).map(Self)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use batchlab_stats::median;
 
 use super::{Curve, Figure, Forest, ForestRow, Panel, Plot, Point, curve_panels};
-use crate::reach::{SUBSET, TimeToAccuracy};
+use crate::reach::{SUBSET, TimeToGoal};
 use crate::setting::{Group, Setting};
 
 /// Validation accuracy over the seconds of preparation and training.
@@ -41,8 +41,8 @@ fn curve(group: &Group) -> Option<Curve> {
 }
 
 /// Median times with their intervals.
-pub(super) fn reaches(settings: &[Setting], reaches: &[TimeToAccuracy]) -> Figure {
-    let panel = |reach: &TimeToAccuracy| {
+pub(super) fn reaches(settings: &[Setting], reaches: &[TimeToGoal]) -> Figure {
+    let panel = |reach: &TimeToGoal| {
         // An interval without an upper end is drawn up to the longest time of all.
         let ends = reach.strategies.iter().flat_map(|s| {
             let (low, high, _) = s.interval.unwrap_or_default();

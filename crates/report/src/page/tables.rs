@@ -14,7 +14,7 @@ use crate::numbers::{COLUMNS, Row};
 use crate::setting::{after_size, size_name};
 use crate::total_time::{cost, span_text};
 use crate::verdict::percent;
-use crate::{AccuracyTime, Report, Results, TimeToAccuracy};
+use crate::{GoalTime, Report, Results, TimeToGoal};
 
 pub(super) fn numbers(html: &mut String, report: &Report) {
     html.push_str("<div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>strategy</th>");
@@ -126,14 +126,14 @@ pub(super) fn reaches(html: &mut String, report: &Report) {
     }
 }
 
-fn rows_of_reach(report: &Report, reach: &TimeToAccuracy) -> Vec<[String; REACH.len()]> {
+fn rows_of_reach(report: &Report, reach: &TimeToGoal) -> Vec<[String; REACH.len()]> {
     let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), short);
     let unit = reach.unit.as_deref();
     let value = |value: Option<f64>| {
         value.map_or_else(|| "–".to_owned(), |value| reach.goal.in_words(value, unit))
     };
     let time = |value: Option<f64>| value.map_or_else(|| "not reached".to_owned(), short);
-    let row = |strategy: &AccuracyTime| {
+    let row = |strategy: &GoalTime| {
         let (interval, coverage) = match strategy.interval {
             None => ("–".to_owned(), "–".to_owned()),
             Some((low, high, p)) => {

@@ -8,7 +8,7 @@ use batchlab_core::Sink;
 use batchlab_core::record::{EvalRecord, Record, RunRecord, StepRecord, Table};
 use batchlab_core::sink::SinkContext;
 use batchlab_report::{
-    AccuracyTime, Goal, Plot, Questions, Report, Results, TimeToAccuracy, html, reach_text,
+    Goal, GoalTime, Plot, Questions, Report, Results, TimeToGoal, html, reach_text,
 };
 use batchlab_testkit::records;
 
@@ -108,7 +108,7 @@ fn results_of(dir: &Path, has_errors: bool) -> Results {
     Results::read(&[dir.to_path_buf()]).unwrap()
 }
 
-fn reach(results: &Results, accuracy: Option<f64>) -> (Report, TimeToAccuracy) {
+fn reach(results: &Results, accuracy: Option<f64>) -> (Report, TimeToGoal) {
     let questions = Questions { accuracy, ..Questions::default() };
     let report = Report::answering(results, &questions);
     let [reach] = &report.reaches[..] else { panic!("one comparison") };
@@ -166,8 +166,8 @@ fn an_error_is_reached_from_above() {
     let asked = Questions { error: Some(0.301), ..Questions::default() };
     let report = Report::answering(&results, &asked);
     let [found] = &report.reaches[..] else { panic!("one comparison") };
-    let times = |reach: &TimeToAccuracy| -> Vec<_> {
-        let of = |s: &AccuracyTime| (s.batcher.clone(), s.median, s.n_reached, s.may_be_soonest);
+    let times = |reach: &TimeToGoal| -> Vec<_> {
+        let of = |s: &GoalTime| (s.batcher.clone(), s.median, s.n_reached, s.may_be_soonest);
         reach.strategies.iter().map(of).collect()
     };
     assert_eq!(times(found), times(&of_accuracy));

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::super::pipeline::Producer;
 use super::*;
+use crate::Status;
 use batchlab_results::Publisher;
 
 /// Each batch contains two graphs, in order.

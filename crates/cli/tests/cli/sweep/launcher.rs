@@ -131,7 +131,7 @@ fn mistakes_in_the_launcher_are_shown() {
         "launcher.partitoin=gpu",
         "launcher.time=soon",
         "launcher.time=5s",
-        "launcher.patience=long",
+        "launcher.retry_for=long",
         "launcher.options=[\"--array=0-9\"]",
         "launcher.options=[\"-a0-9\"]",
         "launcher.options=[\"--arr=0-9\"]",
@@ -197,17 +197,17 @@ fn slurm_that_refuses_for_ever_is_not_asked_for_ever() {
         "sbatch",
         "[ -e first ] && { echo limit reached >&2; exit 1; }; touch first; echo 6",
     );
-    let output = study.launch(&["--wait", "launcher.patience=1s"]);
+    let output = study.launch(&["--wait", "launcher.retry_for=1s"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     let said = text(&output);
     assert!(said.contains("has failed: limit reached; asking again"), "{said}");
     let last =
-        "has failed: limit reached; given up after 1s (launcher.patience), with 2 of 2 cells left";
+        "has failed: limit reached; given up after 1s (launcher.retry_for), with 2 of 2 cells left";
     assert!(said.contains(last), "{said}");
     // A queue that does not answer is the same.
     study.command("squeue", "[ -e second ] && { echo down >&2; exit 1; }; touch second");
     fs::remove_file(study.path().join("first")).unwrap();
-    let output = study.launch(&["--wait", "launcher.patience=1s"]);
+    let output = study.launch(&["--wait", "launcher.retry_for=1s"]);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("squeue has failed: down; given up"), "{}", text(&output));
 }

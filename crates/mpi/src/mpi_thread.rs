@@ -21,12 +21,12 @@ const ROLL_CALL: i32 = 7;
 /// How long others have to answer the roll call.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// A rank that waits for longer sleeps between two looks, and leaves the processor to others.
-const PATIENCE: Duration = Duration::from_millis(20);
+const SPIN: Duration = Duration::from_millis(20);
 /// How long.
-const NAP: Duration = Duration::from_micros(200);
+const PAUSE: Duration = Duration::from_micros(200);
 
-/// What all ranks ask in the same order.
-pub(crate) enum Question {
+/// What all ranks do in the same order.
+pub(crate) enum Command {
     WaitForAll,
     Sum(Vec<f64>),
     /// One rank is enough for this.
@@ -40,31 +40,31 @@ pub(crate) struct Start {
     pub(crate) name: String,
 }
 
-pub(crate) struct Speaker<'a> {
+pub(crate) struct MpiThread<'a> {
     all: SimpleCommunicator,
     rank: usize,
     n_rank: usize,
     timeout: Duration,
-    /// Meetings so far, the same on all ranks: it tells their roll calls apart.
-    n_meeting: u64,
-    asked: &'a Receiver<Question>,
+    /// Collective operations so far, the same on all ranks: it tells their roll calls apart.
+    n_collective: u64,
+    asked: &'a Receiver<Command>,
     answer: &'a Sender<Answer>,
 }
 
-/// Who has answered at a meeting.
+/// Who has answered during a collective operation.
 struct Roll {
-    meeting: u64,
+    collective: u64,
     has_answered: Vec<bool>,
     is_called: bool,
 }
 
-impl Speaker<'_> {
+impl MpiThread<'_> {
     /// Starts MPI, answers until nobody can ask any more, and ends MPI.
     pub(crate) fn run(
         n_rank: usize,
         timeout: Duration,
         started: &Sender<Result<Start, JoinError>>,
-        asked: &Receiver<Question>,
+        asked: &Receiver<Command>,
         answer: &Sender<Answer>,
     ) {
         // Of this process, only this thread calls MPI.
@@ -86,21 +86,22 @@ impl Speaker<'_> {
         let is_right = start.is_ok();
         // Nobody listens any more if it took too long.
         if started.send(start).is_ok() && is_right {
-            let mut speaker = Speaker { all, rank, n_rank, timeout, n_meeting: 0, asked, answer };
-            speaker.answer_all();
+            let mut thread =
+                MpiThread { all, rank, n_rank, timeout, n_collective: 0, asked, answer };
+            thread.answer_all();
         }
     }
 
     fn answer_all(&mut self) {
-        while let Ok(question) = self.asked.recv() {
-            let sums = match question {
-                Question::WaitForAll => {
+        while let Ok(command) = self.asked.recv() {
+            let sums = match command {
+                Command::WaitForAll => {
                     let request = self.all.immediate_barrier();
                     self.complete(request);
                     Vec::new()
                 }
-                Question::Sum(own) => self.sum(&own),
-                Question::Abort(code) => self.all.abort(code),
+                Command::Sum(own) => self.sum(&own),
+                Command::Abort(code) => self.all.abort(code),
             };
             if self.answer.send(Ok(sums)).is_err() {
                 return;
@@ -125,8 +126,8 @@ impl Speaker<'_> {
         let begin = Instant::now();
         let mut has_answered = vec![false; self.n_rank];
         has_answered[self.rank] = true;
-        self.n_meeting += 1;
-        let mut roll = Roll { meeting: self.n_meeting, has_answered, is_called: false };
+        self.n_collective += 1;
+        let mut roll = Roll { collective: self.n_collective, has_answered, is_called: false };
         let mut pending = request;
         loop {
             pending = match pending.test() {
@@ -134,7 +135,7 @@ impl Speaker<'_> {
                 Err(pending) => pending,
             };
             let waited = begin.elapsed();
-            if waited <= PATIENCE {
+            if waited <= SPIN {
                 yield_now();
                 continue;
             }
@@ -145,7 +146,7 @@ impl Speaker<'_> {
             if waited > self.timeout + ANSWER_TIME {
                 self.lose(&roll);
             }
-            sleep(NAP);
+            sleep(PAUSE);
         }
         // Calls of others to whom this rank came late.
         while self.heard().is_some() {}
@@ -160,39 +161,39 @@ impl Speaker<'_> {
             let other = self.all.process_at_rank(rank as i32);
             // Nobody waits for it to arrive, as it may be for a rank that is no more, so its buffer
             // must stay.
-            let here: &'static u64 = Box::leak(Box::new(roll.meeting));
+            let here: &'static u64 = Box::leak(Box::new(roll.collective));
             std::mem::forget(other.immediate_send_with_tag(StaticScope, here, ROLL_CALL));
         }
     }
 
     /// Takes note of the ranks that are here, and answers them.
     fn hear(&self, roll: &mut Roll) {
-        while let Some((rank, meeting)) = self.heard() {
-            // A rank may still wait at the meeting before, or already at the next: for one that
-            // stopped when others had all they needed from it. Older calls are from a meeting to
+        while let Some((rank, collective)) = self.heard() {
+            // A rank may still wait in the operation before, or already in the next: for one that
+            // stopped when others had all they needed from it. Older calls are from an operation to
             // which everybody came after all.
-            if meeting.abs_diff(roll.meeting) <= 1 {
+            if collective.abs_diff(roll.collective) <= 1 {
                 roll.has_answered[rank] = true;
                 self.call(roll);
             }
         }
     }
 
-    /// A rank that has called, and its meeting.
+    /// A rank that has called, and the number of its operation.
     fn heard(&self) -> Option<(usize, u64)> {
         let anybody = self.all.any_process();
         let (message, status) = anybody.immediate_matched_probe_with_tag(ROLL_CALL)?;
-        let mut meeting = 0_u64;
-        message.matched_receive_into(&mut meeting);
-        Some((number(status.source_rank()), meeting))
+        let mut collective = 0_u64;
+        message.matched_receive_into(&mut collective);
+        Some((number(status.source_rank()), collective))
     }
 
     /// Says which ranks have not answered, and then ends all ranks when asked to.
     fn lose(&self, roll: &Roll) -> ! {
         let silent = (0..self.n_rank).filter(|&rank| !roll.has_answered[rank]).collect();
         let _ = self.answer.send(Err(silent));
-        while let Ok(question) = self.asked.recv() {
-            if let Question::Abort(code) = question {
+        while let Ok(command) = self.asked.recv() {
+            if let Command::Abort(code) = command {
                 self.all.abort(code);
             }
         }
