@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 
+import numpy as np
+
 from blocks import measure, processor, summarise
 from peers import Molecules, numpy_batches, pyg_batches
 from peers import jraph_dynamic, jraph_static_64
