@@ -8,8 +8,9 @@
 #   gpu-bundle/run.sh RESULTS profile    where five kernels lose their time (needs ncu)
 #
 # Everything is written to the folder RESULTS, and after each step to the one file
-# RESULTS/results.tar.gz, so that a call that is cut short has left what it had. Ends with status 1 if
-# a step failed. docs/gpu.md says what each answers and what to do then.
+# RESULTS/results.tar.gz, so that a call that is cut short has left what it had. RESULTS/page.md sums up
+# all calls, as a section for docs/gpu.md. Ends with status 1 if a step failed. docs/gpu.md says what
+# each answers and what to do then.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 results=$(mkdir -p "${1:?a folder for the results}" && cd "$1" && pwd)
@@ -41,6 +42,7 @@ export BATCHLAB_TEST_DEVICE=cuda:0 RUST_TEST_THREADS=4
 export BATCHLAB_GOLDEN=$here/golden
 
 keep() {
+  python3 page.py "$results" > "$results/page.md" || echo "page.md is not complete: see above"
   tar czf "$results/.results.tar.gz" -C "$results" --exclude=peers --exclude='*.tar.gz' --exclude='./*-run' --exclude=checkpoints . 2>/dev/null
   mv "$results/.results.tar.gz" "$results/results.tar.gz"
 }
@@ -191,7 +193,7 @@ case $call in
   profile)
     LINES_SHOWN=80 step profile "$budget" ncu --clock-control none --launch-skip 100 --launch-count 5 \
       --kernel-name regex:message_ --section SpeedOfLight --section Occupancy --section LaunchStats \
-      tests/operations --exact cuda_message::models::the_models_at_their_widths --test-threads 1
+      tests/operations --exact cuda_message::models::the_models_at_their_widths --test-threads 1 --nocapture
     ;;
   *) echo "the call is \"first\", \"figures\", \"study\", \"engines\" or \"profile\", not \"$call\"" >&2; exit 2 ;;
 esac

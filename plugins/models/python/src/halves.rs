@@ -65,3 +65,30 @@ impl Halves {
 fn missing(what: &str) -> ModelError {
     ModelError::Engine(format!("there are no gradients: no {what} came before"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_add_up_until_they_are_used() {
+        let sent = [1.0_f32, 2.0].map(f32::to_le_bytes);
+        let mut halves = Halves::new(2);
+        assert!(halves.accumulated().is_none() && halves.take().is_err());
+        halves.computed(sent.as_flattened(), 2.0);
+        halves.accumulate(1.0).unwrap();
+        assert_eq!(halves.accumulate(1.0).unwrap_err().to_string(), missing("forward").to_string());
+        halves.computed(sent.as_flattened(), 2.0);
+        halves.accumulate(2.0).unwrap();
+        assert_eq!(halves.take().unwrap(), [1.5, 3.0]);
+        assert!(halves.take().is_err());
+        assert_eq!(halves.accumulated().unwrap(), [1.5, 3.0]);
+
+        halves.computed(&[], 0.0);
+        halves.accumulate(0.0).unwrap();
+        assert_eq!(halves.accumulated().unwrap(), [0.0, 0.0]);
+        halves.replace(&[7.0, 8.0]).unwrap();
+        assert!(halves.replace(&[7.0]).is_err());
+        assert_eq!(halves.take().unwrap(), [7.0, 8.0]);
+    }
+}
