@@ -23,9 +23,12 @@ def heading(results):
     found = [re.fullmatch(r"(.+), (\S+), (\d+ MiB), (\d+ MHz)", line) for line in lines]
     # Several GPUs of a node are of one kind.
     gpu = next(filter(None, found), None)
-    name, driver, memory, clock = gpu.groups() if gpu else ["a GPU that is not known", *3 * ["?"]]
+    name, about_gpu = "a GPU that is not known", []
+    if gpu:
+        name, driver, memory, clock = gpu.groups()
+        about_gpu = [name, f"driver {driver}", memory, f"at most {clock}"]
     packages = [line for line in lines if re.match(r"(jax|torch|torch_geometric|numpy) \d", line)]
-    facts = [lines[1][:10], f"commit `{lines[0][:8]}`", name, f"driver {driver}", memory, f"at most {clock}", *packages]
+    facts = [lines[1][:10], f"commit `{lines[0][:8]}`", *about_gpu, *packages]
     return f"## On {name}\n\n" + textwrap.fill("; ".join(facts) + ".", 120)
 
 

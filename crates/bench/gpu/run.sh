@@ -142,7 +142,16 @@ sys.exit(bool(different) or one.keys() != other.keys())
 P
 }
 
-export -f environment run recorded
+# A study and what it says, which also goes into the page.
+sweep() { # name, arguments
+  local name=$1 status; shift
+  bin/batchlab sweep "$@" --out "$results/$name"
+  status=$?
+  bin/batchlab report "$results/$name" | tee "$results/$name.txt"
+  return $status
+}
+
+export -f environment run recorded sweep
 export results
 rm -f "$results/failed"
 case $call in
@@ -179,16 +188,16 @@ case $call in
       --json "$results/figures.json" ${FIGURES:-}
     ;;
   study)
-    LINES_SHOWN=60 step study "$budget" bash -c 'bin/batchlab sweep configs/study/gpu.toml \
-      --time-limit ${STUDY_S:-300}s --out "$results/study" && bin/batchlab report "$results/study"'
+    LINES_SHOWN=60 step study "$budget" bash -c 'sweep "$@"' . study configs/study/gpu.toml \
+      --time-limit "${STUDY_S:-300}s"
     ;;
   engines)
     # JAX would take three quarters of the memory for each run of the cell.
     export XLA_PYTHON_CLIENT_PREALLOCATE=false
-    LINES_SHOWN=40 step engines "$budget" bin/batchlab sweep configs/smoke.toml study=engines --device cuda:0 \
+    LINES_SHOWN=40 step engines "$budget" bash -c 'sweep "$@"' . engines configs/smoke.toml study=engines --device cuda:0 \
       'models=[{ name = "python", file = "schnet_jax.py", python = "python3" }]' \
       "batchers=${ENGINE_BATCHERS:-dynamic,static-constant,static-2^N,static-64}" batch_sizes=32 training.steps=200 \
-      evaluation.every=200 blocks.steps=20 blocks.seconds=0.1 blocks.pairs=10 --out "$results/engines"
+      evaluation.every=200 blocks.steps=20 blocks.seconds=0.1 blocks.pairs=10
     ;;
   profile)
     LINES_SHOWN=80 step profile "$budget" ncu --clock-control none --launch-skip 100 --launch-count 5 \
