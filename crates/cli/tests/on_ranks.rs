@@ -180,7 +180,7 @@ fn an_engine_without_graphs_takes_part_and_resumes_to_the_bit() {
         assert!(output.status.success(), "{}", text(&output));
         assert_eq!(bits(&Tables::read(out.path())), bits(&whole), "{weighting}");
     }
-    let stages = ["training.timing=stages", "training.steps=3", two, of_512];
+    let stages = ["training.timing=stages", "training.prefetch=0", "training.steps=3", two, of_512];
     let staged = completed_engine("numpy_toy.py", &stages);
     assert!(staged.steps.iter().all(|s| s.forward_ns.is_none() && s.all_reduce_ns.is_some()));
 }
