@@ -263,10 +263,13 @@ fn python() -> String {
     }
 }
 
-/// What two runs have in common to the bit.
+/// What two runs have in common to the bit, by step: runs that began in the same second are read in
+/// any order.
 fn bits(tables: &Tables) -> Vec<(i64, u64, i64, Option<i64>)> {
     let of_step = |s: &StepRecord| (s.step, s.loss.to_bits(), s.n_edge_padded, s.n_edge_rank);
-    tables.steps.iter().map(of_step).collect()
+    let mut steps: Vec<_> = tables.steps.iter().map(of_step).collect();
+    steps.sort_unstable();
+    steps
 }
 
 #[test]
