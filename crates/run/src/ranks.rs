@@ -247,7 +247,7 @@ pub(crate) fn agree(others: &dyn Communicator, own: &[(&str, String)]) -> Result
         return Ok(());
     }
     Err(RunError::config(format!(
-        "the ranks would not train the same; these differ:\n{}\nstart all of them with the same program, \
+        "the ranks were not started with the same training; these differ:\n{}\nstart all with the same program, \
          configuration and data",
         differences.join("\n")
     )))

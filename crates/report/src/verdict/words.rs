@@ -55,8 +55,7 @@ pub fn sentence(verdict: &Verdict) -> String {
     if !verdict.has_intervals() {
         let why = if let Some(Unfinished { n_cell, n_planned }) = verdict.unfinished {
             format!(
-                "unfinished: {n_cell} of {n_planned} cells are done, and there are no intervals before the \
-                 last one is"
+                "unfinished: {n_cell} of {n_planned} cells are done, and intervals are given once all are"
             )
         } else if verdict.unit.n() >= 3 {
             "the differences of times do not vary, as with a clock that is too coarse".to_owned()
