@@ -11,8 +11,8 @@ use batchlab_stats::mean;
 
 use crate::draw;
 use crate::figures::{Figure, Panel};
-use crate::number::short;
-use crate::verdict::{Verdict, caveats, count, percent, sentence};
+use crate::number::{count, percent, short};
+use crate::verdict::{Verdict, caveats, sentence};
 use crate::{Report, Results};
 
 /// The beginning of every page, by which a page of this program is recognised.

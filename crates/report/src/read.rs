@@ -10,9 +10,9 @@ use batchlab_results::read::path_of;
 use batchlab_results::{DamagedRun, NewShapes, RunSummary, Untimed};
 
 use crate::ReportError;
+use crate::number::count;
 use crate::options::{self, Options};
 use crate::setting::key;
-use crate::verdict::count;
 
 /// A run, with values derived from its record.
 #[derive(Debug, Clone)]

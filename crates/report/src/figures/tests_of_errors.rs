@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::{Cell, Figure, Heat, Panel, Plot, Scale};
 use batchlab_core::record::EvalRecord;
 
+use crate::number::count;
 use crate::read::Run;
 use crate::setting::{Group, Setting, size_title};
-use crate::verdict::count;
 
 /// Two strategies of one setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]

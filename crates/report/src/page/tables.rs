@@ -9,11 +9,10 @@ use batchlab_results::commands;
 
 use crate::attribution::Cause;
 use crate::figures::{Figure, Panel, Plot, Point};
-use crate::number::{short, significant};
+use crate::number::{percent, short, significant};
 use crate::numbers::{COLUMNS, Row};
 use crate::setting::{after_size, size_name};
 use crate::total_time::{cost, span_text};
-use crate::verdict::percent;
 use crate::{GoalTime, Report, Results, TimeToGoal};
 
 pub(super) fn numbers(html: &mut String, report: &Report) {

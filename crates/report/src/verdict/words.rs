@@ -3,7 +3,7 @@
 use super::ENOUGH_TO_BE_ALIKE;
 use super::left_out;
 use super::{Conclusion, Disturbance, Outlook, Strategy, Unfinished, Unit, Verdict};
-use crate::number::short;
+use crate::number::{count, percent, short};
 use crate::setting::after_size;
 
 /// Number of pairs at the last interim look of `sweep --ci-width`.
@@ -39,12 +39,6 @@ impl Unit {
             Self::Runs { .. } => "runs of each",
         }
     }
-}
-
-/// A number of things: `1 run`, `2 runs`.
-#[must_use]
-pub fn count(n: usize, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
 }
 
 /// The result of a comparison, with all factors.
@@ -275,12 +269,6 @@ fn list(names: &[&str], word: &str) -> String {
         [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} {word} {last}", first.join(", ")),
     }
-}
-
-/// `2 %`.
-pub(crate) fn percent(share: f64) -> String {
-    let text = format!("{:.2}", 100.0 * share);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[cfg(test)]
