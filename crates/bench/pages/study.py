@@ -59,6 +59,22 @@ def work(folder):
                   for data, size in sorted({key[:2] for key in of})])
 
 
+def times_to_error(folder, binary, rmse):
+    """Times until the validation error is `rmse`; strategies that may be the soonest are bold."""
+    command = [binary, "report", str(folder), "--error", str(rmse), "--json"]
+    done = subprocess.run(command, check=True, capture_output=True)
+    [found] = json.loads(done.stdout)["reaches"]
+    rows = []
+    for strategy in sorted(found["strategies"], key=lambda strategy: strategy["median"]):
+        low, high = strategy["interval"]
+        median = f"{strategy['median']:.1f}"
+        rows.append([f"`{strategy['batcher']}`", f"{strategy['n_reached']} of {strategy['n_run']}",
+                     f"**{median}**" if strategy["may_be_soonest"] else median, f"{low:.1f} to {high:.1f}",
+                     f"{strategy['epochs_per_s']:.2f}"])
+    return table(["strategy", "runs that get there", f"seconds to {rmse:g} {found['unit']}", "interval", "epochs per second"],
+                 rows)
+
+
 # Fixed in configs/study/learning.toml before the study ran.
 MARGIN, LEVEL, N_RATIO = 0.05, 0.05, 6
 # Name of a ratio, and the two ways of training whose errors it divides.
@@ -101,6 +117,7 @@ def main():
     parser.add_argument("--binary", default=str(ROOT / "target/release/batchlab"))
     options = parser.parse_args()
     tables = {"quick": verdicts(RESULTS / "quick", options.binary), "work": work(RESULTS / "quick")}
+    tables["error"] = times_to_error(RESULTS / "error", options.binary, rmse=2)
     if (RESULTS / "learning" / "tables").exists():
         tables["learned"] = learned(RESULTS / "learning")
     page.fill(PAGE, tables)

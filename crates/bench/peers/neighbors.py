@@ -14,6 +14,7 @@ where atoms are missing, as in batchlab.
 """
 
 import argparse
+import importlib.metadata
 import json
 import lzma
 import os
@@ -27,6 +28,7 @@ import ase.neighborlist
 import matscipy.neighbours
 import numpy
 
+from blocks import processor
 from time import perf_counter
 from workers import Worker
 
@@ -147,6 +149,8 @@ def main():
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     ours = Worker([str(binary), "serve-neighbors"], 1)
     rng = numpy.random.default_rng(42)
+    versions = {name: importlib.metadata.version(name) for name in ("ase", "matscipy", "numpy")}
+    result = {"processor": processor(), "versions": versions, "load_before": os.getloadavg()}
     sets = {
         f"{options.crystals} crystals": crystals(rng, options.crystals),
         "5 cells of 2,000 atoms": [cell_of(rng, 2000, 2000 * 18.0) for _ in range(5)],
@@ -182,8 +186,9 @@ def main():
                   f"({row['matscipy_ratio']:.2f} x, {row['matscipy_range'][0]:.2f}-"
                   f"{row['matscipy_range'][1]:.2f})", flush=True)
     ours.stop()
+    result |= {"load_after": os.getloadavg(), "rows": rows}
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
