@@ -14,16 +14,16 @@ use crate::matrix::engine;
 use crate::pass::backward;
 use crate::{Backend, Buffer, Network};
 
-/// A layout is recorded when it occurs for this time. On an H100, recording a step takes 1.3 to 2 ms
-/// longer than the step itself, and a replay saves 0.45 ms: waiting until about as much has been
-/// lost never costs more than twice the least, whether or not the layout occurs again.
+/// A layout is recorded at this occurrence. On an H100, recording a step takes 1.3 to 2 ms longer
+/// than the step itself, and a replay saves 0.45 ms. Waiting until about that much has been lost
+/// never costs more than twice the minimum, whether or not the layout occurs again.
 const RECORDED_AT: u32 = 4;
 /// Maximum number of recorded steps.
 const MOST_STEPS: usize = 256;
 /// Maximum memory of their gradients: each step has its own.
 const MOST_BYTES: usize = 1 << 30;
-/// A recorded step makes room for another one when it has not been used in this many steps. With
-/// more shapes than there is room for, replacing them earlier would record most steps in vain.
+/// A recorded step may be replaced if it has not been used in this many steps. With more shapes
+/// than there is room for, replacing them earlier would waste most recordings.
 const IDLE_STEPS: u64 = 2048;
 /// Maximum number of remembered layouts, which are recorded if they recur.
 const MOST_LAYOUTS: usize = 4096;
@@ -154,8 +154,8 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         Ok(Some(RecordedStep { forward, backward, loss, gradients: Rc::new(gradients) }))
     }
 
-    /// Records once more what is about to be repeated: a recording must not depend on numbers of the
-    /// batch that it was made with.
+    /// Records again what is about to be replayed, and compares: a recording must not depend on the
+    /// values of the batch that it was made with.
     #[cfg(feature = "cuda-check")]
     pub(super) fn check_recording(
         &self,
