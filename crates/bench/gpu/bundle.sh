@@ -64,7 +64,7 @@ if [ -n "${EMULATED:-}" ]; then
 else
   python3 -m pip download --quiet --disable-pip-version-check --no-deps -d "$bundle/wheels" jraph==0.0.6.dev0
 fi
-cp "$here/run.sh" "$bundle/"
+cp "$here/run.sh" "$here/page.py" "$bundle/"
 git rev-parse HEAD > "$bundle/commit"
 tar cJf "$bundle.tar.xz" -C "$(dirname "$bundle")" "$(basename "$bundle")"
 bytes=$(stat -c %s "$bundle.tar.xz")

@@ -8,8 +8,9 @@
 #   gpu-bundle/run.sh RESULTS profile    where five kernels lose their time (needs ncu)
 #
 # Everything is written to the folder RESULTS, and after each step to the one file
-# RESULTS/results.tar.gz, so that a call that is cut short has left what it had. Ends with status 1 if
-# a step failed. docs/gpu.md says what each answers and what to do then.
+# RESULTS/results.tar.gz, so that a call that is cut short has left what it had. RESULTS/page.md sums up
+# all calls, as a section for docs/gpu.md. Ends with status 1 if a step failed. docs/gpu.md says what
+# each answers and what to do then.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 results=$(mkdir -p "${1:?a folder for the results}" && cd "$1" && pwd)
@@ -41,6 +42,7 @@ export BATCHLAB_TEST_DEVICE=cuda:0 RUST_TEST_THREADS=4
 export BATCHLAB_GOLDEN=$here/golden
 
 keep() {
+  python3 page.py "$results" > "$results/page.md" || echo "page.md is not complete: see above"
   tar czf "$results/.results.tar.gz" -C "$results" --exclude=peers --exclude='*.tar.gz' --exclude='./*-run' --exclude=checkpoints . 2>/dev/null
   mv "$results/.results.tar.gz" "$results/results.tar.gz"
 }
@@ -140,7 +142,16 @@ sys.exit(bool(different) or one.keys() != other.keys())
 P
 }
 
-export -f environment run recorded
+# A study and what it says, which also goes into the page.
+sweep() { # name, arguments
+  local name=$1 status; shift
+  bin/batchlab sweep "$@" --out "$results/$name"
+  status=$?
+  bin/batchlab report "$results/$name" | tee "$results/$name.txt"
+  return $status
+}
+
+export -f environment run recorded sweep
 export results
 rm -f "$results/failed"
 case $call in
@@ -177,21 +188,21 @@ case $call in
       --json "$results/figures.json" ${FIGURES:-}
     ;;
   study)
-    LINES_SHOWN=60 step study "$budget" bash -c 'bin/batchlab sweep configs/study/gpu.toml \
-      --time-limit ${STUDY_S:-300}s --out "$results/study" && bin/batchlab report "$results/study"'
+    LINES_SHOWN=60 step study "$budget" bash -c 'sweep "$@"' . study configs/study/gpu.toml \
+      --time-limit "${STUDY_S:-300}s"
     ;;
   engines)
     # JAX would take three quarters of the memory for each run of the cell.
     export XLA_PYTHON_CLIENT_PREALLOCATE=false
-    LINES_SHOWN=40 step engines "$budget" bin/batchlab sweep configs/smoke.toml study=engines --device cuda:0 \
+    LINES_SHOWN=40 step engines "$budget" bash -c 'sweep "$@"' . engines configs/smoke.toml study=engines --device cuda:0 \
       'models=[{ name = "python", file = "schnet_jax.py", python = "python3" }]' \
       "batchers=${ENGINE_BATCHERS:-dynamic,static-constant,static-2^N,static-64}" batch_sizes=32 training.steps=200 \
-      evaluation.every=200 blocks.steps=20 blocks.seconds=0.1 blocks.pairs=10 --out "$results/engines"
+      evaluation.every=200 blocks.steps=20 blocks.seconds=0.1 blocks.pairs=10
     ;;
   profile)
     LINES_SHOWN=80 step profile "$budget" ncu --clock-control none --launch-skip 100 --launch-count 5 \
       --kernel-name regex:message_ --section SpeedOfLight --section Occupancy --section LaunchStats \
-      tests/operations --exact cuda_message::models::the_models_at_their_widths --test-threads 1
+      tests/operations --exact cuda_message::models::the_models_at_their_widths --test-threads 1 --nocapture
     ;;
   *) echo "the call is \"first\", \"figures\", \"study\", \"engines\" or \"profile\", not \"$call\"" >&2; exit 2 ;;
 esac

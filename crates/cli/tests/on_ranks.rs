@@ -111,6 +111,158 @@ fn one_two_and_four_ranks_learn_the_same() {
     assert_near(&one, &four, "four ranks");
 }
 
+/// Runs an engine in a process of each rank.
+fn run_engine(out: &Path, engine: &str, more: &[&str]) -> Output {
+    let model =
+        format!("model={{ name = \"python\", file = {engine:?}, python = {:?} }}", python());
+    let mut command = small_run::batchlab();
+    command.arg("run").arg(small_run::smoke()).args(EXACT).args(["--threads", "1", &model]);
+    for_mpi(command.args(more).arg("--out").arg(out)).output().unwrap()
+}
+
+fn completed_engine(engine: &str, more: &[&str]) -> Tables {
+    let out = TempDir::new().unwrap();
+    let output = run_engine(out.path(), engine, more);
+    assert!(output.status.success(), "{}", text(&output));
+    Tables::read(out.path())
+}
+
+/// Whether the interpreter has a package. All of them are optional, except where the gate installs
+/// them.
+fn has(package: &str) -> bool {
+    let import = Command::new(python()).args(["-c", &format!("import {package}")]).output();
+    let is_there = import.is_ok_and(|output| output.status.success());
+    let is_required = package != "torch_geometric"
+        && std::env::var("BATCHLAB_REQUIRE_READERS").as_deref() == Ok("1");
+    assert!(is_there || !is_required, "{} has no {package}", python());
+    is_there
+}
+
+#[test]
+fn engines_learn_the_same_on_one_and_two_ranks() {
+    let engines =
+        [("numpy", "numpy_toy.py"), ("jax", "schnet_jax.py"), ("torch_geometric", "schnet_pyg.py")];
+    for (_, engine) in engines.into_iter().filter(|(package, _)| has(package)) {
+        // One shape: JAX compiles once.
+        let few = ["batcher=static-constant", "training.steps=6"];
+        let one = completed_engine(engine, &[few[0], few[1], "batcher.batch_size=17"]);
+        let two = ["batcher.batch_size=9", "ranks={ local = 2 }"];
+        let two = completed_engine(engine, &[few[0], few[1], two[0], two[1]]);
+        assert_near(&one, &two, engine);
+    }
+}
+
+/// An epoch has two steps, and in the second of them one of two ranks has no graphs.
+#[test]
+fn an_engine_without_graphs_takes_part_and_resumes_to_the_bit() {
+    if !has("numpy") {
+        return;
+    }
+    let [two, of_512] = ["ranks={ local = 2 }", "batcher.batch_size=513"];
+    let cut = "batcher.epoch_boundary=emit-partial";
+    for weighting in ["per-batch-mean", "per-graph", "per-node"] {
+        let weighting = format!("training.weighting={weighting}");
+        let of_1024 = [&weighting, "training.steps=5", cut, "batcher.batch_size=1025"];
+        let one = completed_engine("numpy_toy.py", &of_1024);
+        let n_graph: Vec<i64> = one.steps.iter().map(|step| step.n_graph).collect();
+        assert_eq!(n_graph, [1024, 256, 1024, 256, 1024]);
+        let all = [&weighting, "training.steps=5", cut, two, of_512];
+        assert_near(&one, &completed_engine("numpy_toy.py", &all), &weighting);
+    }
+
+    let whole = completed_engine("numpy_toy.py", &["training.steps=5", cut, two, of_512]);
+    let out = TempDir::new().unwrap();
+    let parts = ["training.steps=3", cut, two, of_512, "training.checkpoint={ steps = 10 }"];
+    let output = run_engine(out.path(), "numpy_toy.py", &parts);
+    assert!(output.status.success(), "{}", text(&output));
+    let mut extend = small_run::resume(out.path());
+    let output = for_mpi(extend.arg("training.steps=5")).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    assert_eq!(bits(&Tables::read(out.path())), bits(&whole));
+
+    let stages = ["training.timing=stages", "training.prefetch=0", "training.steps=3", two, of_512];
+    let staged = completed_engine("numpy_toy.py", &stages);
+    assert!(staged.steps.iter().all(|s| s.forward_ns.is_none() && s.all_reduce_ns.is_some()));
+}
+
+#[test]
+fn engines_that_fail_on_one_rank_end_all_of_them() {
+    if !has("numpy") {
+        return;
+    }
+    let good = "
+import os, numpy
+rank = int(os.environ['OMPI_COMM_WORLD_RANK'])
+class E:
+    n_parameter = 2
+    weight = numpy.zeros(2)
+    def step(self, b, rate): return 1.0
+    def gradients(self, b): return b.weight_sum, numpy.ones(2)
+    def apply(self, gradient, rate): self.weight = self.weight - rate * gradient
+    def predict(self, b): return numpy.full(b.n_output, self.weight[0])
+    def state(self): return self.weight.tobytes()
+    def restore(self, state): self.weight = numpy.frombuffer(state)
+def open(c): return E()
+";
+    let on_one =
+        |bad: &str| format!("return {bad} if rank == 1 else (b.weight_sum, numpy.ones(2))");
+    let gradients = "return b.weight_sum, numpy.ones(2)";
+    let refused = "engine n_parameter and the methods gradients and apply";
+    let not_finite = "The batch of rank 1 holds graphs";
+    for (from, to, code, parts) in [
+        ("", "", 0, ["", ""]),
+        ("def apply(", "def update(", 2, [refused, ""]),
+        ("n_parameter = 2", "", 2, [refused, ""]),
+        (
+            "numpy.zeros(2)",
+            "numpy.full(2, rank)",
+            1,
+            ["after 0 steps the parameters of rank 1", ""],
+        ),
+        (gradients, &on_one("os._exit(3)"), 1, ["error: rank 1: ", "ended (exit status: 3)"]),
+        (gradients, &on_one("1.0"), 1, ["error: rank 1: ", "returned float, not a pair"]),
+        (gradients, &on_one("('a', numpy.ones(2))"), 1, ["rank 1: ", "returned str, not a number"]),
+        (
+            gradients,
+            &on_one("(1.0, numpy.ones(3))"),
+            1,
+            ["error: rank 1: ", "of shape (3,), not (2,)"],
+        ),
+        (
+            gradients,
+            &on_one("(numpy.nan, numpy.ones(2))"),
+            5,
+            [not_finite, "did not change the par"],
+        ),
+        // It changes all of them alike, as on one rank, and their errors are not finite.
+        (
+            gradients,
+            &on_one("(1.0, numpy.ones(2) * numpy.nan)"),
+            5,
+            ["the loss on validation after 2 steps is NaN", ""],
+        ),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let out = TempDir::new().unwrap();
+        let file = out.path().join("engine.py");
+        fs::write(&file, good.replace(from, to)).unwrap();
+        let more = ["training.steps=2", "ranks={ local = 2 }"];
+        let output = run_engine(out.path(), file.to_str().unwrap(), &more);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(code), "{to}: {said}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{to}: {said}");
+    }
+}
+
+fn python() -> String {
+    let local = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv/bin/python");
+    match std::env::var("BATCHLAB_PYTHON") {
+        Ok(named) => named,
+        Err(_) if local.exists() => local.to_str().unwrap().to_owned(),
+        Err(_) => "python3".to_owned(),
+    }
+}
+
 /// What two runs have in common to the bit.
 fn bits(tables: &Tables) -> Vec<(i64, u64, i64, Option<i64>)> {
     let of_step = |s: &StepRecord| (s.step, s.loss.to_bits(), s.n_edge_padded, s.n_edge_rank);

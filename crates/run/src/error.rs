@@ -59,7 +59,8 @@ pub enum RunError {
     LostRanks(#[from] LostRanks),
     #[error(
         "after {step} steps the parameters of rank {rank} differ from those of rank 0; ranks must compute on \
-         processors of one kind (or all with the same BATCHLAB_VECTORS)"
+         processors of one kind (or all with the same BATCHLAB_VECTORS), and an engine in another process must \
+         begin with the same parameters on all of them (from context.seed)"
     )]
     RanksDiffer { rank: usize, step: u64 },
     /// A bug.

@@ -167,14 +167,15 @@ impl<'a> Together<'a> {
         Ok(named.collect::<Vec<_>>().join(". "))
     }
 
-    /// Checks that all ranks have the same parameters.
+    /// Checks that all ranks have the same parameters and optimiser moments.
     pub(crate) fn check_parameters(
         &self,
         trainer: &dyn Trainer,
         step: u64,
     ) -> Result<(), RunError> {
-        let mut hash = 0;
-        for tensor in trainer.state()?.tensors {
+        let state = trainer.state()?;
+        let mut hash = crc32c::crc32c(&state.engine);
+        for tensor in state.tensors {
             hash = crc32c::crc32c_append(hash, bytemuck::cast_slice(&tensor.data));
         }
         let all = self.others.gather(&hash.to_le_bytes())?;

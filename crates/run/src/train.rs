@@ -249,6 +249,7 @@ impl<'a> TrainingLoop<'a> {
             StepOptions { learning_rate: self.learning_rate_at(step), key, scale: &scale };
         let trainer = &mut *self.trainer;
         let is_staged = self.training.timing == Timing::Stages;
+        let has_stages = is_staged && !trainer.is_one_call();
 
         // A rank may have no graphs in the last step of an epoch.
         if !self.prepared.plan.members.is_empty() {
@@ -256,12 +257,12 @@ impl<'a> TrainingLoop<'a> {
         }
         let mut shared = None;
         let (loss, device) = if let Some(ranks) = &mut self.ranks {
-            let begin = is_staged.then_some(ready);
+            let begin = has_stages.then_some(ready);
             let step = ranks.step(trainer, slot, &options, &self.prepared.plan, begin)?;
             let outcome = (step.loss, step.device);
             shared = Some(step);
             outcome
-        } else if is_staged && !trainer.is_one_call() {
+        } else if has_stages {
             staged(trainer, slot, &options, ready)?
         } else {
             (trainer.step(slot, &options)?, None)

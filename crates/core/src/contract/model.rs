@@ -336,6 +336,13 @@ pub trait Trainer {
         false
     }
 
+    /// Whether ranks can train together with this engine: `forward` and `backward` leave gradients
+    /// that can be read and [replaced](Trainer::replace_gradients) before `update`. An engine that
+    /// performs a step in one call may offer this too.
+    fn gives_gradients(&self) -> bool {
+        !self.is_one_call()
+    }
+
     /// External program that does the arithmetic, with its version, such as `jax 0.10.2`; `None`
     /// for the built-in engine.
     fn engine(&self) -> Option<String> {

@@ -121,10 +121,11 @@ impl<'a> Opening<'a, '_> {
         let trained_on = data.trained_on()?;
         let (trainer, size) = open_model(loaded, &trained_on)?;
 
-        if share.is_some() && trainer.is_one_call() {
+        if share.is_some() && !trainer.gives_gradients() {
             return Err(RunError::config(format!(
                 "model \"{}\" does a step in one call, from which no gradients come out, so ranks cannot \
-                 add them up; train it on one rank (without the key ranks)",
+                 add them up; train it on one rank (without the key ranks), or give its engine n_parameter \
+                 and the methods gradients and apply (docs/engines.md)",
                 config.model.typetag_name()
             )));
         }

@@ -48,7 +48,7 @@ impl TrainingLoop<'_> {
     ) -> Result<Ending, RunError> {
         let plan = &self.prepared.plan;
         let learning_rate = self.learning_rate_at(step);
-        let changed = if self.trainer.is_one_call() {
+        let changed = if self.trainer.is_one_call() && self.ranks.is_none() {
             "the engine does a step in one call, so the parameters may have changed"
         } else {
             "this step did not change the parameters"

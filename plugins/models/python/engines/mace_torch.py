@@ -1,8 +1,8 @@
 """MACE (`mace-torch`) on batchlab's edges; model.fields needs "displacement".
 
-It is trained on energies, and also on forces if "forces" is among model.fields. A step then minimises the mean squared
-error of the energies plus `force_weight` times that of the force components, both in units of the standard deviation of
-the energies.
+It is trained on energies, and also on forces if "forces" is among model.fields. The loss of a structure is then the
+squared error of its energy plus `force_weight` times the mean squared error of its force components, both in units of
+the standard deviation of the energies.
 
 options: `r_max`, `channels`, `max_l`, `max_ell`, `correlation`, `num_interactions`, `force_weight`.
 """
@@ -44,7 +44,8 @@ class Engine:
             atomic_numbers=list(range(1, self.n_class + 1)), correlation=options["correlation"],
             gate=torch.nn.functional.silu,
         ).to(self.device)
-        self.n_parameter = sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.n_parameter = sum(p.numel() for p in self.parameters)
         self.optimizer = torch.optim.Adam(self.model.parameters(), weight_decay=context.weight_decay, amsgrad=True)
 
     def tensor(self, array, dtype=None):
@@ -73,18 +74,42 @@ class Engine:
         return predicted["energy"], predicted["forces"]
 
     def step(self, batch, learning_rate):
+        total = self.differentiate(batch)
+        self.update(learning_rate)
+        return float(total)
+
+    def gradients(self, batch):
+        total = self.differentiate(batch)
+        return float(total), torch.cat([p.grad.flatten() for p in self.parameters]).cpu().numpy()
+
+    def apply(self, gradient, learning_rate):
+        parts = self.tensor(gradient).split([p.numel() for p in self.parameters])
+        for parameter, part in zip(self.parameters, parts):
+            parameter.grad = part.view_as(parameter)
+        self.update(learning_rate)
+
+    def differentiate(self, batch):
         rows, target, weight = (self.tensor(a) for a in (batch.output_row, batch.output_target, batch.output_weight))
         energy, forces = self.predictions(batch, forces=self.has_forces)
-        total = torch.where(weight > 0, weight * (energy[rows] - target) ** 2, 0.0).sum()
+        loss = (energy[rows] - target) ** 2
         if self.has_forces:
-            n_node = batch.real.n_node
-            error = forces[:n_node] - self.tensor(batch.forces[:n_node]) / self.energy_unit
-            total = total + batch.weight_sum * self.force_weight * (error**2).mean()
-        self.optimizer.param_groups[0]["lr"] = learning_rate
+            loss = loss + self.force_weight * self.force_errors(batch, forces)[rows]
+        total = torch.where(weight > 0, weight * loss, 0.0).sum()
         self.optimizer.zero_grad(set_to_none=True)
         (batch.scale / batch.weight_sum * total).backward()
+        return total.detach()
+
+    def force_errors(self, batch, forces):
+        """The mean squared error of the force components of each structure [n_graph]."""
+        n_node = batch.real.n_node
+        error = forces[:n_node] - self.tensor(batch.forces[:n_node]) / self.energy_unit
+        graph_of = self.tensor(batch.graph_of[:n_node], torch.long)
+        total = error.new_zeros(batch.n_graph).index_add(0, graph_of, (error**2).mean(1))
+        return total / self.tensor(batch.n_node_of).clamp(min=1)
+
+    def update(self, learning_rate):
+        self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.step()
-        return float(total.detach())
 
     @torch.no_grad()
     def predict(self, batch):

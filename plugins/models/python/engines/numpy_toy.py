@@ -22,11 +22,19 @@ class Linear:
         return counts[batch.output_row]
 
     def step(self, batch, learning_rate):
+        loss_sum, gradient = self.gradients(batch)
+        self.apply(gradient, learning_rate)
+        return loss_sum
+
+    # The halves of a step. Only several ranks that train together need them apart.
+    def gradients(self, batch):
         counts = self.counts(batch)
         error = counts @ self.weight - batch.output_target
         gradient = 2 * batch.scale / batch.weight_sum * counts.T @ (batch.output_weight * error)
+        return batch.output_weight @ error**2, gradient
+
+    def apply(self, gradient, learning_rate):
         self.weight -= learning_rate * gradient
-        return batch.output_weight @ error**2
 
     def predict(self, batch):
         return self.counts(batch) @ self.weight

@@ -5,6 +5,7 @@ program does; `latent_size`, `n_interaction`, `n_gaussian` are as in `schnet`. J
 environment (XLA_PYTHON_CLIENT_PREALLOCATE=false if engines share a GPU).
 """
 
+import contextlib
 import functools
 import math
 import time
@@ -77,14 +78,22 @@ def mean_loss(options, p, batch, scale):
     return scale * total / batch["output_weight"].sum(), total
 
 
-def train_step(options, p, moments, batch, scale, learning_rate, n_update):
-    """One step of Adam (Kingma and Ba 2015)."""
-    gradient, total = jax.grad(functools.partial(mean_loss, options), has_aux=True)(p, batch, scale)
+def gradients(options, p, batch, scale):
+    return jax.grad(functools.partial(mean_loss, options), has_aux=True)(p, batch, scale)
+
+
+def adam(p, moments, gradient, learning_rate, n_update):
+    """Kingma and Ba 2015."""
     first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, moments[0], gradient)
     second = jax.tree.map(lambda m, g: 0.999 * m + 0.001 * g**2, moments[1], gradient)
     a, b = 1 - 0.9**n_update, 1 - 0.999**n_update
     change = lambda w, m, v: w - learning_rate * (m / a) / (jnp.sqrt(v / b) + 1e-8)
-    return jax.tree.map(change, p, first, second), (first, second), total
+    return jax.tree.map(change, p, first, second), (first, second)
+
+
+def train_step(options, p, moments, batch, scale, learning_rate, n_update):
+    gradient, total = gradients(options, p, batch, scale)
+    return *adam(p, moments, gradient, learning_rate, n_update), total
 
 
 class SchNet:
@@ -104,6 +113,7 @@ class SchNet:
         self.n_parameter = sum(value.size for value in self.parameters.values())
         # Parameters and moments are updated in place.
         self.train_step = jax.jit(functools.partial(train_step, options), donate_argnums=(0, 1))
+        self.parts = jax.jit(functools.partial(gradients, options)), jax.jit(adam, donate_argnums=(0, 1))
         self.prediction = jax.jit(functools.partial(predict, options))
         self.gradient = jax.jit(jax.grad(lambda p, batch: mean_loss(options, p, batch, 1.0)[0]))
         self.shapes, self.compiling = set(), None
@@ -113,18 +123,36 @@ class SchNet:
 
     def step(self, batch, learning_rate):
         self.n_update += 1
-        is_new = batch.shape not in self.shapes
-        begin = time.perf_counter()
         numbers = [numpy.float32(x) for x in (batch.scale, learning_rate, self.n_update)]
-        self.parameters, self.moments, total = self.train_step(
-            self.parameters, self.moments, self.arrays(batch), *numbers
-        )
-        total = float(total)
-        if is_new:
-            # Includes the step itself, which is short compared with compilation.
+        with self.compiling_of(batch):
+            self.parameters, self.moments, total = self.train_step(
+                self.parameters, self.moments, self.arrays(batch), *numbers
+            )
+            return float(total)
+
+    def gradients(self, batch):
+        """The first half of a step on several ranks: loss sum, and one array for all parameters."""
+        with self.compiling_of(batch):
+            parts, total = self.parts[0](self.parameters, self.arrays(batch), numpy.float32(batch.scale))
+            return float(total), numpy.concatenate([numpy.ravel(parts[name]) for name in self.parameters])
+
+    def apply(self, gradient, learning_rate):
+        """The second half, with the gradient of all ranks."""
+        self.n_update += 1
+        ends = numpy.cumsum([value.size for value in self.parameters.values()])
+        parts = zip(self.parameters.items(), numpy.split(gradient, ends[:-1]))
+        gradient = {name: part.reshape(value.shape) for (name, value), part in parts}
+        numbers = numpy.float32(learning_rate), numpy.float32(self.n_update)
+        self.parameters, self.moments = self.parts[1](self.parameters, self.moments, gradient, *numbers)
+
+    @contextlib.contextmanager
+    def compiling_of(self, batch):
+        """Measures a call that compiles. It includes the step itself, which is short by comparison."""
+        begin = time.perf_counter()
+        yield
+        if batch.shape not in self.shapes:
             self.shapes.add(batch.shape)
             self.compiling = time.perf_counter() - begin
-        return total
 
     def take_compile_seconds(self):
         compiling, self.compiling = self.compiling, None

@@ -31,8 +31,9 @@ class Engine:
         # Edges come with the batch: their endpoints, and their lengths in place of positions.
         model = SchNet(**{name: options[name] for name in OPTIONS}, interaction_graph=lambda edges, _: edges)
         self.model = model.to(self.device)
-        self.n_parameter = sum(p.numel() for p in model.parameters())
-        self.optimizer = torch.optim.Adam(self.model.parameters(), weight_decay=context.weight_decay)
+        self.parameters = list(model.parameters())
+        self.n_parameter = sum(p.numel() for p in self.parameters)
+        self.optimizer = torch.optim.Adam(self.parameters, weight_decay=context.weight_decay)
         self.loss = torch.compile(self.eager_loss, dynamic=options["dynamic"]) if options["compile"] else self.eager_loss
         self.compiles, self.shapes, self.compiling = options["compile"], set(), None
         if self.compiles:
@@ -57,19 +58,34 @@ class Engine:
         return torch.where(weight > 0, weight * error**2, 0.0).sum()
 
     def step(self, batch, learning_rate):
+        total = self.differentiate(batch)
+        self.update(learning_rate)
+        return float(total)
+
+    def gradients(self, batch):
+        total = self.differentiate(batch)
+        return float(total), torch.cat([p.grad.flatten() for p in self.parameters]).cpu().numpy()
+
+    def apply(self, gradient, learning_rate):
+        parts = self.tensor(gradient).split([p.numel() for p in self.parameters])
+        for parameter, part in zip(self.parameters, parts):
+            parameter.grad = part.view_as(parameter)
+        self.update(learning_rate)
+
+    def differentiate(self, batch):
         begin = time.perf_counter()
-        is_new = self.compiles and batch.shape not in self.shapes
         outputs = [self.tensor(a) for a in (batch.output_target, batch.output_weight)]
         total = self.loss(*self.inputs(batch), self.tensor(batch.output_row, torch.long), *outputs)
-        self.optimizer.param_groups[0]["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
         (batch.scale / batch.weight_sum * total).backward()
-        self.optimizer.step()
-        total = float(total.detach())
-        if is_new:
+        if self.compiles and batch.shape not in self.shapes:
             self.shapes.add(batch.shape)
             self.compiling = time.perf_counter() - begin
-        return total
+        return total.detach()
+
+    def update(self, learning_rate):
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.step()
 
     def take_compile_seconds(self):
         compiling, self.compiling = self.compiling, None

@@ -11,6 +11,7 @@ use batchlab_core::model::{
 };
 use batchlab_core::{BatchBuffer, ModelError, PaddedBatch};
 
+use crate::halves::Halves;
 use crate::memory::SharedMemory;
 use crate::message::{self, Batch, Context, Field, Request, VERSION};
 use crate::worker::Worker;
@@ -29,6 +30,8 @@ pub(crate) struct Engine {
     /// The same with the hash of the engine's file.
     arithmetic: String,
     compile_ns: Option<u64>,
+    /// Gradients, if the engine gives them.
+    halves: Option<Halves>,
 }
 
 impl Engine {
@@ -69,6 +72,7 @@ impl Engine {
             arithmetic: format!("{}, {name} {}", opened.engine, &sha256(&text)[..16]),
             name: opened.engine,
             compile_ns: None,
+            halves: opened.gives_gradients.then(|| Halves::new(opened.n_parameter)),
         })
     }
 
@@ -97,20 +101,49 @@ impl Trainer for Engine {
         Ok(())
     }
 
-    fn forward(&mut self, _slot: Slot, _mode: Mode, _key: u64) -> Result<LossSum, ModelError> {
-        Err(in_one_call())
+    /// With the gradients: engines compute both in one call.
+    fn forward(&mut self, slot: Slot, mode: Mode, key: u64) -> Result<LossSum, ModelError> {
+        let batch = self.batch(slot)?.clone();
+        let weight_sum = batch.weight_sum;
+        let (Some(halves), Mode::Training) = (&mut self.halves, mode) else {
+            return Err(in_one_call());
+        };
+        if weight_sum == 0.0 {
+            halves.computed(&[], 0.0);
+            return Ok(LossSum::default());
+        }
+        // The gradients of the loss sum.
+        let request = Request::Gradients { batch: &batch, scale: weight_sum, key };
+        let (done, payload) = self.worker.get_mut().ask(&request)?;
+        self.compile_ns = done.compile_ns;
+        match payload.split_first_chunk::<8>() {
+            Some((loss_sum, gradients)) if gradients.len() == 4 * self.n_parameter => {
+                halves.computed(gradients, weight_sum);
+                Ok(LossSum { loss_sum: f64::from_le_bytes(*loss_sum), weight_sum })
+            }
+            _ => Err(no_answer("gradients")),
+        }
     }
 
-    fn backward(&mut self, _scale: f64) -> Result<(), ModelError> {
-        Err(in_one_call())
+    fn backward(&mut self, scale: f64) -> Result<(), ModelError> {
+        self.halves.as_mut().ok_or_else(in_one_call)?.accumulate(scale)
     }
 
-    fn update(&mut self, _learning_rate: f64) -> Result<(), ModelError> {
-        Err(in_one_call())
+    fn update(&mut self, learning_rate: f64) -> Result<(), ModelError> {
+        let gradients = self.halves.as_mut().ok_or_else(in_one_call)?.take()?;
+        let worker = self.worker.get_mut();
+        let file = worker.give("gradients", bytemuck::cast_slice(gradients))?;
+        worker.ask(&Request::Apply { file: utf8(&file)?, learning_rate })?;
+        self.n_update += 1;
+        Ok(())
     }
 
     fn is_one_call(&self) -> bool {
         true
+    }
+
+    fn gives_gradients(&self) -> bool {
+        self.halves.is_some()
     }
 
     fn step(&mut self, slot: Slot, options: &StepOptions<'_>) -> Result<LossSum, ModelError> {
@@ -142,9 +175,18 @@ impl Trainer for Engine {
         Ok(())
     }
 
-    /// Not available: gradients never leave the engine.
+    /// All in one array.
     fn gradients(&self) -> Result<Vec<NamedTensor>, ModelError> {
-        Ok(Vec::new())
+        let of = |accumulated: &[f32]| NamedTensor {
+            name: "parameters".to_owned(),
+            shape: vec![accumulated.len()],
+            data: accumulated.to_vec(),
+        };
+        Ok(self.halves.iter().filter_map(Halves::accumulated).map(of).collect())
+    }
+
+    fn replace_gradients(&mut self, values: &[f32]) -> Result<(), ModelError> {
+        self.halves.as_mut().ok_or_else(in_one_call)?.replace(values)
     }
 
     fn state(&self) -> Result<TrainerState, ModelError> {

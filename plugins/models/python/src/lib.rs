@@ -4,9 +4,11 @@
 //! - `engine` is its [`Trainer`], which turns calls into requests.
 //! - `worker` is the process: one request, one answer, with a timeout.
 //! - `message` is the wire format of both on a pipe (docs/engines.md).
+//! - `halves` keeps gradients between the two halves of a step on several ranks.
 //! - `memory` holds batches in memory shared by both processes.
 
 mod engine;
+mod halves;
 mod memory;
 mod message;
 mod shipped;

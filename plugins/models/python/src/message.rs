@@ -35,6 +35,17 @@ pub(crate) enum Request<'a> {
         scale: f64,
         key: u64,
     },
+    Gradients {
+        #[serde(flatten)]
+        batch: &'a Batch,
+        scale: f64,
+        key: u64,
+    },
+    Apply {
+        /// With the gradients.
+        file: &'a str,
+        learning_rate: f64,
+    },
     Predict {
         #[serde(flatten)]
         batch: &'a Batch,
@@ -132,7 +143,9 @@ pub(crate) struct Done {
     pub(crate) engine: String,
     /// Answer to `open`: number of trainable parameters.
     pub(crate) n_parameter: usize,
-    /// Answer to `step`: compilation time, if anything was compiled.
+    /// Answer to `open`: whether it answers `gradients` and `apply`.
+    pub(crate) gives_gradients: bool,
+    /// Answer to `step` and `gradients`: compilation time, if anything was compiled.
     pub(crate) compile_ns: Option<u64>,
 }
 

@@ -10,7 +10,11 @@ The engine's file defines `open(context)`, which returns an object with
     state() -> bytes, restore(bytes)
 
 and optionally `name` and `version` (of the library that does the arithmetic), `n_parameter`, and
-`take_compile_seconds()` (seconds spent compiling since the last call, or None).
+`take_compile_seconds()` (seconds spent compiling since the last call, or None). To train on several ranks, it also has
+
+    gradients(batch)               -> sum of weight times loss, and the gradient of what a step minimises, as one array
+                                      [n_parameter]
+    apply(gradient, learning_rate)    updates with such an array
 """
 
 import importlib.util
@@ -110,13 +114,16 @@ class Worker:
         for method in ("step", "predict", "state", "restore"):
             if not callable(getattr(self.engine, method, None)):
                 raise TypeError(f"what open(context) returned has no method {method!r}")
+        self.n_parameter = int(getattr(self.engine, "n_parameter", 0))
 
     def opened(self):
         name = getattr(self.engine, "name", "numpy")
         version = getattr(self.engine, "version", numpy.__version__ if name == "numpy" else "")
         return {
             "engine": f"{name} {version}".strip(),
-            "n_parameter": int(getattr(self.engine, "n_parameter", 0)),
+            "n_parameter": self.n_parameter,
+            "gives_gradients": self.n_parameter > 0
+            and all(callable(getattr(self.engine, method, None)) for method in ("gradients", "apply")),
         }
 
     def batch(self, request):
@@ -124,15 +131,26 @@ class Worker:
 
     def step(self, request):
         loss_sum = self.engine.step(self.batch(request), request["learning_rate"])
-        try:
-            loss_sum = float(loss_sum)
-        except (TypeError, ValueError):
-            kind = type(loss_sum).__name__
-            raise TypeError(f"step(batch, learning_rate) returned {kind}, not a number") from None
+        return self.compiled(), packed(loss_sum, "step(batch, learning_rate)")
+
+    def gradients(self, request):
+        given = self.engine.gradients(self.batch(request))
+        if not isinstance(given, tuple) or len(given) != 2:
+            raise TypeError(f"gradients(batch) returned {type(given).__name__}, not a pair of loss sum and gradient")
+        gradient = numpy.asarray(given[1])
+        if gradient.shape != (self.n_parameter,):
+            raise ValueError(f"gradients(batch) returned an array of shape {gradient.shape}, not ({self.n_parameter},)")
+        gradient = numpy.ascontiguousarray(gradient, numpy.float32)
+        return self.compiled(), packed(given[0], "gradients(batch)") + gradient.tobytes()
+
+    def apply(self, request):
+        self.engine.apply(numpy.fromfile(request["file"], numpy.float32), request["learning_rate"])
+        return {}, b""
+
+    def compiled(self):
         take = getattr(self.engine, "take_compile_seconds", None)
         compiling = take() if take else None
-        answer = {} if compiling is None else {"compile_ns": int(compiling * 1e9)}
-        return answer, struct.pack("<d", loss_sum)
+        return {} if compiling is None else {"compile_ns": int(compiling * 1e9)}
 
     def predict(self, request):
         batch = self.batch(request)
@@ -153,6 +171,13 @@ class Worker:
     def restore(self, request):
         self.engine.restore(pathlib.Path(request["file"]).read_bytes())
         return {}, b""
+
+
+def packed(loss_sum, call):
+    try:
+        return struct.pack("<d", float(loss_sum))
+    except (TypeError, ValueError):
+        raise TypeError(f"{call} returned {type(loss_sum).__name__}, not a number") from None
 
 
 def load(path):
