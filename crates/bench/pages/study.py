@@ -60,19 +60,37 @@ def work(folder):
 
 
 def times_to_error(folder, binary, rmse):
-    """Times until the validation error is `rmse`; strategies that may be the soonest are bold."""
+    """Times until the validation error is `rmse`, and ratios to those of `exact` with the same seeds; strategies that may
+    be the soonest are bold."""
     command = [binary, "report", str(folder), "--error", str(rmse), "--json"]
     done = subprocess.run(command, check=True, capture_output=True)
     [found] = json.loads(done.stdout)["reaches"]
+    seconds = {}
+    for batcher, repeat, time in duckdb.sql(f"""
+        select batcher, repeat, (prepare_ns + min(evals.train_ns)) / 1e9
+        from '{folder}/tables/evals/*.parquet' as evals join '{folder}/tables/runs/*.parquet' as runs using (run_id)
+        where subset = 'validation' and rmse <= {rmse} and status = 'completed'
+        group by batcher, repeat, prepare_ns
+    """).fetchall():
+        seconds.setdefault(batcher, {})[repeat] = time
     rows = []
     for strategy in sorted(found["strategies"], key=lambda strategy: strategy["median"]):
-        low, high = strategy["interval"]
+        name, (low, high, _) = strategy["batcher"], strategy["interval"]
         median = f"{strategy['median']:.1f}"
-        rows.append([f"`{strategy['batcher']}`", f"{strategy['n_reached']} of {strategy['n_run']}",
-                     f"**{median}**" if strategy["may_be_soonest"] else median, f"{low:.1f} to {high:.1f}",
-                     f"{strategy['epochs_per_s']:.2f}"])
-    return table(["strategy", "runs that get there", f"seconds to {rmse:g} {found['unit']}", "interval", "epochs per second"],
-                 rows)
+        if strategy["may_be_soonest"]:
+            median = f"**{median}**"
+        ratios = [math.log(time / seconds["exact"][repeat]) for repeat, time in seconds[name].items()]
+        rows.append([f"`{name}`", f"{strategy['n_reached']} of {strategy['n_run']}", f"{median} [{low:.1f}, {high:.1f}]",
+                     "1" if name == "exact" else mean_ratio(ratios, n_ratio=len(found["strategies"]) - 1)[0]])
+    return table(["strategy", "runs that get there", f"seconds to {rmse:g} {found['unit']}", "times those of `exact`"], rows)
+
+
+def mean_ratio(logs, n_ratio):
+    """The geometric mean with its interval, one of `n_ratio` that hold jointly, as text and numbers."""
+    mean, sd, n = statistics.mean(logs), statistics.stdev(logs), len(logs)
+    reach = student.ppf(1 - LEVEL / n_ratio / 2, n - 1) * sd / math.sqrt(n)
+    low, high = math.exp(mean - reach), math.exp(mean + reach)
+    return f"{math.exp(mean):.3f} [{low:.3f}, {high:.3f}]", low, high, sd
 
 
 # Fixed in configs/study/learning.toml before the study ran.
@@ -102,12 +120,9 @@ def learned(folder):
                     for (of, way, repeat), rmse in errors.items() if (of, way) == (size, first)]
             if len(logs) < 2:
                 continue
-            mean, sd, n = statistics.mean(logs), statistics.stdev(logs), len(logs)
-            reach = student.ppf(1 - LEVEL / N_RATIO / 2, n - 1) * sd / math.sqrt(n)
-            low, high = math.exp(mean - reach), math.exp(mean + reach)
+            text, low, high, sd = mean_ratio(logs, N_RATIO)
             equal = 1 - MARGIN < low and high < 1 + MARGIN
-            rows.append([f"{name}, B = {size}", str(n), f"{math.exp(mean):.3f} [{low:.3f}, {high:.3f}]",
-                         f"{100 * sd:.1f} %", "equal within 5 %" if equal else
+            rows.append([f"{name}, B = {size}", str(len(logs)), text, f"{100 * sd:.1f} %", "equal within 5 %" if equal else
                          "not told apart" if low <= 1 <= high else "different"])
     return table(["ratio of errors", "seeds", "mean and interval", "deviation of one seed", ""], rows)
 
