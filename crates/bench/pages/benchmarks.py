@@ -1,21 +1,16 @@
-"""Fills the tables of docs/benchmarks.md from what the comparisons have written with --json.
+"""Fills the tables of batching and neighbour lists in docs/benchmarks.md from what the comparisons have written with
+--json. Those of training steps are printed by crates/bench/peers/training_tables.py.
 
     python3 crates/bench/pages/benchmarks.py
 """
 
-import itertools
 import json
-import sys
 
 import page
 from page import RESULTS, ROOT, digits, table
 
-sys.path.append(str(ROOT / "crates/bench/peers"))
-from training_tables import MODELS, steps_table
-
 PAGE = ROOT / "docs" / "benchmarks.md"
 DATA = RESULTS / "benchmarks"
-REFERENCE = "batchlab schnet"
 RULES = {"radius": "within {} angstrom", "nearest": "{} nearest"}
 
 
@@ -62,18 +57,6 @@ def microseconds(figures):
     return f"{digits(figures['median_us'], 3)} ({low}-{high})"
 
 
-def training(result):
-    """A table for each model, with all batch sizes."""
-    key = lambda found: (MODELS.index(found["model"]), found["batch_size"])
-    parts = []
-    for model, tables in itertools.groupby(sorted(result["steps"], key=key), lambda found: found["model"]):
-        tables = list(tables)
-        loads = [load for found in tables for load in found["load"]]
-        parts.append(f"**{model}**, {tables[0]['threads']} threads; load {min(loads):.1f} to {max(loads):.1f}:\n\n"
-                     + "\n".join(steps_table(tables)))
-    return "\n\n".join(parts)
-
-
 def neighbours():
     rows = []
     for row in read("neighbors.json")["rows"]:
@@ -95,7 +78,6 @@ def main():
         "batching static": batching(warm, "static-64"),
         "batching cold": batching(cold, "dynamic") + "\n\n" + batching(cold, "static-64"),
         "batching alone": alone(),
-        "training": training(read("training.json")),
         "neighbours": neighbours(),
     })
 

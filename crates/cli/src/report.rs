@@ -178,7 +178,7 @@ pub(crate) fn verdicts(report: &Report) -> String {
         let _ = writeln!(text, "left out: {} more (--json says why)", count(others, "run"));
     }
     if report.n_unverified > 0 {
-        let _ = writeln!(text, "without checksums, and used: {} runs", report.n_unverified);
+        let _ = writeln!(text, "used without checksums: {}", count(report.n_unverified, "run"));
     }
     text
 }

@@ -1,4 +1,4 @@
-//! What Slurm's commands say. They may be missing, fail, or not answer for a long time.
+//! Queries Slurm's commands, which may be missing, fail, or hang.
 
 pub(crate) mod job;
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use batchlab_core::quote::excerpt;
 use serde::Serialize;
 
-/// Time for an answer.
+/// Time limit for a query.
 const QUERY: Duration = Duration::from_secs(10);
 /// A submission takes longer if the controller is busy.
 const SUBMISSION: Duration = Duration::from_secs(120);
@@ -76,12 +76,12 @@ pub(crate) fn active(name: &str) -> Result<Vec<Task>, SlurmError> {
     Ok(queued(&of_names(&[name]))?.into_iter().filter(Task::is_active).collect())
 }
 
-/// All tasks of jobs with these names that Slurm still knows: at least those that are pending or
-/// running.
+/// All tasks of jobs with these names that Slurm still remembers, at least the pending and running
+/// ones.
 pub(crate) fn tasks(names: &[&str]) -> Result<Vec<Task>, SlurmError> {
     let names = of_names(names);
     let mut tasks = queued(&names)?;
-    // Only with accounting, Slurm remembers ended tasks for more than some minutes.
+    // Without accounting, Slurm forgets ended tasks after a few minutes.
     let arguments =
         ["-n", "-X", "-P", "--format=JobID,State,Reason,JobName", "-S", "now-7days", &names];
     let ended = ask("sacct", &arguments, QUERY).unwrap_or_default();
@@ -95,7 +95,7 @@ fn of_names(names: &[&str]) -> String {
     format!("--name={}", names.join(","))
 }
 
-/// Tasks in the queue, and those that have left it some minutes ago.
+/// Tasks in the queue, and those that left it within the last few minutes.
 fn queued(names: &str) -> Result<Vec<Task>, SlurmError> {
     let arguments = ["--noheader", "--array", "--states=all", names, "--format=%i|%T|%r|%j"];
     ask("squeue", &arguments, QUERY).map(|answer| parse(&answer))

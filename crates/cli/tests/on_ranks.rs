@@ -305,7 +305,7 @@ fn ranks_that_would_not_train_the_same_do_not_begin() {
     let output = mpirun(&[same, other]).output().unwrap();
     assert!(!output.status.success());
     let said = text(&output);
-    assert!(said.contains("the ranks would not train the same"), "{said}");
+    assert!(said.contains("the ranks were not started with the same training"), "{said}");
     assert!(said.contains("configuration: ") && said.contains("on rank 1"), "{said}");
     assert!(names(&out.path().join("tables")).is_empty());
 }

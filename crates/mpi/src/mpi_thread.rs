@@ -1,7 +1,7 @@
 //! The thread that talks to MPI.
 //!
-//! Another rank may hang at any time. Whatever waits for it then never ends, and MPI keeps the
-//! buffers: this thread stays with them, while the rest of the program goes on.
+//! Another rank may hang at any time. A call that waits for it then never returns, and MPI keeps
+//! its buffers. This thread is left behind with them, while the rest of the program continues.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{park, sleep, yield_now};
@@ -16,27 +16,27 @@ use mpi::traits::{Communicator as _, CommunicatorCollectives as _, Destination a
 
 use crate::world::{Answer, JoinError};
 
-/// Tag of the messages by which ranks find out which of them still answer.
+/// Tag of the roll-call messages, which show which ranks still respond.
 const ROLL_CALL: i32 = 7;
-/// How long others have to answer the roll call.
+/// Time limit for answers to a roll call.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
-/// A rank that waits for longer sleeps between two looks, and leaves the processor to others.
+/// After waiting this long, a rank sleeps between polls, to free its processor.
 const SPIN: Duration = Duration::from_millis(20);
-/// How long.
+/// Length of such a sleep.
 const PAUSE: Duration = Duration::from_micros(200);
 
 /// What all ranks do in the same order.
 pub(crate) enum Command {
     WaitForAll,
     Sum(Vec<f64>),
-    /// One rank is enough for this.
+    /// Not collective: a single rank can request it.
     Abort(i32),
 }
 
 /// MPI has started.
 pub(crate) struct Start {
     pub(crate) rank: usize,
-    /// With process and host.
+    /// This rank, with its process and host.
     pub(crate) name: String,
 }
 
@@ -45,13 +45,14 @@ pub(crate) struct MpiThread<'a> {
     rank: usize,
     n_rank: usize,
     timeout: Duration,
-    /// Collective operations so far, the same on all ranks: it tells their roll calls apart.
+    /// Number of collective operations so far. It is the same on all ranks and identifies a roll
+    /// call.
     n_collective: u64,
     asked: &'a Receiver<Command>,
     answer: &'a Sender<Answer>,
 }
 
-/// Who has answered during a collective operation.
+/// The ranks that have answered during a collective operation.
 struct Roll {
     collective: u64,
     has_answered: Vec<bool>,
@@ -59,7 +60,7 @@ struct Roll {
 }
 
 impl MpiThread<'_> {
-    /// Starts MPI, answers until nobody can ask any more, and ends MPI.
+    /// Initialises MPI, serves requests until the channel closes, and finalises MPI.
     pub(crate) fn run(
         n_rank: usize,
         timeout: Duration,
@@ -67,11 +68,11 @@ impl MpiThread<'_> {
         asked: &Receiver<Command>,
         answer: &Sender<Answer>,
     ) {
-        // Of this process, only this thread calls MPI.
+        // Only this thread of the process calls MPI.
         let Some((universe, _)) = mpi::initialize_with_threading(Threading::Funneled) else {
             return;
         };
-        // Dropped before the universe, which ends MPI.
+        // Dropped before the universe, which finalises MPI.
         let all = universe.world();
         let (rank, found) = (number(all.rank()), number(all.size()));
         let start = if found == n_rank {
@@ -84,7 +85,7 @@ impl MpiThread<'_> {
             Err(JoinError::Number { wanted: n_rank, found, library })
         };
         let is_right = start.is_ok();
-        // Nobody listens any more if it took too long.
+        // The receiver is gone if this took too long.
         if started.send(start).is_ok() && is_right {
             let mut thread =
                 MpiThread { all, rank, n_rank, timeout, n_collective: 0, asked, answer };
@@ -120,8 +121,8 @@ impl MpiThread<'_> {
         sums
     }
 
-    /// Waits until all ranks have done their part, but not for ever: after the timeout, those that
-    /// wait find out who does not, and this thread never returns.
+    /// Waits for all ranks to take part. After the timeout, the waiting ranks find out which ones
+    /// are missing, and this thread never returns.
     fn complete<'a, D: ?Sized, S: Scope<'a>>(&mut self, request: Request<'a, D, S>) {
         let begin = Instant::now();
         let mut has_answered = vec![false; self.n_rank];
@@ -148,30 +149,30 @@ impl MpiThread<'_> {
             }
             sleep(PAUSE);
         }
-        // Calls of others to whom this rank came late.
+        // Roll calls of ranks that were waiting for this one.
         while self.heard().is_some() {}
     }
 
-    /// Tells every rank that this one is here, once.
+    /// Announces this rank to all others, once.
     fn call(&self, roll: &mut Roll) {
         if std::mem::replace(&mut roll.is_called, true) {
             return;
         }
         for rank in (0..self.n_rank).filter(|&rank| rank != self.rank) {
             let other = self.all.process_at_rank(rank as i32);
-            // Nobody waits for it to arrive, as it may be for a rank that is no more, so its buffer
-            // must stay.
+            // The send is never completed, because its receiver may be gone; its buffer must
+            // therefore stay alive.
             let here: &'static u64 = Box::leak(Box::new(roll.collective));
             std::mem::forget(other.immediate_send_with_tag(StaticScope, here, ROLL_CALL));
         }
     }
 
-    /// Takes note of the ranks that are here, and answers them.
+    /// Records the ranks that announce themselves, and answers them.
     fn hear(&self, roll: &mut Roll) {
         while let Some((rank, collective)) = self.heard() {
-            // A rank may still wait in the operation before, or already in the next: for one that
-            // stopped when others had all they needed from it. Older calls are from an operation to
-            // which everybody came after all.
+            // A rank may still wait in the previous operation, or already in the next one, if
+            // another rank stopped after contributing everything that others needed. Older calls
+            // belong to operations that completed after all.
             if collective.abs_diff(roll.collective) <= 1 {
                 roll.has_answered[rank] = true;
                 self.call(roll);
@@ -179,7 +180,7 @@ impl MpiThread<'_> {
         }
     }
 
-    /// A rank that has called, and the number of its operation.
+    /// A received roll call: the rank, and the number of its operation.
     fn heard(&self) -> Option<(usize, u64)> {
         let anybody = self.all.any_process();
         let (message, status) = anybody.immediate_matched_probe_with_tag(ROLL_CALL)?;
@@ -188,7 +189,7 @@ impl MpiThread<'_> {
         Some((number(status.source_rank()), collective))
     }
 
-    /// Says which ranks have not answered, and then ends all ranks when asked to.
+    /// Reports the ranks that have not answered, then ends all ranks on request.
     fn lose(&self, roll: &Roll) -> ! {
         let silent = (0..self.n_rank).filter(|&rank| !roll.has_answered[rank]).collect();
         let _ = self.answer.send(Err(silent));
@@ -197,7 +198,7 @@ impl MpiThread<'_> {
                 self.all.abort(code);
             }
         }
-        // This process ends by itself.
+        // This process exits on its own.
         loop {
             park();
         }

@@ -1,4 +1,4 @@
-//! All processes that one `mpirun` or `srun` has started.
+//! The processes started by one `mpirun` or `srun`.
 
 use std::cell::Cell;
 use std::io;
@@ -10,25 +10,25 @@ use batchlab_ranks::{Communicator, LostRanks};
 
 use crate::mpi_thread::{Command, MpiThread, Start};
 
-/// More than it takes to call the roll.
+/// Longer than a roll call takes.
 const ROLL: Duration = Duration::from_secs(10);
-/// Time that MPI has to end all ranks.
+/// Time limit for MPI to end all ranks.
 const ABORT: Duration = Duration::from_secs(10);
 
-/// The connection between all ranks. To drop it, on all ranks alike, ends MPI.
+/// The connection between all ranks. Dropping it, on every rank, finalises MPI.
 pub struct World {
     rank: usize,
     timeout: Duration,
     /// Each rank with its process and host.
     names: Vec<String>,
-    /// `None` once it ends.
+    /// `None` while it is being dropped.
     commands: Option<Sender<Command>>,
     answers: Receiver<Answer>,
-    /// Whether a rank is lost, without which MPI cannot end.
+    /// Whether a rank is lost; MPI then cannot finalise.
     is_broken: Cell<bool>,
 }
 
-/// The sums, or the ranks that are lost.
+/// The sums, or the lost ranks.
 pub(crate) type Answer = Result<Vec<f64>, Vec<usize>>;
 
 /// Why there is no connection.
@@ -37,16 +37,16 @@ pub enum JoinError {
     /// A bug: a process joins once.
     #[error("MPI is already in use in this process")]
     Twice,
-    /// Started by something else, or with another number.
+    /// Not started by an MPI launcher, or with another number of ranks.
     #[error(
         "the configuration asks for {wanted} ranks, but MPI has {found}: start {wanted} processes with \
          `mpirun -n {wanted} batchlab run ...` or `srun -n {wanted} --mpi=pmix batchlab run ...`. If that was \
          done, the launcher belongs to another MPI than this program, which uses {library}"
     )]
     Number {
-        /// In the configuration.
+        /// Number of ranks in the configuration.
         wanted: usize,
-        /// In the world.
+        /// Number of ranks started.
         found: usize,
         /// Name and version of the MPI library.
         library: String,
@@ -57,17 +57,17 @@ pub enum JoinError {
     /// A rank did not take part in the first operation.
     #[error(transparent)]
     Lost(#[from] LostRanks),
-    /// No thread for MPI.
+    /// The thread for MPI cannot be created.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] io::Error),
 }
 
 impl World {
-    /// Joins the other ranks; all `n_rank` of them do so. A rank that has not answered for `timeout` is
-    /// lost.
+    /// Joins the other ranks; called by all `n_rank` of them. A rank that does not answer within
+    /// `timeout` is lost.
     ///
     /// # Errors
-    /// Another number of ranks, or ranks that do not come.
+    /// Another number of ranks, or ranks that do not join.
     pub fn join(n_rank: usize, timeout: Duration) -> Result<Self, JoinError> {
         let (commands, asked) = channel();
         let (answer, answers) = channel();
@@ -107,13 +107,13 @@ impl World {
 
     fn tell(&self, command: Command) {
         if let Some(commands) = &self.commands {
-            // Nobody hears it if MPI has not even started.
+            // The request goes unheard if MPI never started.
             let _ = commands.send(command);
         }
     }
 }
 
-/// MPI ends when all ranks want it to, for which this one does not wait for ever.
+/// MPI finalises once all ranks request it; this one waits for a limited time.
 fn wait_for_end(answers: &Receiver<Answer>, timeout: Duration) {
     let _ = answers.recv_timeout(timeout);
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use batchlab_core::graphs::OneGraph;
 use batchlab_core::random::{below, fraction, stream};
-use batchlab_ppr::{Push, Queue, Walk};
+use batchlab_ppr::{Push, Walk};
 
 const N_NODE: u32 = 169_343;
 const N_EDGE: usize = 1_166_243;
@@ -18,7 +18,7 @@ fn main() -> Result<(), batchlab_ppr::PprError> {
     let graph = graph();
     let roots: Vec<u32> =
         (0..N_ROOT).map(|i| (u64::from(i) * 13 % u64::from(N_NODE)) as u32).collect();
-    let push = Push { teleport: 0.25, epsilon: 2e-4, walk: Walk::Plain, queue: Queue::Lifo };
+    let push = Push { teleport: 0.25, epsilon: 2e-4, walk: Walk::Plain };
     println!(
         "{} nodes, {} edges with both directions and loops",
         graph.n_node(),

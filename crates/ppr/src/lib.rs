@@ -17,7 +17,7 @@ mod top;
 use batchlab_core::graphs::OneGraph;
 
 pub use power::{Operator, Power};
-pub use push::{Push, Queue, Walk};
+pub use push::{Push, Walk};
 pub use scratch::Pushed;
 pub use top::keep_top;
 

@@ -18,7 +18,7 @@ use crate::{PprError, check_graph, check_roots, check_teleport};
 ///
 /// ```
 /// use batchlab_core::graphs::OneGraph;
-/// use batchlab_ppr::{Push, Queue, Walk};
+/// use batchlab_ppr::{Push, Walk};
 ///
 /// // 0 - 1 - 2, with self loops.
 /// let graph = OneGraph {
@@ -26,7 +26,7 @@ use crate::{PprError, check_graph, check_roots, check_teleport};
 ///     sender: vec![0, 1, 0, 1, 2, 1, 2],
 ///     edge_weight: Vec::new(),
 /// };
-/// let push = Push { teleport: 0.25, epsilon: 1e-6, walk: Walk::Plain, queue: Queue::Lifo };
+/// let push = Push { teleport: 0.25, epsilon: 1e-6, walk: Walk::Plain };
 /// let best = push.from_roots(&graph, &[0, 2], &(), |_, pushed| pushed.top(2)).unwrap();
 /// assert_eq!(best, [[0, 1], [2, 1]]);
 /// ```
@@ -39,8 +39,6 @@ pub struct Push {
     pub epsilon: f64,
     /// How the residue of a node is divided.
     pub walk: Walk,
-    /// The order in which waiting nodes are pushed.
-    pub queue: Queue,
 }
 
 /// How the residue of a node is divided when it is pushed.
@@ -54,15 +52,6 @@ pub enum Walk {
     /// half of the rest stays, the other half is divided among the neighbours. The threshold is
     /// epsilon x degree.
     Lazy,
-}
-
-/// The order in which waiting nodes are pushed. It changes scores within the threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queue {
-    /// Last in, first out.
-    Lifo,
-    /// First in, first out.
-    Fifo,
 }
 
 /// Roots per task: enough to make its overhead negligible.
@@ -140,7 +129,7 @@ impl Push {
             Walk::Lazy => 1.0,
         };
         scratch.start(root, first);
-        while let Some(node) = scratch.take(self.queue) {
+        while let Some(node) = scratch.take() {
             let neighbours = &graph.sender[graph.incoming(node)];
             let degree = neighbours.len() as f64;
             let residue = scratch.residue(node);

@@ -1,6 +1,5 @@
 //! Scores and residues of one root, in reusable memory of the size of the graph.
 
-use crate::Queue;
 use crate::top::keep_top;
 
 /// The values needed per edge, side by side.
@@ -52,12 +51,9 @@ impl Scratch {
         self.waiting.push(root);
     }
 
-    /// Removes the next waiting node from the queue.
-    pub(crate) fn take(&mut self, queue: Queue) -> Option<u32> {
-        let node = match queue {
-            Queue::Lifo => self.waiting.pop(),
-            Queue::Fifo => self.waiting.get(self.n_taken).copied(),
-        };
+    /// Removes the node that began to wait last. The order changes scores within the threshold.
+    pub(crate) fn take(&mut self) -> Option<u32> {
+        let node = self.waiting.pop();
         self.n_taken += usize::from(node.is_some());
         node
     }

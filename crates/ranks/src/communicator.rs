@@ -1,4 +1,4 @@
-//! What ranks tell each other.
+//! Communication between ranks.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,11 +17,11 @@ pub trait Communicator {
     /// Waits until all ranks have called it.
     ///
     /// # Errors
-    /// Ranks that did not within the time that the connection allows.
+    /// Ranks that did not call it within the connection's time limit.
     fn wait_for_all(&self) -> Result<(), LostRanks>;
 
-    /// Replaces `values`, equally many on all ranks, by their sums over the ranks. Follows
-    /// [`Communicator::wait_for_all`], so that it waits for nobody.
+    /// Replaces `values`, whose number is the same on all ranks, by their sums over the ranks.
+    /// Called after [`Communicator::wait_for_all`], so it never waits for a rank.
     ///
     /// # Errors
     /// See [`Communicator::wait_for_all`].
@@ -30,7 +30,7 @@ pub trait Communicator {
     /// Ends the processes of all ranks.
     fn abort(&self, code: i32) -> !;
 
-    /// The bytes of every rank, in the order of the ranks. Meant for what is small.
+    /// The bytes of every rank, in rank order. Intended for small amounts of data.
     ///
     /// # Errors
     /// See [`Communicator::wait_for_all`].
@@ -61,13 +61,13 @@ impl fmt::Debug for dyn Communicator + '_ {
     }
 }
 
-/// Ranks that others have waited for in vain.
+/// Ranks that did not respond in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} not answered for {} s; the others end{}", Named(names), waited.as_secs(), Self::REMEDY)]
 pub struct LostRanks {
     /// Each with its process and host, such as `rank 1 (process 4711 on node7)`.
     pub names: Vec<String>,
-    /// How long.
+    /// How long the others waited.
     pub waited: Duration,
 }
 

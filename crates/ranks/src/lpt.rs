@@ -7,12 +7,12 @@ use batchlab_core::{GraphSize, Shape};
 
 use crate::batch::Cost;
 
-/// Which ranks may take one more graph.
+/// Limits on the graphs that a rank may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rules {
     pub(crate) n_rank: usize,
     pub(crate) cost: Cost,
-    /// Most nodes and edges of a rank.
+    /// Maximum nodes and edges of a rank.
     pub(crate) room: Shape,
     /// Whether the numbers of graphs of two ranks may differ by at most one.
     pub(crate) equal: bool,

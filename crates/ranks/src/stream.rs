@@ -23,9 +23,9 @@ pub struct Share {
 
 /// One rank's batches of a training stream.
 ///
-/// Every rank plans the steps of a whole epoch alone: they depend on sizes and on the seed. All ranks
-/// therefore have the same number of steps, without having told each other anything. In a step for
-/// which a rank has no graphs, its plan has no members.
+/// Every rank plans the steps of a whole epoch on its own, because they depend only on sizes and
+/// the seed. All ranks therefore have the same number of steps without communicating. If a rank has
+/// no graphs in a step, its plan has no members.
 ///
 /// Batches that are padded have the shape on which all ranks agree: the ranks with less work would
 /// wait anyway, and an engine that compiles for each shape meets fewer of them. Batches without
@@ -43,7 +43,7 @@ impl RankStream {
     /// Opens the stream and plans the first epoch.
     ///
     /// # Errors
-    /// A strategy or a view of the nodes of one graph, more ranks than have anything to do, and
+    /// A strategy or a view of the nodes of one graph, more ranks than there is work for, and
     /// errors of the batcher.
     pub fn open(
         batcher: &dyn Batcher,
@@ -83,7 +83,7 @@ impl RankStream {
         Ok(())
     }
 
-    /// Rejects ranks that never have anything to do.
+    /// Rejects ranks that would never have any graphs.
     fn check_work(&self) -> Result<(), BatcherError> {
         let busy = |step: &Step| step.ranks.iter().filter(|graphs| !graphs.is_empty()).count();
         let most = self.steps.iter().map(busy).max().unwrap_or(0);

@@ -1,11 +1,11 @@
-//! Ranks that are threads of one process, for tests and programs that need no MPI.
+//! Ranks as threads of one process, for tests and for programs without MPI.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::{Communicator, LostRanks};
 
-/// Connects `n_rank` threads. A rank that has not come after `timeout` is lost.
+/// Connects `n_rank` threads. A rank that does not arrive within `timeout` is lost.
 #[must_use]
 pub fn threads(n_rank: usize, timeout: Duration) -> Vec<impl Communicator + Send> {
     let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
@@ -27,19 +27,19 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Number of complete meetings.
+    /// Number of completed exchanges.
     n_meeting: u64,
-    /// The ranks that have come to the next one.
+    /// The ranks that have arrived for the next one.
     present: Vec<usize>,
-    /// What they bring, by rank.
+    /// Their contributions, by rank.
     brought: Vec<Vec<f64>>,
-    /// What all brought to the last complete meeting: the first to leave may open the next one before
-    /// the others have read it, but nobody can complete that without them.
+    /// All contributions to the last completed exchange. The first rank to leave may start the next
+    /// exchange before the others have read these, but it cannot complete without them.
     complete: Vec<Vec<f64>>,
 }
 
 impl Thread {
-    /// Meets the others, and returns what all of them bring.
+    /// Exchanges contributions: waits for all ranks and returns what each of them contributed.
     fn meet(&self, own: &[f64]) -> Result<Vec<Vec<f64>>, LostRanks> {
         let mut state = self.shared.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.present.is_empty() {

@@ -28,7 +28,7 @@ runs["is_timed"] &= runs["cell"].isna() | is_last.reindex(runs.index, fill_value
 
 # Steps whose times count: without the warm-up, which is block 0 in a cell.
 steps = table("steps")
-steps = steps[(steps["block"] > 0).where(steps["block"].notna(), ~steps["is_warmup"])]
+steps = steps[~steps["is_warmup"]]
 steps = steps.merge(runs.loc[runs["is_timed"], ["run_id", *NAMES, "cell", "is_whole"]], on="run_id")
 sums = by(steps, "run_id").sum(numeric_only=True).astype(float)
 

@@ -16,8 +16,7 @@ runs = runs.with_columns(is_timed=pl.col("is_timed") & is_last)
 named = runs.select("run_id", *NAMES, "cell", "is_whole", "is_timed")
 
 # Steps whose times count: without the warm-up, which is block 0 in a cell.
-counts = pl.when(pl.col("block").is_null()).then(~pl.col("is_warmup")).otherwise(pl.col("block") > 0)
-steps = pl.scan_parquet(f"{TABLES}/steps/*.parquet").filter(counts)
+steps = pl.scan_parquet(f"{TABLES}/steps/*.parquet").filter(~pl.col("is_warmup"))
 steps = steps.join(named.lazy().filter("is_timed"), on="run_id")
 ln_ns = (pl.col("step_ns").sum() / pl.col("n_output").sum()).log()
 

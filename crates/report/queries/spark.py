@@ -26,7 +26,7 @@ runs = runs.withColumn("last", f.max(in_cell).over(over(*NAMES, *SEEDS)))
 runs = runs.withColumn("is_timed", f.expr("is_timed and (cell is null or run_id = last)")).cache()
 
 # Steps whose times count: without the warm-up, which is block 0 in a cell.
-steps = spark.read.parquet(f"{TABLES}/steps").where("coalesce(block > 0, not is_warmup)")
+steps = spark.read.parquet(f"{TABLES}/steps").where("not is_warmup")
 steps = steps.join(runs.where("is_timed").select("run_id", *NAMES, "cell", "is_whole"), "run_id")
 
 # throughput: real outputs and edges per second, median over runs

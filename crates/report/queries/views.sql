@@ -31,7 +31,7 @@ where is_timed;
 
 -- Steps whose times count: without the warm-up, which is block 0 in a cell.
 create or replace view steps as
-from all_steps where coalesce(block > 0, not is_warmup);
+from all_steps where not is_warmup;
 
 -- One evaluation per state and subset, with the evaluation batcher shared by all strategies.
 create or replace view evals as

@@ -40,7 +40,7 @@ pub enum CompareError {
     #[error("no run in {dir} can be compared: {reason}")]
     NoneUsable { dir: String, reason: String },
     #[error(
-        "nothing in {a} has a counterpart of equal model, data, strategy and batch size in {b}\n  \
+        "nothing in {a} has a counterpart with the same model, data, strategy and batch size in {b}\n  \
          {a} has {in_a}\n  {b} has {in_b}\ngive two runs to compare them anyway"
     )]
     NothingInCommon { a: String, b: String, in_a: String, in_b: String },

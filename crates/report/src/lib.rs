@@ -38,6 +38,7 @@ pub use figures::{
     Cell, Curve, Curves, ErrorComparison, Figure, Forest, ForestRow, Heat, Panel, Plot, Point,
     Scale, Stack, Stacks, compare_errors,
 };
+pub use number::count;
 pub use numbers::{Numbers, Row};
 pub use options::Options;
 pub use page::{PAGE_BEGIN, html};
@@ -51,7 +52,7 @@ pub use total_time::{
 };
 pub use verdict::{
     Apart, Conclusion, Disturbance, LeftOutPair, Measure, Outlook, Strategy, Unfinished, Unit,
-    Verdict, caveats, count, fastest, sentence, text, verdicts,
+    Verdict, caveats, fastest, sentence, text, verdicts,
 };
 
 use serde::Serialize;

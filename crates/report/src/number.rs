@@ -34,6 +34,18 @@ pub(crate) fn factor(value: f64) -> String {
     format!("{value:.2}×")
 }
 
+/// A number of things: `1 run`, `2 runs`.
+#[must_use]
+pub fn count(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}
+
+/// `2 %`.
+pub(crate) fn percent(share: f64) -> String {
+    let text = format!("{:.2}", 100.0 * share);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// A number of steps: `500`, `100k`, `2M`.
 pub(crate) fn steps(n: i64) -> String {
     match n {

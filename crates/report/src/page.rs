@@ -11,8 +11,8 @@ use batchlab_stats::mean;
 
 use crate::draw;
 use crate::figures::{Figure, Panel};
-use crate::number::short;
-use crate::verdict::{Verdict, caveats, count, percent, sentence};
+use crate::number::{count, percent, short};
+use crate::verdict::{Verdict, caveats, sentence};
 use crate::{Report, Results};
 
 /// The beginning of every page, by which a page of this program is recognised.
@@ -68,7 +68,7 @@ fn head(html: &mut String, report: &Report, results: &Results) {
     }
     if report.n_unverified > 0 {
         let n = count(report.n_unverified, "run");
-        let _ = write!(html, "<p>Without checksums, and used: {n}.</p>");
+        let _ = write!(html, "<p>Used without checksums: {n}.</p>");
     }
 }
 
@@ -106,7 +106,10 @@ fn origin(report: &Report, results: &Results) -> String {
         || results.runs.iter().flat_map(|run| &run.conditions).filter_map(|block| block.load);
     let load = mean(&loads().collect::<Vec<_>>()).map_or_else(String::new, |mean| {
         let most = short(loads().fold(0.0, f64::max));
-        format!(" · other processes kept {} processors busy, at most {most}", short(mean))
+        format!(
+            " · other processes kept {} processors busy on average, at most {most}",
+            short(mean)
+        )
     });
     format!("{}{days} · {}{load}", listed(&mut studies), listed(&mut machines))
 }
@@ -127,9 +130,9 @@ fn verdict_section(html: &mut String, report: &Report) {
         html.push_str(if report.reaches.is_empty() {
             "<p>No setting has two strategies at one batch size; there is nothing to compare.</p></section>"
         } else {
-            "<p>No setting has two strategies whose batches hold all that their outputs depend on. For the \
-             others a fast step alone is no advantage: they are compared by the <a href=\"#reach\">time to \
-             an accuracy</a>.</p></section>"
+            "<p>No setting has two strategies whose batches contain everything that their outputs depend on. \
+             For the others, a fast step alone is no advantage: they are compared by the <a \
+             href=\"#reach\">time to an accuracy</a>.</p></section>"
         });
         return;
     };
@@ -159,13 +162,13 @@ fn verdict_section(html: &mut String, report: &Report) {
 
 const HOW_TO_READ: &str = "\
 <details class=\"inner\"><summary>How to read this</summary>\
-<p class=\"note\">A line is the interval of how many times as long a strategy takes per real graph as the \
-fastest, whichever that is; the grey band is the margin up to which strategies are called equal. A filled mark \
-and a name in bold may be the fastest; a ring is slower. The compared number is the mean of the logarithms of \
-the times of a mirrored pair of blocks: two blocks in which the strategies train in one order and then in that \
-order backwards. From five cells on, the unit is the cell, and the statement holds for other seeds too. All \
-intervals of one comparison hold together with 95&nbsp;%: the best of a sample is never the reference of \
-its own test. Several comparisons each have their own 5&nbsp;%.</p></details>";
+<p class=\"note\">A line is the interval of a strategy's time per real graph relative to the fastest, \
+whichever that is; the grey band is the margin within which strategies count as equal. A filled mark and a \
+bold name may be the fastest; a hollow mark is slower. The values compared are mean logarithms of the times \
+of a mirrored pair of blocks: two blocks, the second of which trains the strategies in reverse order. With \
+five or more cells, the unit of replication is the cell, and the result holds for other seeds too. All \
+intervals of one comparison hold simultaneously at 95&nbsp;%: the best of a sample is never the reference of \
+its own test. Each comparison has its own 5&nbsp;%.</p></details>";
 
 fn query(html: &mut String, query: &str) {
     let _ = write!(
@@ -218,7 +221,7 @@ fn summary(report: &Report) -> String {
         .filter(|(_, low)| *low > 1.0);
     if let Some((verdict, _)) = greatest {
         let title = &report.settings[verdict.setting].title;
-        let _ = write!(text, " The greatest difference is in {title}: {}", sentence(verdict));
+        let _ = write!(text, " The largest difference is in {title}: {}", sentence(verdict));
     }
     text
 }
@@ -270,13 +273,13 @@ fn figure_section(html: &mut String, figure: &Figure, report: &Report) {
 
 fn numbers_section(html: &mut String, report: &Report) {
     html.push_str(
-        "<section id=\"numbers\"><h2>Each strategy in numbers</h2><p class=\"note\">Real outputs and edges \
-         per second: strategies put different numbers of outputs into a step, so a short step alone says \
-         little. Batching is planning and copying, update the rest of a step; a mean far above its median \
-         indicates a few slow steps, such as the first ones of a shape. The share is that of a step for \
-         planning and copying its batch, or for waiting where batches are prepared ahead. Padding goes \
-         through the same computation as real nodes and edges. The warm-up is left out; medians over runs \
-         of rates and of the share, else means.</p>",
+        "<section id=\"numbers\"><h2>Each strategy in numbers</h2><p class=\"note\">Rates are of real outputs \
+         and edges: strategies put different numbers of outputs into a step, so a short step alone says \
+         little. Batching is planning and copying; update is the rest of a step. A mean far above its median \
+         indicates a few slow steps, such as the first ones of a shape. The share is the part of a step spent \
+         planning and copying its batch, or waiting for it if batches are prepared ahead. Padding goes through \
+         the same computation as real nodes and edges. Warm-up is excluded. Rates and shares are medians over \
+         runs, everything else means.</p>",
     );
     tables::numbers(html, report);
     query(html, &report.numbers.query);

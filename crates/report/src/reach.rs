@@ -296,7 +296,7 @@ fn n_run_needed(times: &[Vec<f64>]) -> Option<usize> {
 /// Formats one comparison for a terminal: a line per strategy, then the interpretation.
 #[must_use]
 pub fn reach_text(reach: &TimeToGoal) -> String {
-    let chosen = " (the most that all reach in more than half of their runs)";
+    let chosen = " (the highest that every strategy reaches in more than half of its runs)";
     let title = format!("time to {} on the {SUBSET} set", reach.title());
     let mut text = format!(
         "  {}{}, preparation included\n",
@@ -354,8 +354,8 @@ impl TimeToGoal {
         let n_strategy = self.strategies.len();
         self.n_run_needed.map(|n| {
             format!(
-                "with so few runs no two of {n_strategy} strategies can be told apart, however different; \
-                 {n} runs of each could"
+                "with so few runs, no two of {n_strategy} strategies can be told apart, however different they \
+                 are; {n} runs of each would be enough"
             )
         })
     }

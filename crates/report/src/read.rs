@@ -10,9 +10,9 @@ use batchlab_results::read::path_of;
 use batchlab_results::{DamagedRun, NewShapes, RunSummary, Untimed};
 
 use crate::ReportError;
+use crate::number::count;
 use crate::options::{self, Options};
 use crate::setting::key;
-use crate::verdict::count;
 
 /// A run, with values derived from its record.
 #[derive(Debug, Clone)]
@@ -129,8 +129,8 @@ impl Results {
             let is_done =
                 |cell: Option<&str>| cell.is_none_or(|cell| !published.unfinished.contains(cell));
             results.n_unverified += published.n_unverified;
-            for (stem, summary) in of_dir {
-                let path = path_of(dir, Table::Runs, &stem);
+            for summary in of_dir {
+                let path = path_of(dir, Table::Runs, &summary.run.run_id);
                 let mut run = Run::new(dir, summary);
                 run.is_cell_done = is_done(run.run.cell.as_deref());
                 if let Some((first, run)) = runs.insert(run.run.run_id.clone(), (path.clone(), run))

@@ -29,8 +29,7 @@ pub use left_out::LeftOutPair;
 use left_out::left_out;
 pub(crate) use rows::{Table, shared_cells};
 pub use terminal::text;
-pub(crate) use words::percent;
-pub use words::{caveats, count, fastest, sentence};
+pub use words::{caveats, fastest, sentence};
 
 /// Autocorrelation of neighbouring pairs above which it is mentioned, from ten pairs on.
 const ALIKE: f64 = 0.3;

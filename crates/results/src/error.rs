@@ -127,23 +127,13 @@ pub enum ResultsError {
         /// The process, according to its lock.
         process: String,
     },
-    /// A truncated or damaged record in an event file.
-    #[error("the event file {} is damaged at byte {at}: {reason}", path.display())]
-    Event {
-        /// The file.
-        path: PathBuf,
-        /// Offset of the record in bytes.
-        at: usize,
-        /// What is wrong.
-        reason: String,
-    },
 }
 
 impl ResultsError {
     /// Whether the results are at fault, rather than the location to read from or write to.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        matches!(self, Self::Damaged { .. } | Self::Compression { .. } | Self::Event { .. })
+        matches!(self, Self::Damaged { .. } | Self::Compression { .. })
     }
 
     pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {

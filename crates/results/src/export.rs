@@ -10,7 +10,6 @@ mod tensorboard;
 use std::path::PathBuf;
 
 use crate::read::DamagedRun;
-pub use event_file::{Event, Summary, Value, read_events};
 pub use sink::to_sink;
 pub use tensorboard::to_tensorboard;
 

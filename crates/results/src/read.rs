@@ -18,7 +18,7 @@ use parquet::basic::Compression;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 
 use crate::publish::unfinished;
-use crate::summary::check_runs;
+use crate::summary::row_of;
 use crate::{Manifest, ResultsError};
 
 /// Number of rows per batch.
@@ -32,7 +32,7 @@ const MAX_NUMBER: u64 = 1 << 53;
 /// The published files of a study.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Published {
-    /// File names without extension, usually one per run. Each stands for one file per table.
+    /// The runs, which have one file per table with their name.
     pub stems: Vec<String>,
     /// Number of files without checksums, which this program did not publish.
     pub n_unverified: usize,
@@ -60,7 +60,7 @@ pub fn published(dir: &Path) -> Result<Published, ResultsError> {
     for stem in stems(dir)? {
         // Files that match their checksums belong to the run that published them.
         let looked_at = verify(dir, &stem).and_then(|is_verified| {
-            if is_verified { Ok(true) } else { check_runs(dir, &stem).map(|()| false) }
+            if is_verified { Ok(true) } else { row_of(dir, &stem).map(|_| false) }
         });
         match looked_at {
             Ok(is_verified) => {

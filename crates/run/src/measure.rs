@@ -41,7 +41,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Time in seconds of a run of so many steps, evaluations included.
+    /// Time in seconds of a run of `n_step` steps, evaluations included.
     #[must_use]
     pub fn seconds(&self, n_step: u64) -> f64 {
         let n_new = self.new_shapes.partition_point(|&step| step <= n_step);

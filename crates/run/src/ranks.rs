@@ -1,5 +1,5 @@
-//! Training on several ranks: every rank computes the gradients of its own batch, and updates with
-//! those of all.
+//! Training on several ranks: each rank computes the gradients of its own batch and updates with
+//! the sum over all ranks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +19,9 @@ pub(crate) struct Together<'a> {
     pub(crate) others: &'a dyn Communicator,
     /// Set externally on this rank.
     requested: &'a AtomicBool,
-    /// Set on all ranks after the same step, if any was asked to end.
+    /// Set on all ranks after the same step if any rank was asked to end.
     agreed: Arc<AtomicBool>,
-    /// Gradient sums, followed by everything else that the ranks add up.
+    /// Gradient sums, followed by everything else to be summed over the ranks.
     sums: Vec<f64>,
 }
 
@@ -31,11 +31,11 @@ pub(crate) struct SharedStep {
     pub(crate) loss: LossSum,
     /// Upload, forward, backward and update on this rank; `None` unless each is synchronised.
     pub(crate) device: Option<[i64; 4]>,
-    /// The ranks whose loss is not finite: then no rank has updated.
+    /// Ranks with a non-finite loss; if there are any, no rank has updated.
     pub(crate) not_finite: Vec<usize>,
     wait_ns: i64,
     all_reduce_ns: i64,
-    /// Sizes without and with padding, of all ranks together.
+    /// Sizes without and with padding, summed over the ranks.
     sizes: [[i64; 4]; 2],
     n_edge_rank: i64,
 }
@@ -46,7 +46,7 @@ const WEIGHT: usize = 1;
 const INTERRUPTED: usize = 2;
 const WAIT: usize = 3;
 const SIZES: usize = 4;
-/// Then two numbers for each rank: whether its loss is not finite, and its edges.
+/// Followed by two numbers per rank: whether its loss is not finite, and its number of edges.
 const OF_RANKS: usize = SIZES + 8;
 
 impl<'a> Together<'a> {
@@ -54,20 +54,20 @@ impl<'a> Together<'a> {
         Self { others, requested, agreed: Arc::default(), sums: Vec::new() }
     }
 
-    /// What ends the run on all ranks alike.
+    /// The flag that ends the run, set on all ranks alike.
     pub(crate) fn interrupted(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.agreed)
     }
 
-    /// Number of this rank's step, the same for no two ranks: the key of what is random in it.
+    /// Step number that is unique across ranks: the key for the random decisions of a step.
     pub(crate) fn number(&self, step: u64) -> u64 {
         step * self.others.n_rank() as u64 + self.others.rank() as u64
     }
 
-    /// A whole step. With l the loss of an output and w its weight, every rank contributes the
-    /// gradient of the sum of w l over its own outputs. Divided once by the weight of all of them,
-    /// the sum over the ranks is the gradient of one process on all of their graphs. A rank without
-    /// graphs contributes zeros. `begin`: the stages are timed, and began then.
+    /// A whole step. With loss l and weight w per output, every rank contributes the gradient of
+    /// the sum of w l over its own outputs. The sum over the ranks, divided by the total weight, is
+    /// the gradient that a single process would compute on all of these graphs. A rank without
+    /// graphs contributes zeros. `begin`: if the stages are timed, when the step began.
     pub(crate) fn step(
         &mut self,
         trainer: &mut dyn Trainer,
@@ -100,7 +100,7 @@ impl<'a> Together<'a> {
         stages.restart();
         if shared.not_finite.is_empty() {
             let weight_sum = shared.loss.weight_sum;
-            // Without any weight there is no gradient.
+            // With a total weight of zero there is no gradient.
             let factor =
                 if weight_sum > 0.0 { (options.scale)(weight_sum) / weight_sum } else { 0.0 };
             let sums = &self.sums[..trainer.n_parameter()];
@@ -112,7 +112,7 @@ impl<'a> Together<'a> {
         Ok(SharedStep { device: stages.times, ..shared })
     }
 
-    /// Adds up what the ranks bring: one all-reduce.
+    /// Sums the contributions of the ranks in one all-reduce.
     fn exchange(&mut self, own: LossSum, plan: &BatchPlan) -> Result<SharedStep, LostRanks> {
         let (rank, n_rank) = (self.others.rank(), self.others.n_rank());
         let begin = Instant::now();
@@ -153,8 +153,8 @@ impl<'a> Together<'a> {
         })
     }
 
-    /// For example `The batch of rank 1 holds graphs 4, 17`: what `own`, the members of each rank's
-    /// batch, is on the ranks whose loss is not finite.
+    /// For example `The batch of rank 1 holds graphs 4, 17`: `own`, the members of a rank's batch,
+    /// for the ranks with a non-finite loss.
     pub(crate) fn name_not_finite(
         &self,
         shared: &SharedStep,
@@ -193,7 +193,7 @@ fn sizes(plan: &BatchPlan) -> [[u32; 4]; 2] {
 }
 
 impl SharedStep {
-    /// Puts the numbers of all ranks into the row of this one.
+    /// Replaces the numbers in this rank's row by those of all ranks.
     pub(crate) fn fill(&self, record: &mut StepRecord) {
         let [real, padded] = self.sizes;
         [record.n_graph, record.n_node, record.n_edge, record.n_output] = real;
@@ -206,7 +206,7 @@ impl SharedStep {
     }
 }
 
-/// Times of the stages of a step, if they are asked for.
+/// Times of the stages of a step, if requested.
 struct Stages {
     begin: Option<Instant>,
     times: Option<[i64; 4]>,
@@ -231,8 +231,8 @@ impl Stages {
     }
 }
 
-/// Checks that all ranks train the same, before the first step: `own` are names and values that
-/// must be equal.
+/// Checks before the first step that all ranks train the same run: `own` holds names and values
+/// that must be equal.
 pub(crate) fn agree(others: &dyn Communicator, own: &[(&str, String)]) -> Result<(), RunError> {
     let text: Vec<String> = own.iter().map(|(name, value)| format!("{name}\t{value}")).collect();
     let all = others.gather(text.join("\n").as_bytes())?;
@@ -248,7 +248,7 @@ pub(crate) fn agree(others: &dyn Communicator, own: &[(&str, String)]) -> Result
         return Ok(());
     }
     Err(RunError::config(format!(
-        "the ranks would not train the same; these differ:\n{}\nstart all of them with the same program, \
+        "the ranks were not started with the same training; these differ:\n{}\nstart all with the same program, \
          configuration and data",
         differences.join("\n")
     )))

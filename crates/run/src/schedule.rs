@@ -120,8 +120,7 @@ impl Schedule {
             let name = training.criterion().name();
             let best = self.best.map_or(0, |best| best.step);
             format!(
-                "{n} evaluations of the validation set were not better, by their {name}, than the one \
-                 after step {best}"
+                "{n} evaluations of the validation set did not improve the {name} reached after step {best}"
             )
         })
     }

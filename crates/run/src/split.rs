@@ -23,8 +23,8 @@ impl Subsets {
         if let Some(per_class) = split.per_class {
             if graphs.split.is_some() && split.published {
                 return Err(RunError::config(
-                    "the data set comes with a split; with split.published = false, split.per_class \
-                     draws another",
+                    "the data set comes with a split; to draw another with split.per_class, set \
+                     split.published = false",
                 ));
             }
             return Self::draw_per_class(graphs, per_class, seed);
@@ -115,7 +115,7 @@ impl Subsets {
         let n_train = n - n_validation - n_test;
         if n_train == 0 {
             return Err(RunError::config(format!(
-                "none of {n} is left to train on; ask for smaller shares"
+                "none of the {n} members is left for training; use smaller shares"
             )));
         }
         let (train, held_out) = order.split_at(n_train);

@@ -112,7 +112,7 @@ fn constant_target(graphs: &Graphs, subsets: &Subsets) -> Option<Warning> {
     Some(Warning {
         kind: "constant_target",
         message: format!(
-            "{all}, \"{}\" = {shown}: there is nothing else to learn; choose another target, another split, or \
+            "{all}, \"{}\" = {shown}: there is nothing to learn; choose another target, another split, or \
              more data",
             target.name
         ),

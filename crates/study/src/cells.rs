@@ -183,8 +183,8 @@ impl Cells {
             Some(Err(reason)) => Err(ResultsError::Read {
                 path,
                 source: std::io::Error::other(format!(
-                    "{reason}; `batchlab sweep` with the study's file writes it anew, and trains no cell \
-                     again that is done"
+                    "{reason}; `batchlab sweep` with the study's file rewrites it, and keeps the cells that \
+                     are done"
                 )),
             }),
         }
@@ -233,7 +233,7 @@ impl Cells {
         let (progress, fault) = match read::<Progress>(&path)?.transpose() {
             Ok(progress) => (progress, None),
             Err(reason) => {
-                let rest = "the next attempt starts again, and states of interrupted runs stay";
+                let rest = "the next attempt starts over; states of interrupted runs are kept";
                 (None, Some(format!("{} is damaged ({reason}): {rest}", path.display())))
             }
         };

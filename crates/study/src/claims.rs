@@ -111,7 +111,7 @@ impl ClaimSettings {
         if settings.beat.is_zero() || settings.stale < 3 * settings.beat {
             let [stale, beat] = [settings.stale, settings.beat].map(humantime::format_duration);
             let reason = format!(
-                "a claim that beats every {beat} must be given at least three times as long; set {} too",
+                "it must be at least three times the heartbeat interval of {beat}; set {} too",
                 Self::BEAT
             );
             let (variable, value) = (Self::STALE, stale.to_string());

@@ -25,7 +25,7 @@ pub enum StudyError {
     )]
     NoLocks { folder: PathBuf },
     #[error(
-        "earlier sweeps in {} were with {earlier} threads, and this sweep has {n_thread}: their times could not be \
+        "earlier sweeps in {} used {earlier} threads, but this one uses {n_thread}: their times could not be \
          compared. Use --threads {earlier}, or another name for the hardware (--hardware)",
         folder.display()
     )]

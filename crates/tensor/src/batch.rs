@@ -16,7 +16,8 @@ use crate::segments::sorted;
 use crate::{Backend, DirectedEdges, Direction, Matrix, Segments};
 
 pub use features::{Features, SparseFeatures};
-pub use outputs::{NodeEdges, OutputEdges, Outputs};
+use outputs::OutputEdges;
+pub use outputs::{NodeEdges, Outputs};
 
 /// A [`PaddedBatch`] on the device, as seen by networks. Reading a field that is not among the
 /// model's needs is an error.
@@ -264,13 +265,6 @@ impl<D: Backend> DeviceBatch<D> {
     /// Node features, dense or sparse.
     pub fn features(&self) -> Result<&Features<D>, ModelError> {
         named(self.features.as_ref(), "node_feature")
-    }
-
-    /// The incoming edges of outputs, for networks that [only predict
-    /// outputs](crate::Network::only_outputs).
-    #[must_use]
-    pub fn output_edges(&self) -> Option<&OutputEdges<D>> {
-        self.output_edges.as_ref()
     }
 
     /// The edges of a convolution on nodes: all of them or, in the last convolution of a network

@@ -18,8 +18,7 @@
 //! A model is a struct of parameter handles and one function:
 //!
 //! ```
-//! use batchlab_core::model::{Loss, ModelContext, Precision};
-//! use batchlab_core::{BatchFields, ModelError};
+//! use batchlab_core::{BatchFields, ModelContext, ModelError};
 //! use batchlab_tensor::{
 //!     Activation, Backend, DeviceBatch, Linear, Matrix, Network, ParameterBuilder, Pass,
 //! };
@@ -42,21 +41,7 @@
 //!     }
 //! }
 //!
-//! let ctx = ModelContext {
-//!     device: "cpu".into(),
-//!     seed: 42,
-//!     n_node_class: 0,
-//!     node_feature_width: 8,
-//!     output_width: 1,
-//!     loss: Loss::Mse,
-//!     precision: Precision::F32,
-//!     weight_decay: 0.0,
-//!     resident_bytes: 0,
-//!     cuda_graphs: false,
-//!     standardisation: batchlab_core::graphs::Standardisation::default(),
-//!     own: Vec::new(),
-//!     search: Vec::new(),
-//! };
+//! let ctx = ModelContext { node_feature_width: 8, ..ModelContext::default() };
 //! let needs = BatchFields { node_feature: true, ..BatchFields::default() };
 //! let trainer = batchlab_tensor::open(&ctx, needs, |parameters: &mut ParameterBuilder| Perceptron {
 //!     hidden: Linear::new(parameters, "hidden", 8, 16, Activation::Relu).with_bias(parameters),
@@ -97,7 +82,7 @@ pub use backend::{
     Attention, Backend, Buffer, Dense, DeviceMemory, LinearLayer, LinearOutput, MessageOutput,
     MessageResult, RowsToNormalise,
 };
-pub use batch::{DeviceBatch, Features, NodeEdges, OutputEdges, Outputs, SparseFeatures};
+pub use batch::{DeviceBatch, Features, NodeEdges, Outputs, SparseFeatures};
 pub use cpu::memory::keep_freed;
 pub use dropout::Dropout;
 pub use layers::{Linear, NormalisedRows, Perceptron};

@@ -24,7 +24,7 @@ pub trait Network: 'static {
     ) -> Result<Matrix<D>, ModelError>;
 
     /// Whether it only predicts outputs, one row each (`[n_output, output_width]`), on batches of
-    /// nodes; [`DeviceBatch::output_edges`] then has their incoming edges.
+    /// nodes; [`DeviceBatch::node_edges`] then has their incoming edges.
     fn only_outputs(&self) -> bool {
         false
     }

@@ -1,6 +1,7 @@
 //! Trainable parameters by name.
 
 use std::collections::HashSet;
+use std::num::NonZeroU32;
 
 use batchlab_core::model::NamedTensor;
 use batchlab_core::{ModelError, random};
@@ -122,20 +123,23 @@ impl ParameterBuilder {
 
 /// Number of parameter values of a network with `depth` equal layers, without creating it:
 /// extrapolated from networks with few layers. `build` is given the number of layers.
-pub fn n_parameter(depth: u32, mut build: impl FnMut(u32, &mut ParameterBuilder)) -> u128 {
+pub fn n_parameter(
+    depth: NonZeroU32,
+    mut build: impl FnMut(NonZeroU32, &mut ParameterBuilder),
+) -> u128 {
     /// The first layer may differ from the following ones.
-    const FEW: u32 = 2;
+    const FEW: NonZeroU32 = NonZeroU32::new(2).expect("2 is not 0");
     let mut count = |depth| {
         let mut builder = ParameterBuilder { draws: false, ..ParameterBuilder::new(0) };
         build(depth, &mut builder);
         builder.n_number
     };
     let few = count(depth.min(FEW));
-    let more = depth.saturating_sub(FEW);
+    let more = depth.get().saturating_sub(FEW.get());
     if more == 0 {
         return few;
     }
-    few.saturating_add((count(FEW + 1) - few).saturating_mul(more.into()))
+    few.saturating_add((count(FEW.saturating_add(1)) - few).saturating_mul(more.into()))
 }
 
 /// The parameters of a network on a device.

@@ -2,10 +2,9 @@
 
 mod recorded;
 mod resident;
+mod state;
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Instant;
 
 use batchlab_core::model::{
     BatchKey, Loss, LossSum, Mode, ModelContext, NamedTensor, Precision, Slot, StepOptions,
@@ -15,7 +14,8 @@ use batchlab_core::{BatchFields, ModelError, PaddedBatch};
 
 use self::recorded::{RecordedStep, RecordedSteps, Way};
 use self::resident::ResidentBatches;
-use crate::batch::{Layout, Wanted};
+use self::state::{MOMENTS, PARAMETER, by_name, take, unfit};
+use crate::batch::Wanted;
 use crate::matrix::engine;
 use crate::parameters::trainable;
 use crate::pass::{Scale, TracedLoss, backward};
@@ -229,76 +229,6 @@ impl<N: Network, D: Backend> NetworkTrainer<N, D> {
         let loss_sum = self.parameters.device().read_loss(&self.fetched_loss).map_err(engine)?;
         Ok(LossSum { loss_sum, weight_sum })
     }
-
-    /// Records a step and keeps it.
-    fn record(
-        &mut self,
-        slot: Slot,
-        key: u64,
-        layout: Layout,
-    ) -> Result<Option<Rc<RecordedStep<D>>>, ModelError> {
-        let begin = Instant::now();
-        let Some(step) = self.recording_of(slot, key)?.map(Rc::new) else { return Ok(None) };
-        self.recorded.keep(layout, Rc::clone(&step));
-        self.recording_ns = u64::try_from(begin.elapsed().as_nanos()).ok();
-        Ok(Some(step))
-    }
-
-    /// Records forward and backward without executing either. Both must be recorded together: dfdx
-    /// writes to memory that it hands out, even if the recorded work still needs the previous content.
-    fn recording_of(&self, slot: Slot, key: u64) -> Result<Option<RecordedStep<D>>, ModelError> {
-        let (device, memory) = (self.parameters.device(), self.recorded.memory());
-        let pass = || self.pass(slot, Mode::Training, key);
-        let (Forward { loss, tape, .. }, forward) = recorded::record(device, &memory, pass)?;
-        let Some(tape) = tape else { return Ok(None) };
-        let follow = || backward(tape, &self.parameters);
-        let (gradients, backward) = recorded::record(device, &memory, follow)?;
-        Ok(Some(RecordedStep { forward, backward, loss, gradients: Rc::new(gradients) }))
-    }
-
-    /// Records once more what is about to be repeated: a recording must not depend on numbers of the
-    /// batch that it was made with.
-    #[cfg(feature = "cuda-check")]
-    fn check_recording(
-        &self,
-        slot: Slot,
-        key: u64,
-        known: &RecordedStep<D>,
-    ) -> Result<(), ModelError> {
-        let Some(now) = crate::emulation::uncounted(|| self.recording_of(slot, key))? else {
-            return Err(ModelError::Engine("a recorded step can no longer be recorded".into()));
-        };
-        let pieces = [
-            ("forward", &known.forward, &now.forward),
-            ("backward", &known.backward, &now.backward),
-        ];
-        for (piece, known, now) in pieces {
-            if let Some(difference) = D::difference(known, now) {
-                let message = format!("a recorded step, {piece}, is not what it was: {difference}");
-                return Err(ModelError::Engine(message));
-            }
-        }
-        Ok(())
-    }
-
-    /// A parameter's name and shape with the numbers of a buffer of its size.
-    fn named(
-        &self,
-        prefix: &str,
-        data: impl Iterator<Item = Result<Vec<f32>, ModelError>>,
-    ) -> Result<Vec<NamedTensor>, ModelError> {
-        let tensor = |((name, shape), data): ((&str, &[usize]), Result<_, _>)| {
-            let name = format!("{prefix}{name}");
-            Ok(NamedTensor { name, shape: shape.to_vec(), data: data? })
-        };
-        self.parameters.names().zip(data).map(tensor).collect()
-    }
-
-    fn moments_named(&self, prefix: &str, which: usize) -> Result<Vec<NamedTensor>, ModelError> {
-        let device = self.parameters.device();
-        let read = |moment: &[Buffer<D>; 2]| device.read(&moment[which]).map_err(engine);
-        self.named(prefix, self.moments.iter().map(read))
-    }
 }
 
 impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
@@ -485,49 +415,11 @@ impl<N: Network, D: Backend> Trainer for NetworkTrainer<N, D> {
     }
 }
 
-/// Prefixes of the names in a state.
-const PARAMETER: &str = "parameter.";
-const MOMENTS: [&str; 2] = ["moment1.", "moment2."];
-
 fn place(slot: Slot) -> usize {
     match slot {
         Slot::A => 0,
         Slot::B => 1,
     }
-}
-
-fn unfit(name: &str, reason: impl Into<String>) -> ModelError {
-    ModelError::State { name: name.to_owned(), reason: reason.into() }
-}
-
-fn by_name(state: &TrainerState) -> Result<BTreeMap<&str, &NamedTensor>, ModelError> {
-    let mut given = BTreeMap::new();
-    for tensor in &state.tensors {
-        if given.insert(tensor.name.as_str(), tensor).is_some() {
-            return Err(unfit(&tensor.name, "the state holds it twice"));
-        }
-    }
-    Ok(given)
-}
-
-/// The values of a mandatory tensor of this shape.
-fn take<'a>(
-    given: &mut BTreeMap<&str, &'a NamedTensor>,
-    name: &str,
-    shape: &[usize],
-) -> Result<&'a [f32], ModelError> {
-    let Some(tensor) = given.remove(name) else {
-        return Err(unfit(name, "the state does not hold it"));
-    };
-    if tensor.shape != shape {
-        let got = &tensor.shape;
-        return Err(unfit(name, format!("its shape is {got:?}, but the model's is {shape:?}")));
-    }
-    if tensor.data.len() != shape.iter().product::<usize>() {
-        let got = tensor.data.len();
-        return Err(unfit(name, format!("{got} values do not fill the shape {shape:?}")));
-    }
-    Ok(&tensor.data)
 }
 
 fn check_classes(batch: &PaddedBatch<'_>, n_class: usize) -> Result<(), ModelError> {

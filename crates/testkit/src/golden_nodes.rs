@@ -41,14 +41,6 @@ pub struct Seed {
     pub id: Vec<u32>,
     pub value: Vec<f64>,
     pub top: Vec<u32>,
-    pub fifo: Counts,
-}
-
-#[derive(Debug, Deserialize)]
-pub struct Counts {
-    pub n_push: usize,
-    pub n_nonzero: usize,
-    pub sum_p: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,7 +145,6 @@ pub struct PathGraph {
     pub alpha: f64,
     pub eps: f64,
     pub lifo: PathPush,
-    pub fifo: PathPush,
     pub batch_wise_reference: Vec<f64>,
     pub batch_wise_standard: Vec<f64>,
 }

@@ -29,6 +29,8 @@ mod symmetry;
 mod training;
 mod trial;
 
+use std::num::NonZeroU32;
+
 use batchlab_core::Model;
 
 use crate::check::{Outcome, checks};
@@ -104,6 +106,14 @@ pub fn check_all(name: &str, model: &dyn Model) {
 pub fn check_equal(one: &dyn Model, other: &dyn Model) {
     if let Err(found) = settings::equal(one, other) {
         panic!("two settings differ: {found}");
+    }
+}
+
+/// Checks the stated size of a model of classes of nodes with this many layers: its parameters are
+/// counted right, and each layer keeps more of a batch.
+pub fn check_size(with_layers: impl Fn(NonZeroU32) -> Box<dyn Model>) {
+    if let Err(found) = settings::size(with_layers) {
+        panic!("its size: {found}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use batchlab_core::graphs::TargetKind;
-use batchlab_core::model::{BatchKey, Loss, Mode, ModelContext, NamedTensor, Precision, Slot};
+use batchlab_core::model::{BatchKey, Loss, Mode, ModelContext, NamedTensor, Slot};
 use batchlab_core::{
     BatchBuffer, BatchContext, BatchFields, BatchPlan, BatchStream, Batcher, Graphs, Model,
     Purpose, Trainer, collate,
@@ -67,19 +67,12 @@ impl Case {
         let batcher: Box<dyn Batcher> = serde_json::from_value(choice.batcher.clone())?;
         let needs = model.needs();
         let trainer = model.open(&ModelContext {
-            device: "cpu".into(),
             seed: SEED,
-            n_node_class: 0,
             node_feature_width: graphs.batch_feature_width(&needs),
             output_width: n_class(graphs)?,
             loss: Loss::CrossEntropy,
-            precision: Precision::F32,
-            weight_decay: 0.0,
             resident_bytes: choice.resident_mib << 20,
-            cuda_graphs: false,
-            standardisation: batchlab_core::graphs::Standardisation::default(),
-            own: Vec::new(),
-            search: Vec::new(),
+            ..ModelContext::default()
         })?;
         let stream =
             batcher.open(graphs.view(members), BatchContext::new(Purpose::Training, SEED))?;

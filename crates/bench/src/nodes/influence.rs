@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use batchlab_core::graphs::OneGraph;
-use batchlab_ppr::{Push, Queue, Walk};
+use batchlab_ppr::{Push, Walk};
 use serde_json::{Value, json};
 
 use crate::export;
 
-const PUSH: Push = Push { teleport: 0.25, epsilon: 2e-4, walk: Walk::Plain, queue: Queue::Lifo };
+const PUSH: Push = Push { teleport: 0.25, epsilon: 2e-4, walk: Walk::Plain };
 
 /// Seconds for the `k` best nodes of every root.
 pub fn time(graph: &OneGraph, roots: &[u32], k: usize) -> anyhow::Result<Value> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Precision, Slot};
+use batchlab_core::model::{Mode, ModelContext, NamedTensor, Precision, Slot};
 use batchlab_core::{BatchBuffer, Graphs, Model, Trainer};
 use serde_json::Value;
 
@@ -109,16 +109,9 @@ fn fresh(model: &dyn Model, graphs: &Graphs, engine: &Engine) -> anyhow::Result<
         device: engine.device.clone(),
         seed: SEED,
         n_node_class: graphs.node_class.as_ref().map_or(0, |class| class.name.len()),
-        node_feature_width: 0,
-        output_width: 1,
-        loss: Loss::Mse,
         precision: engine.precision,
-        weight_decay: 0.0,
-        resident_bytes: 0,
         cuda_graphs: engine.cuda_graphs,
-        standardisation: batchlab_core::graphs::Standardisation::default(),
-        own: Vec::new(),
-        search: Vec::new(),
+        ..ModelContext::default()
     })?)
 }
 

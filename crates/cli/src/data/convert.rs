@@ -21,7 +21,7 @@ use crate::output::Out;
 ///
 /// Data that are slow to read are cached on first use anyway; this does it ahead of time. A cached
 /// file is used only while the program, the description and the sources are unchanged: a file is
-/// checked by the SHA-256 of its content, a directory by names, lengths, times and (on Unix) inodes
+/// checked by the SHA-256 of its content, a directory by the names, lengths and modification times
 /// of everything in it. `BATCHLAB_CACHE` names the cache directory, or is `off`; the default is in
 /// the user's cache directory.
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! `batchlab run` on several ranks: starts them, or joins those that a launcher has started.
+//! `batchlab run` on several ranks: starts them, or joins those started by a launcher.
 
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
@@ -19,8 +19,8 @@ use crate::invocation;
 use crate::say::say;
 use crate::signals::on_request_to_end;
 
-/// Seconds from the request to end until the launcher kills a rank that is still there: enough for
-/// a step and a checkpoint. It always waits for so long.
+/// Seconds after a request to end at which the launcher kills remaining ranks: enough for a step
+/// and a checkpoint. It always waits this long.
 const TIME_TO_SAVE: &str = "5";
 /// When a rank is lost, the first one saves the state and then ends all of them. If it is itself
 /// the lost one, another does so after this time.
@@ -28,16 +28,16 @@ const TIME_OF_THE_FIRST: Duration = Duration::from_secs(30);
 /// Set by `mpirun` for each process.
 const WORLD_SIZE: &str = "OMPI_COMM_WORLD_SIZE";
 
-/// Where this process stands.
+/// The role of this process.
 pub(super) enum Place {
     /// There is one rank.
     Alone,
-    /// The ranks were started from here, and have ended.
+    /// The ranks were started by this process, and have ended.
     Ended(ExitCode),
     Rank(Box<dyn Communicator>),
 }
 
-/// Starts the ranks, or joins them. `threads` is the number of threads that was asked for.
+/// Starts the ranks, or joins them. `threads` is the requested number of threads.
 pub(super) fn place(ranks: Option<Ranks>, threads: Option<usize>) -> Result<Place> {
     let n_process: Option<u32> = std::env::var(WORLD_SIZE).ok().and_then(|n| n.parse().ok());
     let Some(ranks) = ranks.filter(|ranks| ranks.n.get() > 1) else {
@@ -89,7 +89,8 @@ fn launch(ranks: Ranks, threads: Option<usize>) -> Result<ExitCode> {
         let n_processor = std::thread::available_parallelism().map_or(1, usize::from);
         command.args(["--threads", &(n_processor / n as usize).max(1).to_string()]);
     }
-    // Ctrl-C reaches this process alone, which passes it on once: two are an order to kill.
+    // Only this process receives Ctrl-C. It is passed on once, because a second one would kill the
+    // ranks.
     command.process_group(0).stdin(Stdio::null());
     let mut child = command.spawn().map_err(|error| match error.kind() {
         ErrorKind::NotFound => Usage(format!(
@@ -105,7 +106,7 @@ fn launch(ranks: Ranks, threads: Option<usize>) -> Result<ExitCode> {
     let mut was_interrupted = false;
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for mpirun")? {
-            // What it was told to end it calls failed.
+            // `mpirun` reports ranks that it was told to end as failed.
             if was_interrupted && !status.success() {
                 return Ok(exit::INTERRUPTED.into());
             }
@@ -114,7 +115,7 @@ fn launch(ranks: Ranks, threads: Option<usize>) -> Result<ExitCode> {
         }
         if interrupted.swap(false, Ordering::Relaxed) {
             was_interrupted = true;
-            // If it has just ended, there is nobody to tell.
+            // It may just have ended.
             let _ = kill_process(Pid::from_child(&child), Signal::TERM);
         }
         sleep(Duration::from_millis(20));
@@ -126,7 +127,8 @@ pub(super) fn train(
     others: &dyn Communicator,
     work: impl FnOnce() -> Result<ExitCode>,
 ) -> Result<ExitCode> {
-    // A launcher ends all ranks when one has ended: none may before the first has published.
+    // A launcher ends all ranks when one exits, so none may exit before the first one has
+    // published.
     let error = match work().and_then(|code| Ok((others.gather(&[])?, code))) {
         Ok((_, code)) if others.rank() == 0 => return Ok(code),
         Ok(_) => return Ok(ExitCode::SUCCESS),

@@ -140,16 +140,11 @@ pub(super) fn as_text(run: &FinishedRun) -> String {
     text
 }
 
-/// The evaluations of each subset with the evaluation batcher, not those with the training
-/// strategy.
+/// The evaluations of each subset, which do not include those with the training strategy.
 fn by_subset(run: &FinishedRun) -> [(&'static str, Vec<&EvalRecord>); 3] {
-    let RunSummary { run: row, evals, .. } = &run.summary;
-    let is_of_all = |eval: &&EvalRecord| {
-        eval.eval_batcher.as_ref().is_none_or(|of| *of == row.evaluation_batcher)
-    };
-    ["train", "validation", "test"].map(|subset| {
-        (subset, evals.iter().filter(is_of_all).filter(|eval| eval.subset == subset).collect())
-    })
+    let evals = &run.summary.evals;
+    ["train", "validation", "test"]
+        .map(|subset| (subset, evals.iter().filter(|eval| eval.subset == subset).collect()))
 }
 
 fn errors(first: &EvalRecord, last: &EvalRecord, unit: Option<&str>) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{QUERY, SlurmError, ask};
 
-/// The longest time that a worker needs to finish a step and to publish its runs.
+/// Maximum time that a worker needs to finish a step and publish its runs.
 const LEAD: Duration = Duration::from_secs(120);
 
 /// A job's name for this process, such as `12_3`, if it belongs to one.
@@ -20,7 +20,7 @@ fn variable(name: &str) -> Option<String> {
 /// What Slurm says about the job of this process; the default if it belongs to none.
 #[derive(Debug, Default)]
 pub(crate) struct OwnJob {
-    /// Time left, without the time for ending properly; `None` without a limit.
+    /// Time left, excluding the time for a clean exit; `None` without a limit.
     pub(crate) left: Option<Duration>,
     /// Whether other jobs may run on its node.
     pub(crate) is_node_shared: bool,
@@ -54,8 +54,8 @@ pub(crate) fn lead(limit: Option<Duration>) -> Duration {
     limit.map_or(LEAD, |limit| LEAD.min(limit / 10))
 }
 
-/// `OverSubscribe=NO` is what `--exclusive` leads to. A job without it has its node to itself if it
-/// has all of its processors.
+/// `--exclusive` gives `OverSubscribe=NO`. A job without it has its node to itself if it has all of
+/// its processors.
 fn is_node_shared(job: &str) -> bool {
     if field(job, "OverSubscribe") == Some("NO") {
         return false;
@@ -68,7 +68,7 @@ fn is_node_shared(job: &str) -> bool {
     own.zip(all).is_none_or(|(own, all)| own < all)
 }
 
-/// The value of `KEY=VALUE` in an answer of `scontrol`.
+/// The value of `KEY=VALUE` in the output of `scontrol`.
 fn field<'a>(answer: &'a str, key: &str) -> Option<&'a str> {
     answer.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
 }

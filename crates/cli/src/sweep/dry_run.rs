@@ -111,7 +111,7 @@ impl Planned<'_> {
         if let Some(time_limit) = self.asked.time_limit {
             let _ = writeln!(
                 text,
-                "--time-limit {} ends this earlier where more is for timing alone; the next sweep trains such cells again",
+                "--time-limit {} ends this earlier if the rest is for timing only; the next sweep trains such cells again",
                 humantime::format_duration(time_limit)
             );
         }
@@ -127,12 +127,12 @@ impl Planned<'_> {
             _ if self.waiting().all(|cell| cell.difference.is_none()) => "",
             None => {
                 "pairs: mirrored pairs of blocks; shows: the difference between two strategies that they \
-                 show with 80 % power, about, by the scatter of the first steps\n"
+                 detect with 80 % power, estimated from the scatter of the first steps\n"
             }
             Some(_) => {
                 "pairs: mirrored pairs of blocks after which intervals are likely to be that narrow; \
-                 shows: the difference between two strategies that they show with 80 % power; about, by \
-                 the scatter of the first steps\n"
+                 shows: the difference between two strategies that they detect with 80 % power; both \
+                 estimated from the scatter of the first steps\n"
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Submits workers of a study to Slurm, for what is not done and nobody is queued for.
+//! Submits workers of a study to Slurm, for cells that are not done and have no queued worker.
 
 mod script;
 
@@ -79,8 +79,8 @@ impl Arguments {
     }
 }
 
-/// The script is submitted again as long as cells get done, and this often in a row although none
-/// did: a preempted or interrupted cell starts again from the beginning.
+/// Number of consecutive submissions that may finish no cell before giving up: a preempted or
+/// interrupted cell starts from the beginning each time.
 const FRUITLESS: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
@@ -160,7 +160,7 @@ impl Launch<'_> {
         Ok(count)
     }
 
-    /// Submits again what was preempted, timed out or failed, until all cells are done.
+    /// Resubmits workers that were preempted, timed out or failed, until all cells are done.
     fn wait(&self, name: &str, path: &Path, mut n_fruitless: u32) -> Result<ExitCode> {
         let n_cell = self.study.cells.len();
         let (mut n_done, mut said) = (self.count()?.n_done, String::new());
@@ -190,10 +190,10 @@ impl Launch<'_> {
                     );
                     return Ok(OTHER.into());
                 }
-                // Slurm may be out of reach for a while.
+                // Slurm may be unreachable for a while.
                 Err(error) => Some(format!("{error}; asking again")),
                 Ok(Queue { tasks, submission: Submission::Made }) => {
-                    // As long as others run, their cells may still get done.
+                    // While other tasks run, their cells may still finish.
                     if tasks.is_empty() {
                         n_fruitless += 1;
                         pause = FIRST_PAUSE;
@@ -226,8 +226,8 @@ impl Launch<'_> {
         }
     }
 
-    /// Submits what is missing in the queue, if `may_submit`. Only an error if no task is queued
-    /// that may still finish cells.
+    /// Submits the missing workers, if `may_submit`. A failure is an error only if no queued task
+    /// can still finish cells.
     fn submit_again(
         &self,
         name: &str,
@@ -258,7 +258,7 @@ fn submit(path: &Path, n_task: usize, n_missing: usize) -> Result<String, SlurmE
     Ok(job)
 }
 
-/// What was queued, and what came of submitting more then.
+/// The queue, and the outcome of submitting more.
 struct Queue {
     tasks: Vec<Task>,
     submission: Submission,
@@ -272,7 +272,7 @@ enum Submission {
 
 struct Count {
     n_done: usize,
-    /// With a failed or diverged run.
+    /// Cells with a failed or diverged run.
     n_failed: usize,
 }
 

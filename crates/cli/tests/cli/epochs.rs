@@ -207,7 +207,8 @@ fn the_best_state_is_the_one_that_is_evaluated() {
     // The summary has the errors of both, and says why training ended.
     for part in [
         format!(
-            "completed, stopped early: 2 evaluations of the validation set were not better, by their loss, than the one after step {step}\n"
+            "completed, stopped early: 2 evaluations of the validation set did not improve the loss reached \
+             after step {step}\n"
         ),
         format!("last state   after {} steps\n", last.step),
         format!(" -> {:.4} eV, MAE {:.4} eV; ", last.rmse.unwrap(), last.mae.unwrap()),

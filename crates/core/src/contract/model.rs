@@ -104,6 +104,27 @@ pub struct ModelContext {
     pub search: Vec<PathBuf>,
 }
 
+impl Default for ModelContext {
+    /// A CPU, and one number per output of data without classes or features; nothing is kept.
+    fn default() -> Self {
+        Self {
+            device: "cpu".into(),
+            seed: 42,
+            n_node_class: 0,
+            node_feature_width: 0,
+            output_width: 1,
+            standardisation: Standardisation::default(),
+            own: Vec::new(),
+            loss: Loss::default(),
+            precision: Precision::default(),
+            weight_decay: 0.0,
+            resident_bytes: 0,
+            cuda_graphs: false,
+            search: Vec::new(),
+        }
+    }
+}
+
 /// Identifies a kept batch within a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BatchKey {

@@ -2,7 +2,7 @@
 
 use batchlab_core::graphs::{OneGraph, Topology};
 use batchlab_core::{Dataset, LoadContext};
-use batchlab_ppr::{Operator, Power, Push, Queue, Walk};
+use batchlab_ppr::{Operator, Power, Push, Walk};
 use batchlab_testkit::golden_nodes::NodeGolden;
 use dataset_one_graph::OneGraphFile;
 
@@ -13,8 +13,8 @@ fn cora() -> OneGraph {
     (*one).clone()
 }
 
-fn push(teleport: f64, epsilon: f64, queue: Queue) -> Push {
-    Push { teleport, epsilon, walk: Walk::Plain, queue }
+fn push(teleport: f64, epsilon: f64) -> Push {
+    Push { teleport, epsilon, walk: Walk::Plain }
 }
 
 /// Scores by node, non-zero residues by node, and the number of pushes.
@@ -41,15 +41,13 @@ fn assert_near(got: f64, expected: f64, tolerance: f64, what: &str) {
 fn a_path_gives_the_published_numbers() {
     let path = NodeGolden::open().path;
     let graph = path.graph();
-    for (queue, golden) in [(Queue::Lifo, &path.lifo), (Queue::Fifo, &path.fifo)] {
-        let (scores, residues, n_push) = all(push(path.alpha, path.eps, queue), &graph, path.seed);
-        assert_eq!(n_push, golden.n_push);
-        let expected: Vec<_> =
-            golden.id.iter().copied().zip(golden.value.iter().copied()).collect();
-        assert_eq!(scores, expected, "to the last bit");
-        for (&(_, share), &residual) in residues.iter().zip(&golden.residual) {
-            assert_near(share * path.alpha, residual, 1e-17, "residue");
-        }
+    let golden = &path.lifo;
+    let (scores, residues, n_push) = all(push(path.alpha, path.eps), &graph, path.seed);
+    assert_eq!(n_push, golden.n_push);
+    let expected: Vec<_> = golden.id.iter().copied().zip(golden.value.iter().copied()).collect();
+    assert_eq!(scores, expected, "to the last bit");
+    for (&(_, share), &residual) in residues.iter().zip(&golden.residual) {
+        assert_near(share * path.alpha, residual, 1e-17, "residue");
     }
     for (operator, golden) in [
         (Operator::Reference, &path.batch_wise_reference),
@@ -69,20 +67,15 @@ fn scores_on_cora_are_those_of_the_golden_file_to_the_last_bit() {
     let golden = NodeGolden::open().ppr;
     let graph = cora();
     for seed in &golden.seeds {
-        let (scores, residues, n_push) =
-            all(push(golden.alpha, golden.eps, Queue::Lifo), &graph, seed.seed);
+        let (scores, residues, n_push) = all(push(golden.alpha, golden.eps), &graph, seed.seed);
         let expected: Vec<_> = seed.id.iter().copied().zip(seed.value.iter().copied()).collect();
         assert_eq!((scores.len(), n_push), (seed.id.len(), seed.n_push), "seed {}", seed.seed);
         assert_eq!(scores, expected, "seed {}", seed.seed);
         assert_near(sum(&scores), seed.sum_p, 1e-14, "sum of scores");
         assert_near(sum(&residues) * golden.alpha, seed.sum_r, 1e-14, "sum of residues");
-        let lifo = push(golden.alpha, golden.eps, Queue::Lifo);
+        let lifo = push(golden.alpha, golden.eps);
         let top = lifo.from_roots(&graph, &[seed.seed], &(), |_, pushed| pushed.top(golden.k));
         assert_eq!(top.unwrap(), std::slice::from_ref(&seed.top), "seed {}", seed.seed);
-        let (scores, _, n_push) =
-            all(push(golden.alpha, golden.eps, Queue::Fifo), &graph, seed.seed);
-        assert_eq!((scores.len(), n_push), (seed.fifo.n_nonzero, seed.fifo.n_push));
-        assert_near(sum(&scores), seed.fifo.sum_p, 1e-14, "sum of scores");
     }
 }
 
@@ -91,7 +84,7 @@ fn all_nodes_of_cora() {
     let NodeGolden { ppr, ppr_all_nodes: golden, .. } = NodeGolden::open();
     let graph = cora();
     let roots: Vec<u32> = (0..graph.n_node() as u32).collect();
-    let lifo = push(ppr.alpha, ppr.eps, Queue::Lifo);
+    let lifo = push(ppr.alpha, ppr.eps);
     let of_root = lifo.from_roots(&graph, &roots, &(), |_, pushed| {
         (pushed.scores().len(), pushed.scores().map(|score| score.1).sum::<f64>())
     });
@@ -136,7 +129,7 @@ fn a_tiny_graph_gives_the_ego_nets_of_the_golden_file() {
     let graph = golden.graph();
     let shadow = &golden.shadow;
     for ego in &shadow.egos {
-        let lifo = push(shadow.alpha, shadow.eps, Queue::Lifo);
+        let lifo = push(shadow.alpha, shadow.eps);
         let got = lifo.from_roots(&graph, &[ego.output], &(), |_, pushed| {
             (pushed.n_push(), pushed.top(shadow.k as usize))
         });

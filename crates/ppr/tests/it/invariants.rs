@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use batchlab_core::graphs::OneGraph;
-use batchlab_ppr::{Operator, Power, PprError, Push, Queue, Walk};
+use batchlab_ppr::{Operator, Power, PprError, Push, Walk};
 use proptest::prelude::*;
 
 fn graph(n_node: u32, edges: &BTreeSet<(u32, u32)>) -> OneGraph {
@@ -35,15 +35,11 @@ fn graphs() -> impl Strategy<Value = OneGraph> {
 
 fn options() -> impl Strategy<Value = Push> {
     let walk = prop::sample::select(vec![Walk::Plain, Walk::Lazy]);
-    let queue = prop::sample::select(vec![Queue::Lifo, Queue::Fifo]);
-    (0.05..0.9, -5.0..1.0, walk, queue).prop_map(
-        |(teleport, epsilon, walk, queue): (f64, f64, _, _)| Push {
-            teleport,
-            epsilon: 10_f64.powf(epsilon),
-            walk,
-            queue,
-        },
-    )
+    (0.05..0.9, -5.0..1.0, walk).prop_map(|(teleport, epsilon, walk): (f64, f64, _)| Push {
+        teleport,
+        epsilon: 10_f64.powf(epsilon),
+        walk,
+    })
 }
 
 /// Exact scores: steps of the walk on all nodes at once.
@@ -133,7 +129,7 @@ fn ring(n_node: u32) -> OneGraph {
 #[test]
 fn results_do_not_depend_on_the_number_of_threads_or_on_other_roots() {
     let graph = ring(3000);
-    let push = Push { teleport: 0.2, epsilon: 1e-3, walk: Walk::Lazy, queue: Queue::Lifo };
+    let push = Push { teleport: 0.2, epsilon: 1e-3, walk: Walk::Lazy };
     let power = Power { teleport: 0.2, n_iteration: 20, operator: Operator::Standard };
     let roots: Vec<u32> = (0..3000).collect();
     let sets: Vec<Vec<u32>> = roots.chunks(300).map(<[u32]>::to_vec).collect();
@@ -157,7 +153,7 @@ fn results_do_not_depend_on_the_number_of_threads_or_on_other_roots() {
 #[test]
 fn what_cannot_work_is_refused() {
     let path = graph(3, &[(0, 1), (1, 0), (1, 2), (2, 1)].into());
-    let push = Push { teleport: 0.25, epsilon: 1e-4, walk: Walk::Plain, queue: Queue::Lifo };
+    let push = Push { teleport: 0.25, epsilon: 1e-4, walk: Walk::Plain };
     let from = |push: Push, graph: &OneGraph, root| {
         push.from_roots(graph, &[root], &(), |_, pushed| pushed.n_push()).unwrap_err()
     };

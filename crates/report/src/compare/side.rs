@@ -39,8 +39,7 @@ impl Side {
     pub fn of_study(name: &str, dir: &Path) -> Result<Self, CompareError> {
         let (all, published) = RunSummary::read_all(dir)?;
         let n_all = all.len();
-        let runs = all.into_iter().map(|(_, run)| run);
-        let runs: Vec<_> = runs.filter(|run| run.run.status == "completed").collect();
+        let runs: Vec<_> = all.into_iter().filter(|run| run.run.status == "completed").collect();
         if runs.is_empty() {
             let damaged = published.damaged.into_iter().next().map(|run| run.reason);
             let reason = damaged.unwrap_or_else(|| "none of them has completed".to_owned());

@@ -15,8 +15,8 @@ pub fn text(comparison: &Comparison) -> String {
         differences(&mut text, "conditions", &pair.conditions);
         measures(&mut text, &pair.measures);
         if pair.keeps_best {
-            text += "  Runs that stop early keep the state of their best evaluation, which need not be that \
-                     after the last step.\n";
+            text += "  Runs that stop early keep the state of their best evaluation, which may differ from the \
+                     last one.\n";
         }
         if !pair.mixed.is_empty() {
             let keys = pair.mixed.join(", ");

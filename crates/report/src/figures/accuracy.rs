@@ -15,10 +15,10 @@ pub(super) fn course(settings: &[Setting]) -> Figure {
         "accuracy",
         "Accuracy against time",
         format!(
-            "Share of right classes on the {SUBSET} set, over the time of preparation and training until \
-             then; evaluations are not counted. A line begins when the batcher is ready. Medians over \
-             runs of both, evaluation by evaluation; the band reaches from the least to the greatest \
-             run. Where runs end at different steps, a point is that of the runs that went on."
+            "Accuracy on the {SUBSET} set against the seconds of preparation and training so far, without \
+             evaluations. A line begins when the batcher is ready. Both are medians over runs, per evaluation; \
+             the band spans the runs. If runs end at different steps, later points are those of the runs that \
+             continue."
         ),
         panels,
     )
@@ -74,14 +74,12 @@ pub(super) fn reaches(settings: &[Setting], reaches: &[TimeToGoal]) -> Figure {
         "reach",
         "Time to an accuracy or an error",
         format!(
-            "Seconds of preparation and training until it is first reached on the {SUBSET} set: the \
-             median over runs, with an interval of the median that holds whatever the distribution is. \
-             A filled mark may be the soonest; a ring is later. \
-             A run that never reaches it counts as later than all others, in the median too; a strategy \
-             that is missing does not reach it in half of its runs. Unless it was stated \
-             (--accuracy, --error), it is the greatest accuracy that every strategy reaches in more than half of its \
-             runs. Strategies are told apart by rank-sum tests of all pairs of strategies, corrected \
-             after Holm."
+            "Seconds of preparation and training until the goal is first reached on the {SUBSET} set: the \
+             median over runs, with a distribution-free interval. A filled mark may be the soonest; a hollow \
+             one is later. A run that never reaches the goal counts as later than all others; a strategy is \
+             shown if more than half of its runs reach it. Unless set with --accuracy or --error, the goal is \
+             the highest accuracy that every strategy reaches in more than half of its runs. All pairs of \
+             strategies are compared by rank-sum tests with Holm's correction."
         ),
         reaches.iter().filter_map(panel),
     )

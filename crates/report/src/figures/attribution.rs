@@ -53,12 +53,12 @@ pub(super) fn figure(settings: &[Setting], attributions: &[Attribution]) -> Figu
         .collect();
     missing.sort_unstable();
     missing.dedup();
-    let mut note = "What each strategy saves of the time per real output of the reference, cause by \
-                    cause; to the left of 0, additional costs. The terms add up to the whole \
-                    difference. Padded work is the difference to the same grouping without padding, \
-                    real graphs per step that between groupings without padding; grouping is both of \
-                    them between groupings with the same padding rule. Means over runs: \
-                    the factor may differ from that of the verdict in its last digit."
+    let mut note = "Time saved per real output relative to the reference, by cause; bars to the left of 0 are \
+                    additional costs. The terms add up to the total difference. Padded work is the difference \
+                    from the same grouping without padding, and real graphs per step is the difference between \
+                    groupings without padding; grouping is both together, for groupings with the same padding \
+                    rule. These are means over runs, so a factor may differ from the verdict's in its last \
+                    digit."
         .to_owned();
     if !missing.is_empty() {
         let _ = write!(note, " Missing: {}.", missing.join("; "));
@@ -95,12 +95,12 @@ pub(super) fn stages(settings: &[Setting], attributions: &[Attribution]) -> Figu
     };
     let shares = || attributions.iter().flat_map(|of| &of.shares);
     let mut note =
-        "Time of training per real output by the clock, means over runs. New shapes are \
-                    the additional cost of steps whose shape had not appeared before."
+        "Wall-clock training time per real output, mean over runs. New shapes is the additional cost of steps \
+         whose shape had not occurred before."
             .to_owned();
     if shares().any(|share| share.parts.device.is_none()) {
-        note += " With timing = \"combined\" the stages on the device are not separated and are \
-                 shown together as other work; timing = \"stages\" measures them.";
+        note += " With timing = \"combined\" the stages on the device are not measured separately and appear \
+                 together as other work; use timing = \"stages\" to separate them.";
     }
     Figure {
         id: "stages",

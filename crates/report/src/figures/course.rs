@@ -5,8 +5,8 @@ use crate::setting::{Group, Setting};
 
 pub(super) fn figure(settings: &[Setting]) -> Figure {
     let panels = curve_panels(settings, ("ms per step", "steps", false), curve);
-    let note = "Mean combined time over stretches of a fortieth of training, or of a step where there \
-                are fewer, median over runs, warm-up included.";
+    let note = "Mean combined time per fortieth of training, or per step of a shorter training; median over \
+                runs, warm-up included.";
     Figure::new("course", "Combined time over the course of training", note, panels)
 }
 

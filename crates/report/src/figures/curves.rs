@@ -45,9 +45,9 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         "curves",
         "Learning curves",
         format!(
-            "Root mean squared error, median over runs; the band reaches from the least to the \
-             greatest run. Shown is the test set where it was evaluated twice, else the validation \
-             or the training set. Runs that were evaluated less than twice have no curve.{}",
+            "Root mean squared error, median over runs; the band spans the runs. The subset is the test set if \
+             it was evaluated at least twice, or else the validation or training set. Runs with fewer than two \
+             evaluations have no curve.{}",
             hidden.text(panels.len())
         ),
         panels,
@@ -69,9 +69,7 @@ impl Hidden {
         let sentence = |(names, n): (&Vec<String>, &usize)| {
             let (last, others) = names.split_last().expect("more than one coincide");
             let others = others.join(", ");
-            format!(
-                " {others} and {last} coincide, to a tenth of a percent, in {n} of {n_panel} pictures."
-            )
+            format!(" {others} and {last} coincide within 0.1 % in {n} of {n_panel} panels.")
         };
         self.0.iter().map(sentence).collect()
     }
@@ -125,7 +123,7 @@ mod tests {
         hidden.note(&curves[..2]);
         assert_eq!(
             hidden.text(2),
-            " static-64 and static-2^N coincide, to a tenth of a percent, in 1 of 2 pictures."
+            " static-64 and static-2^N coincide within 0.1 % in 1 of 2 panels."
         );
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
         ..Figure::new(
             "shapes",
             "Distinct padded shapes",
-            "An engine that compiles for every shape compiles each of them once; batchlab's own compiles \
+            "An engine that compiles per shape compiles each of these once; batchlab's own engine compiles \
              none. Means over runs.",
             panels,
         )

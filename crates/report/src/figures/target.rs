@@ -14,12 +14,10 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     Figure::new(
         "target",
         "Time to a target error",
-        "The target is the least validation RMSE that every strategy reaches in the median of \
-               its runs, for each batch size on its own. Time is the number of steps until the first \
-               evaluation at or below the target, times the mean combined time: evaluations \
-               themselves are not counted. Median over the runs that reach it; lines reach from the \
-               fastest to the slowest of them. Evaluations are rare, so that small differences mean \
-               nothing.",
+        "The target is the lowest validation RMSE that every strategy reaches in the median of its runs, per \
+         batch size. Time is the number of steps until the first evaluation at or below the target, times the \
+         mean combined time, without evaluations. Marks are medians over the runs that reach it, lines span \
+         these runs. Evaluations are infrequent, so small differences mean nothing.",
         panels,
     )
 }

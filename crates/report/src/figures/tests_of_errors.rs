@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::{Cell, Figure, Heat, Panel, Plot, Scale};
 use batchlab_core::record::EvalRecord;
 
+use crate::number::count;
 use crate::read::Run;
 use crate::setting::{Group, Setting, size_title};
-use crate::verdict::count;
 
 /// Two strategies of one setting at one batch size.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -127,10 +127,9 @@ pub(super) fn figure(settings: &[Setting]) -> Figure {
     let n_left = all.iter().filter(|c| c.corrected_p < 0.05).count();
     let n_small = all.iter().filter(|c| c.p < 0.05).count();
     let note = format!(
-        "Welch's t test (unequal variances, two-sided) on the test errors after the last step, one \
-         number per seed: runs with equal seeds count as one, with their mean. t is \
-         positive where the first strategy of a pair has the greater error. {} Strategies whose runs \
-         all end with the very same error are not compared.{}",
+        "Welch's t-test (unequal variances, two-sided) on the test errors after the last step, one value per \
+         seed: runs with equal seeds are averaged. t is positive if the first strategy of a pair has the \
+         larger error. {} Strategies whose runs all end with exactly the same error are not compared.{}",
         outcome(all.len(), n_small, n_left),
         early(n_early(settings))
     );
@@ -143,16 +142,16 @@ fn outcome(n: usize, n_small: usize, n_left: usize) -> String {
     match (n, n_small, n_left) {
         (0, ..) => "No two strategies have enough errors to be compared.".to_owned(),
         (_, 0, _) => format!(
-            "p is 0.05 or more in all of {comparisons}; by chance alone about {by_chance:.1} would \
-             have less."
+            "p is at least 0.05 in all of {comparisons}; about {by_chance:.1} would have a smaller one by \
+             chance alone."
         ),
         (.., 0) => format!(
-            "{n_small} of {n} {comparisons} with p < 0.05, where chance alone gives about \
-             {by_chance:.1}; none remains after Holm's correction."
+            "{n_small} of {comparisons} with p < 0.05, about {by_chance:.1} of which are expected by chance; \
+             none remains after Holm's correction."
         ),
         _ => format!(
-            "{n_small} of {n} {comparisons} with p < 0.05, where chance alone gives about \
-             {by_chance:.1}; after Holm's correction there are {n_left}, marked with a star."
+            "{n_small} of {comparisons} with p < 0.05, about {by_chance:.1} of which are expected by chance; \
+             after Holm's correction {n_left}, marked with a star."
         ),
     }
 }

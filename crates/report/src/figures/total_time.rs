@@ -28,10 +28,10 @@ pub(super) fn figure(settings: &[Setting], totals: &[TotalTime]) -> Figure {
     Figure::new(
         "total-time",
         "Total time against the length of training",
-        "Time per real output of a training of so many steps: that of steps whose shape had appeared before, \
-         plus what first uses of padded shapes cost, for as many shapes as so many steps meet. Bands are \
-         95 % intervals of each strategy; those of the table are of ratios, which are narrower. Shown where \
-         first uses take more than 1 % of the time of a strategy.",
+        "Time per real output of a training with this many steps: that of steps with known shapes, plus the \
+         cost of the first use of every padded shape that occurs in them. Bands are 95 % intervals of each \
+         strategy; the table has those of ratios, which are narrower. Shown if first uses take more than 1 % \
+         of a strategy's time.",
         totals.iter().filter(|total| total.matters).map(panel),
     )
 }

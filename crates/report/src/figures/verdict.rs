@@ -13,8 +13,8 @@ pub(super) fn figure(settings: &[Setting], verdicts: &[Verdict]) -> Figure {
     Figure::new(
         "verdict",
         "Verdict",
-        "How many times as long each strategy takes as the fastest, whichever that is. A filled mark may \
-         be the fastest; a hollow one is slower. The query gives the marks; the intervals are those of \
+        "Time of each strategy relative to the fastest, whichever that is. A filled mark may be the fastest; a \
+         hollow one is slower. The query computes the marks; the intervals come from \
          batchlab_stats::compare_with_best.",
         panels,
     )

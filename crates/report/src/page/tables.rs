@@ -9,11 +9,10 @@ use batchlab_results::commands;
 
 use crate::attribution::Cause;
 use crate::figures::{Figure, Panel, Plot, Point};
-use crate::number::{short, significant};
+use crate::number::{percent, short, significant};
 use crate::numbers::{COLUMNS, Row};
 use crate::setting::{after_size, size_name};
 use crate::total_time::{cost, span_text};
-use crate::verdict::percent;
 use crate::{GoalTime, Report, Results, TimeToGoal};
 
 pub(super) fn numbers(html: &mut String, report: &Report) {
@@ -36,8 +35,8 @@ pub(super) fn numbers(html: &mut String, report: &Report) {
 pub(super) fn points(html: &mut String, figure: &Figure) {
     html.push_str(
         "<details class=\"inner\"><summary>Numbers</summary><div class=\"scroll\"><table><tr>\
-         <th>setting</th><th>panel</th><th>strategy</th><th>at</th><th>value</th><th>least run</th>\
-         <th>greatest run</th></tr>",
+         <th>setting</th><th>panel</th><th>strategy</th><th>at</th><th>value</th><th>min</th>\
+         <th>max</th></tr>",
     );
     for panel in &figure.panels {
         rows(html, panel);
@@ -222,7 +221,7 @@ fn precise(value: f64) -> String {
 
 pub(super) fn attribution(html: &mut String, report: &Report) {
     html.push_str(
-        "<details class=\"inner\"><summary>The causes as factors, which multiply to the \
+        "<details class=\"inner\"><summary>The causes as factors, whose product is the \
          speed-up</summary><div class=\"scroll\"><table><tr><th>setting</th><th>B</th><th>strategy</th>\
          <th>over</th><th>as fast</th>",
     );

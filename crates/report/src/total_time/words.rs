@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use batchlab_core::number::grouped;
 
 use super::{AtLength, Interval, StrategyTime, TotalTime};
-use crate::number::{short, significant};
+use crate::number::{percent, short, significant};
 use crate::setting::after_size;
-use crate::verdict::{fastest, percent};
+use crate::verdict::fastest;
 use crate::wrapped::wrapped;
 
 /// Line width in characters.

@@ -66,15 +66,16 @@ pub(super) fn sentence(left_out: &[LeftOutPair], n_used: usize) -> Option<String
         format!("{batcher} took {range} times as long as usual")
     };
     let each: Vec<String> = of_each.iter().map(each).collect();
+    let are = if left_out.len() == 1 { "is" } else { "are" };
     let mut text = format!(
-        "Left out are {} of {all} mirrored pairs, since something disturbed a block: {}.",
+        "{} of {all} mirrored pairs {are} left out because a block was disturbed: {}.",
         left_out.len(),
         each.join(", ")
     );
     if left_out.len() >= 3 && of_each.len() == 1 {
         let _ = write!(
             text,
-            " All are of {0}: if it is occasionally slow on its own, the factors do not show that.",
+            " All of these are of {0}: if it is occasionally slow on its own, the factors do not show it.",
             first.batcher
         );
     }

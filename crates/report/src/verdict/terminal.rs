@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::words::{caveats, conclusion, percent, sentence, times};
+use super::words::{caveats, conclusion, sentence, times};
 use super::{Strategy, Verdict};
-use crate::number::significant;
+use crate::number::{percent, significant};
 use crate::setting::after_size;
 use crate::wrapped::wrapped;
 

@@ -3,7 +3,7 @@
 use super::ENOUGH_TO_BE_ALIKE;
 use super::left_out;
 use super::{Conclusion, Disturbance, Outlook, Strategy, Unfinished, Unit, Verdict};
-use crate::number::short;
+use crate::number::{count, percent, short};
 use crate::setting::after_size;
 
 /// Number of pairs at the last interim look of `sweep --ci-width`.
@@ -41,12 +41,6 @@ impl Unit {
     }
 }
 
-/// A number of things: `1 run`, `2 runs`.
-#[must_use]
-pub fn count(n: usize, word: &str) -> String {
-    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
-}
-
 /// The result of a comparison, with all factors.
 #[must_use]
 pub fn sentence(verdict: &Verdict) -> String {
@@ -55,8 +49,7 @@ pub fn sentence(verdict: &Verdict) -> String {
     if !verdict.has_intervals() {
         let why = if let Some(Unfinished { n_cell, n_planned }) = verdict.unfinished {
             format!(
-                "unfinished: {n_cell} of {n_planned} cells are done, and there are no intervals before the \
-                 last one is"
+                "unfinished: {n_cell} of {n_planned} cells are done, and intervals are given once all are"
             )
         } else if verdict.unit.n() >= 3 {
             "the differences of times do not vary, as with a clock that is too coarse".to_owned()
@@ -276,12 +269,6 @@ fn list(names: &[&str], word: &str) -> String {
         [one] => (*one).to_owned(),
         [first @ .., last] => format!("{} {word} {last}", first.join(", ")),
     }
-}
-
-/// `2 %`.
-pub(crate) fn percent(share: f64) -> String {
-    let text = format!("{:.2}", 100.0 * share);
-    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
 #[cfg(test)]

@@ -342,7 +342,7 @@ fn what_cannot_be_told_apart_is_said() {
     assert_eq!(share(attribution, "static-2^N").missing, None);
     assert!(share(attribution, "dynamic").parts.device.is_none());
     let stages = report.figures.iter().find(|figure| figure.id == "stages").unwrap();
-    assert!(stages.note.contains("timing = \"stages\" measures them"));
+    assert!(stages.note.contains("use timing = \"stages\" to separate them"));
 }
 
 /// dynamic-exact has faster steps and a new shape in each of its first 600. At C seconds per shape,

@@ -62,6 +62,7 @@ impl Invented<'_> {
             // Each block has its own slowdown, the same for all runs, so pairs cancel it.
             let block = step / 10;
             let disturbed = 1.0 + 0.5 * block as f64 + 0.001 * (step % 3) as f64;
+            let is_warmup = if self.cell.is_some() { block == 0 } else { step < 5 };
             StepRecord {
                 run_id: run_id.clone(),
                 step: step + 1,
@@ -71,9 +72,9 @@ impl Invented<'_> {
                 n_node_padded: 600,
                 n_edge: 800,
                 n_edge_padded: 1000,
-                is_warmup: step < 5,
-                // Counting the warm-up or the first block of a cell would show.
-                step_ns: if step < 5 || (self.cell.is_some() && block == 0) {
+                is_warmup,
+                // Counting the warm-up would show.
+                step_ns: if is_warmup {
                     1_000_000_000
                 } else {
                     (self.graph_us * 30e3 * disturbed) as i64

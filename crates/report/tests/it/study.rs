@@ -256,7 +256,7 @@ fn steps(
                 n_node_padded: n_graph * 4 + 8,
                 n_edge_padded: padded_n_edge,
                 is_new_shape: is_new || (block == 0 && i == 0),
-                is_warmup: block == 0 && i < 2,
+                is_warmup: block == 0,
                 plan_ns: Some(ns(plan)),
                 collate_ns: Some(ns(collate)),
                 wait_ns: (!is_serial).then(|| ns(wait)),

@@ -5,15 +5,12 @@
 //! are a protocol buffer, `tensorflow/core/util/event.proto`; scalars only need the fields below.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use prost::Message;
 
-use crate::ResultsError;
-
 /// An event at a point in time.
 #[derive(Clone, PartialEq, Message)]
-pub struct Event {
+pub(crate) struct Event {
     /// Seconds since 1970 in UTC.
     #[prost(double, tag = "1")]
     pub wall_time: f64,
@@ -30,7 +27,7 @@ pub struct Event {
 
 /// Values of one step.
 #[derive(Clone, PartialEq, Message)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// One per curve.
     #[prost(message, repeated, tag = "1")]
     pub value: Vec<Value>,
@@ -38,7 +35,7 @@ pub struct Summary {
 
 /// One value of one curve.
 #[derive(Clone, PartialEq, Message)]
-pub struct Value {
+pub(crate) struct Value {
     /// Name of the curve; the part up to the first `/` is its group.
     #[prost(string, tag = "1")]
     pub tag: String,
@@ -63,44 +60,6 @@ pub(crate) fn write_event(file: &mut impl Write, event: &Event) -> io::Result<()
 /// Masked, because a CRC of data that contain CRCs is weak.
 fn masked_crc(data: &[u8]) -> u32 {
     crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
-}
-
-/// Reads and verifies all records of an event file.
-///
-/// # Errors
-/// A file that cannot be read, or a truncated or damaged record.
-pub fn read_events(path: &Path) -> Result<Vec<Event>, ResultsError> {
-    let bytes = std::fs::read(path).map_err(ResultsError::read(path))?;
-    let mut events = Vec::new();
-    let mut rest = &bytes[..];
-    while !rest.is_empty() {
-        let damaged = |reason: &str| ResultsError::Event {
-            path: path.to_owned(),
-            at: bytes.len() - rest.len(),
-            reason: reason.to_owned(),
-        };
-        let (data, after) = split_record(rest).map_err(damaged)?;
-        events.push(Event::decode(data).map_err(|error| damaged(&error.to_string()))?);
-        rest = after;
-    }
-    Ok(events)
-}
-
-/// Splits off the data of the first record.
-fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
-    const CUT: &str = "the record is truncated";
-    let (length, rest) = bytes.split_first_chunk::<8>().ok_or(CUT)?;
-    let (crc, rest) = rest.split_first_chunk::<4>().ok_or(CUT)?;
-    if u32::from_le_bytes(*crc) != masked_crc(length) {
-        return Err("the length does not match its checksum");
-    }
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| CUT)?;
-    let (data, rest) = rest.split_at_checked(length).ok_or(CUT)?;
-    let (crc, rest) = rest.split_first_chunk::<4>().ok_or(CUT)?;
-    if u32::from_le_bytes(*crc) != masked_crc(data) {
-        return Err("the data do not match their checksum");
-    }
-    Ok((data, rest))
 }
 
 #[cfg(test)]
@@ -128,22 +87,5 @@ mod tests {
         assert_eq!(bytes[..8], (data.len() as u64).to_le_bytes());
         assert_eq!(&bytes[12..12 + data.len()], data);
         assert_eq!(bytes.len(), 16 + data.len());
-    }
-
-    #[test]
-    fn every_changed_byte_is_found() {
-        let mut bytes = Vec::new();
-        let value = vec![Value { tag: "train/loss".into(), simple_value: Some(0.0) }];
-        let event =
-            Event { wall_time: 2.0, step: 1, summary: Some(Summary { value }), ..Event::default() };
-        write_event(&mut bytes, &event).unwrap();
-        let (data, rest) = split_record(&bytes).unwrap();
-        assert_eq!((Event::decode(data).unwrap(), rest.len()), (event, 0));
-        for place in 0..bytes.len() {
-            let mut damaged = bytes.clone();
-            damaged[place] ^= 1;
-            assert!(split_record(&damaged).is_err(), "byte {place}");
-            assert!(split_record(&bytes[..place]).is_err(), "cut at {place}");
-        }
     }
 }

@@ -1,17 +1,17 @@
 //! Exports published runs as event files.
 
-use std::collections::BTreeMap;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use batchlab_core::record::{EvalRecord, RunRecord, StepRecord};
+use batchlab_core::record::{EvalRecord, StepRecord};
 use batchlab_files::atomic_write_with;
 
-use super::event_file::{FILE_VERSION, write_event};
-use super::{Event, Exported, Summary, Value};
+use super::Exported;
+use super::event_file::{Event, FILE_VERSION, Summary, Value, write_event};
 use crate::ResultsError;
 use crate::files::plain_name;
 use crate::read::{published, records};
+use crate::summary::row_of;
 
 /// Writes one event file per run, `<out>/<run_id>/events.out.tfevents.<start>.batchlab`, replacing
 /// that of an earlier export.
@@ -25,26 +25,19 @@ pub fn to_tensorboard(dir: &Path, out: &Path) -> Result<Exported, ResultsError> 
     let published = published(dir)?;
     let mut exported = Exported { damaged: published.damaged, ..Exported::default() };
     for stem in published.stems {
-        let mut runs: BTreeMap<String, Run> = BTreeMap::new();
-        records(dir, &stem, |run: RunRecord| {
-            let started_at = run.started_at.map_or(0.0, |start| start.0 as f64 / 1e6);
-            runs.insert(run.run_id, Run { started_at, points: Vec::new() });
-        })?;
+        let Some(row) = row_of(dir, &stem)? else { continue };
+        let mut points = Vec::new();
         records(dir, &stem, |step: StepRecord| {
             // Error curves end with the requested steps.
-            let run = runs.get_mut(&step.run_id).filter(|_| step.is_timing_only != Some(true));
-            if let Some(run) = run {
-                run.points.push(Point::of_step(&step));
+            if step.is_timing_only != Some(true) {
+                points.push(Point::of_step(&step));
             }
         })?;
-        records(dir, &stem, |eval: EvalRecord| {
-            if let Some(run) = runs.get_mut(&eval.run_id) {
-                run.points.push(Point::of_eval(&eval));
-            }
-        })?;
-        for (run_id, run) in runs.into_iter().filter(|(_, run)| !run.points.is_empty()) {
-            exported.n_row += run.points.iter().map(|point| point.values.len() as u64).sum::<u64>();
-            exported.files.push(run.write(out, &run_id)?);
+        records(dir, &stem, |eval: EvalRecord| points.push(Point::of_eval(&eval)))?;
+        if !points.is_empty() {
+            exported.n_row += points.iter().map(|point| point.values.len() as u64).sum::<u64>();
+            let started_at = row.started_at.map_or(0.0, |start| start.0 as f64 / 1e6);
+            exported.files.push(Run { started_at, points }.write(out, &stem)?);
         }
     }
     Ok(exported)

@@ -40,7 +40,7 @@ impl ShapeLog {
         }
         if step.is_new_shape {
             self.new.add(step.step_ns as f64);
-        } else if step.block.map_or(!step.is_warmup, |block| block > 0) {
+        } else if !step.is_warmup {
             self.known.add(step.step_ns as f64);
         }
     }

@@ -181,9 +181,7 @@ impl StepSums {
         if step.is_timing_only != Some(true) {
             self.add_planned(step);
         }
-        // All runs of a cell have the same warm-up. Before version 4 of the schema, `is_warmup`
-        // could extend into later blocks, by different amounts for different strategies.
-        if step.block.map_or(step.is_warmup, |block| block == 0) {
+        if step.is_warmup {
             return;
         }
         let time = step.step_ns as f64;
@@ -309,7 +307,7 @@ mod tests {
             n_output_padded: 32,
             shape_id: number % 2,
             is_new_shape: number < 2,
-            is_warmup: number == 1,
+            is_warmup: block.map_or(number == 1, |block| block == 0),
             plan_ns: Some(step_ns / 10),
             collate_ns: Some(step_ns / 10),
             wait_ns: None,
@@ -380,22 +378,6 @@ mod tests {
         };
         assert!((known(0) - 10.0).abs() < 1e-9 && (known(7) - 10.0).abs() < 1e-9);
         assert!(known(8).is_nan());
-    }
-
-    /// As recorded by earlier versions: one strategy warmed up for as long as it had new shapes.
-    #[test]
-    fn steps_of_later_blocks_count_for_every_strategy() {
-        let summary = [false, true].map(|is_warmup| {
-            let mut sums = StepSums::planned(4, true);
-            for number in 1..=4 {
-                let step = step(number, 10, Some((number - 1) / 2));
-                sums.add(&StepRecord { is_warmup, ..step });
-            }
-            sums.summary()
-        });
-        assert_eq!(summary[0], summary[1]);
-        let block = summary[0].blocks[0];
-        assert_eq!((block.number, block.n_step), (1, 2.0));
     }
 
     #[test]

@@ -11,9 +11,10 @@ use batchlab_core::record::{
     EvalRecord, EventRecord, Record, RunRecord, StepRecord, Table, Timestamp,
 };
 use batchlab_core::sink::SinkContext;
-use batchlab_results::export::{read_events, to_sink, to_tensorboard};
+use batchlab_results::export::{to_sink, to_tensorboard};
 use batchlab_testkit::records;
 use parquet::arrow::ArrowWriter;
+use prost::Message;
 use sink_csv::Csv;
 use sink_parquet::Parquet;
 
@@ -129,6 +130,52 @@ fn columns_that_a_file_lacks_are_null() {
     assert!(!text.contains("\"cell\"") && text.contains(",,"), "{text}");
 }
 
+/// The fields of TensorFlow's `event.proto` that scalars need.
+#[derive(Clone, PartialEq, Message)]
+struct Event {
+    #[prost(double, tag = "1")]
+    wall_time: f64,
+    #[prost(int64, tag = "2")]
+    step: i64,
+    #[prost(string, optional, tag = "3")]
+    file_version: Option<String>,
+    #[prost(message, optional, tag = "5")]
+    summary: Option<Summary>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Summary {
+    #[prost(message, repeated, tag = "1")]
+    value: Vec<Value>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Value {
+    #[prost(string, tag = "1")]
+    tag: String,
+    #[prost(float, optional, tag = "2")]
+    simple_value: Option<f32>,
+}
+
+/// The records of an event file, whose checksums are right.
+fn events(mut bytes: &[u8]) -> Vec<Event> {
+    let checked = |bytes: &mut &[u8], n: usize| -> Vec<u8> {
+        let (data, rest) = bytes.split_at(n);
+        let (checksum, rest) = rest.split_first_chunk().unwrap();
+        let expected = crc32c::crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8);
+        assert_eq!(u32::from_le_bytes(*checksum), expected);
+        *bytes = rest;
+        data.to_vec()
+    };
+    let mut events = Vec::new();
+    while !bytes.is_empty() {
+        let length = checked(&mut bytes, 8).try_into().map(u64::from_le_bytes).unwrap();
+        let data = checked(&mut bytes, length as usize);
+        events.push(Event::decode(&*data).unwrap());
+    }
+    events
+}
+
 #[test]
 fn every_record_of_an_event_file_comes_back() {
     let dir = tempfile::tempdir().unwrap();
@@ -137,7 +184,7 @@ fn every_record_of_an_event_file_comes_back() {
     let exported = to_tensorboard(dir.path(), &out).unwrap();
     let path = out.join("a/events.out.tfevents.1700000000.batchlab");
     assert_eq!(exported.files, std::slice::from_ref(&path));
-    let events = read_events(&path).unwrap();
+    let events = events(&fs::read(&path).unwrap());
     assert_eq!(events[0].file_version.as_deref(), Some("brain.Event:2"));
     assert!((events[0].wall_time - 1_700_000_000.25).abs() < 1e-6);
     // Evaluations follow their step, and time does not go backwards. A step for timing only is not

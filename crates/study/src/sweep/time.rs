@@ -28,8 +28,10 @@ impl SweepOptions<'_> {
             && let Some(took) = cut_short(cells, cell).map(|done| done.took())
             && left <= took
         {
-            let took = seconds(took);
-            return Some(format!("{title} would have no more pairs than it got in {took}"));
+            let [took, left] = [took, left].map(seconds);
+            return Some(format!(
+                "{title} was cut short after {took}, and would get no more pairs in the {left} left"
+            ));
         }
         let left = self.ends_at?.saturating_duration_since(Instant::now());
         let predicted = predicted(cells, cell, study).filter(|predicted| *predicted > left)?;

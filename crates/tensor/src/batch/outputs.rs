@@ -56,7 +56,7 @@ impl<D: DeviceMemory> Outputs<D> {
 
 /// The incoming edges of outputs: all that the last convolution needs, if only outputs are compared
 /// with anything.
-pub struct OutputEdges<D: Backend> {
+pub(crate) struct OutputEdges<D: Backend> {
     /// Senders of the edges: edges are items, nodes are segments.
     pub from: Rc<Segments<D>>,
     /// Receiving outputs of the edges: edges are items, outputs are segments.

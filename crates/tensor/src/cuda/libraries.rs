@@ -19,10 +19,10 @@ use libloading::Library;
 use super::error::Error;
 pub(super) use codes::{blas_status, driver_code};
 
-/// Names the only folders in which the libraries are looked for, separated by colons.
+/// If set, the only folders searched for the libraries, separated by colons.
 const FOLDERS: &str = "BATCHLAB_CUDA_LIBRARIES";
 
-/// The functions of a library, and where they are once it is loaded.
+/// The functions of a library, with their addresses once it is loaded.
 type Functions = &'static [(&'static str, &'static AtomicPtr<c_void>)];
 
 struct Wanted {
@@ -108,8 +108,8 @@ fn fills_are_left_out() -> bool {
     FILLS_ARE_LEFT_OUT.get()
 }
 
-/// Lets dfdx allocate memory that it does not fill with zeros, as it always does: the driver is not
-/// asked to while `allocate` runs.
+/// Keeps dfdx from filling the memory that it allocates with zeros: the driver's fill functions do
+/// nothing while `allocate` runs.
 pub(super) fn without_fills<R>(allocate: impl FnOnce() -> R) -> R {
     struct Before(bool);
 
@@ -159,7 +159,7 @@ fn version_of(driver: &Library) -> Option<i32> {
 }
 
 impl Wanted {
-    /// The first that is found, of these versions in this order, and its version.
+    /// The first one found, trying these versions in order, and its version.
     fn load(&self, versions: &[i32]) -> Result<(Library, i32), String> {
         let mut faults = String::new();
         for &version in versions {
@@ -191,7 +191,7 @@ impl Wanted {
     #[allow(unsafe_code, reason = "looks up addresses")]
     fn find_functions(&self, library: &Library, file: &str) -> Result<(), String> {
         let find = |name: &str| {
-            // SAFETY: only its address is used, by the one who knows its type.
+            // SAFETY: only its address is used, by code that knows its type.
             let found = unsafe { library.get::<*mut c_void>(name.as_bytes()) };
             found.map(|found| *found).map_err(|_| {
                 format!("{file} has no function {name}: it is too old or too new for this program")
@@ -257,7 +257,7 @@ fn python_packages() -> Vec<PathBuf> {
     libraries
 }
 
-/// Loads `file` from a folder. It is an error with a reason if it is there, but does not load.
+/// Loads `file` from a folder. If it exists but cannot be loaded, the error gives the reason.
 #[allow(unsafe_code, reason = "a library may do anything when it is loaded")]
 fn open(folder: &std::path::Path, file: &str) -> Result<Library, Option<String>> {
     let path = folder.join(file);

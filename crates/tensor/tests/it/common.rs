@@ -5,7 +5,7 @@
 use batchlab_core::graphs::{
     Edges, Graphs, Level, ManyGraphs, NodeClass, NodeFeature, StoredEdges, Target, Topology,
 };
-use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, Precision, Slot};
+use batchlab_core::model::{Loss, LossSum, Mode, ModelContext, Slot};
 use batchlab_core::plan::{BatchPlan, Shape};
 use batchlab_core::{
     BatchBuffer, BatchFields, ModelError, PaddedBatch, Trainer, View, collate, random,
@@ -41,18 +41,11 @@ pub(crate) fn device() -> String {
 pub(crate) fn context(loss: Loss, output_width: usize) -> ModelContext {
     ModelContext {
         device: device(),
-        seed: 42,
         n_node_class: N_CLASS,
         node_feature_width: FEATURE_WIDTH,
         output_width,
         loss,
-        precision: Precision::F32,
-        weight_decay: 0.0,
-        resident_bytes: 0,
-        cuda_graphs: false,
-        standardisation: batchlab_core::graphs::Standardisation::default(),
-        own: Vec::new(),
-        search: Vec::new(),
+        ..ModelContext::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use batchlab_core::graphs::{Graphs, Level, NodeFeature, OneGraph, Target, Topology};
-use batchlab_core::model::{Loss, Mode, ModelContext, Precision, Slot};
+use batchlab_core::model::{Loss, Mode, ModelContext, Slot};
 use batchlab_core::plan::{BatchPlan, EdgeSelection, Shape};
 use batchlab_core::{BatchBuffer, BatchFields, ModelError, Trainer, collate};
 use batchlab_tensor::{
@@ -46,17 +46,10 @@ fn trainer() -> Box<dyn Trainer> {
     let ctx = ModelContext {
         device: std::env::var("BATCHLAB_TEST_DEVICE").unwrap_or_else(|_| "cpu".into()),
         seed: 3,
-        n_node_class: 0,
         node_feature_width: WIDTH,
         output_width: 2,
         loss: Loss::CrossEntropy,
-        precision: Precision::F32,
-        weight_decay: 0.0,
-        resident_bytes: 0,
-        cuda_graphs: false,
-        standardisation: batchlab_core::graphs::Standardisation::default(),
-        own: Vec::new(),
-        search: Vec::new(),
+        ..ModelContext::default()
     };
     let build = |p: &mut ParameterBuilder| Neighbours {
         own: Linear::new(p, "own", WIDTH, 16, Activation::Identity).with_bias(p),

@@ -1,7 +1,9 @@
-//! Two settings of one model that compute the same in different ways.
+//! Two settings of one model that compute the same in different ways, and the size of several.
+
+use std::num::NonZeroU32;
 
 use batchlab_core::Model;
-use batchlab_core::model::{Loss, Mode, NamedTensor, Slot};
+use batchlab_core::model::{Loss, Mode, ModelContext, NamedTensor, Slot};
 use batchlab_core::plan::Shape;
 
 use super::Trial;
@@ -27,6 +29,29 @@ pub(super) fn equal(one: &dyn Model, other: &dyn Model) -> Outcome {
         near_tensors(&one.gradients, &other.gradients, GRADIENT, when)?;
     }
     Ok(())
+}
+
+pub(super) fn size(with_layers: impl Fn(NonZeroU32) -> Box<dyn Model>) -> Outcome {
+    let ctx = ModelContext {
+        node_feature_width: 8,
+        output_width: 4,
+        loss: Loss::CrossEntropy,
+        ..ModelContext::default()
+    };
+    let size = |layers: u32| {
+        let model = with_layers(NonZeroU32::new(layers).ok_or("no layers")?);
+        let size = model.size(&ctx).ok_or("none is stated")?;
+        let made = model.open(&ctx).map_err(text)?.n_parameter();
+        if made as u128 == size.n_parameter {
+            return Ok(size);
+        }
+        Err(format!("{layers} layers have {made} parameters, but {} are stated", size.n_parameter))
+    };
+    let [one, three, six] = [size(1)?, size(3)?, size(6)?].map(|size| size.n_kept_node);
+    if one > 0 && six - three > three - one {
+        return Ok(());
+    }
+    Err(format!("1, 3 and 6 layers keep {one}, {three} and {six} numbers per node"))
 }
 
 struct Computed {

@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use batchlab_core::batch_order::{BatchOrder, Distances, OrderDistance};
 use batchlab_core::graphs::OneGraphView;
 use batchlab_core::{BatchContext, BatchPlan, Dataset, Graphs, LoadContext, Purpose, View};
-use batchlab_ppr::{Operator, Power, Push, Queue, Walk};
+use batchlab_ppr::{Operator, Power, Push, Walk};
 use batchlab_testkit::golden_nodes::{NodeGolden, NodeWise as Golden};
 use batchlab_testkit::nodes::{self, Case};
 use dataset_one_graph::OneGraphFile;
@@ -58,7 +58,7 @@ fn node_wise_batches_are_those_of_the_golden_file() {
         let output = outputs(name, &all);
         let view = view(&graphs, &output);
         let near = Near {
-            push: Push { teleport: 0.25, epsilon: 2e-4, walk: Walk::Plain, queue: Queue::Lifo },
+            push: Push { teleport: 0.25, epsilon: 2e-4, walk: Walk::Plain },
             k: golden.aux_per_output,
         };
         let influence = near.influence(&view, &ctx()).unwrap();

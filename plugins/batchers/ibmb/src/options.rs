@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use batchlab_core::BatcherError;
 use batchlab_core::grouping::Composition;
-use batchlab_ppr::{Power, Push, Queue, Walk};
+use batchlab_ppr::{Power, Push, Walk};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +127,6 @@ impl Ibmb {
                 teleport: self.teleport,
                 epsilon: self.epsilon.unwrap_or(2e-4),
                 walk: Walk::Plain,
-                queue: Queue::Lifo,
             },
             k: self.aux_per_output.map_or(16, NonZeroU32::get),
         }

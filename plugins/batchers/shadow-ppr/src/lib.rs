@@ -7,7 +7,7 @@ use batchlab_core::hash::sha256_of;
 use batchlab_core::node_groups::{ChosenNodes, NodeContext, OutputGroup, open_node_groups};
 use batchlab_core::registry::from_toml;
 use batchlab_core::{BatchContext, BatchStream, Batcher, BatcherError, Level, Padding, View};
-use batchlab_ppr::{Push, Queue};
+use batchlab_ppr::Push;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -88,7 +88,7 @@ impl Batcher for ShadowPpr {
             Walk::Plain => batchlab_ppr::Walk::Plain,
         };
         let Self { teleport, epsilon, .. } = *self;
-        let push = Push { teleport, epsilon, walk, queue: Queue::Lifo };
+        let push = Push { teleport, epsilon, walk };
         let (graph, outputs) = (one.graph.structure_hash(), sha256_of(&one.output));
         let key = format!("shadow-ppr, k {k}, {push:?}, graph {graph}, outputs {outputs}");
         let compute = || push.nearest(&one.graph, &one.output, k, &*ctx.progress);

@@ -10,6 +10,8 @@ pub use batchlab_tensor::options::{DropoutRate, Norm};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use network::Network;
+
 /// GAT, graph attention on a single graph. A node receives a weighted mean of its senders'
 /// features, per head; the weights are learned.
 ///
@@ -19,54 +21,32 @@ use serde::{Deserialize, Serialize};
 /// classes and are averaged. There is no dropout on attention. Weight decay exempts the norms and
 /// the last convolution. Add self-loops with `self_loops = true` in the data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Gat {
     /// Number of convolutions.
-    #[serde(default = "layers")]
     pub layers: NonZeroU32,
     /// Features per node and head after each convolution but the last.
-    #[serde(default = "hidden")]
     pub hidden: NonZeroU32,
     /// Heads of each convolution.
-    #[serde(default = "heads")]
     pub heads: NonZeroU32,
     /// Normalisation after each convolution but the last.
-    #[serde(default)]
     pub norm: Norm,
     /// Dropout probability after each convolution but the last.
-    #[serde(default)]
     pub dropout: DropoutRate,
     /// Whether to compute the last convolution for output nodes only. This does not change any
     /// prediction, loss or gradient, but saves the time for the other nodes.
-    #[serde(default = "only_outputs")]
     pub only_outputs: bool,
-}
-
-const fn layers() -> NonZeroU32 {
-    NonZeroU32::new(3).expect("3 is not 0")
-}
-
-const fn hidden() -> NonZeroU32 {
-    NonZeroU32::new(128).expect("128 is not 0")
-}
-
-const fn heads() -> NonZeroU32 {
-    NonZeroU32::new(4).expect("4 is not 0")
-}
-
-const fn only_outputs() -> bool {
-    true
 }
 
 impl Default for Gat {
     fn default() -> Self {
         Self {
-            layers: layers(),
-            hidden: hidden(),
-            heads: heads(),
+            layers: NonZeroU32::new(3).expect("3 is not 0"),
+            hidden: NonZeroU32::new(128).expect("128 is not 0"),
+            heads: NonZeroU32::new(4).expect("4 is not 0"),
             norm: Norm::default(),
             dropout: DropoutRate::default(),
-            only_outputs: only_outputs(),
+            only_outputs: true,
         }
     }
 }
@@ -91,10 +71,8 @@ impl Model for Gat {
     }
 
     fn size(&self, ctx: &ModelContext) -> Option<ModelSize> {
-        let n_parameter = batchlab_tensor::n_parameter(self.layers.get(), |depth, builder| {
-            let layers = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
-            let model = Self { layers, ..self.clone() };
-            network::Network::new(&model, builder, ctx.node_feature_width, ctx.output_width);
+        let n_parameter = batchlab_tensor::n_parameter(self.layers, |layers, parameters| {
+            Network::new(&Self { layers, ..self.clone() }, parameters, ctx);
         });
         let [depth, hidden, n_head] =
             [self.layers, self.hidden, self.heads].map(|n| u64::from(n.get()));
@@ -110,9 +88,7 @@ impl Model for Gat {
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
         batchlab_tensor::require_node_features(ctx, "GAT")?;
-        batchlab_tensor::open(ctx, self.needs(), |parameters| {
-            network::Network::new(self, parameters, ctx.node_feature_width, ctx.output_width)
-        })
+        batchlab_tensor::open(ctx, self.needs(), |parameters| Network::new(self, parameters, ctx))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The network: convolutions with attention, each but the last with norm, activation and dropout.
 
-use batchlab_core::ModelError;
+use batchlab_core::{ModelContext, ModelError};
 use batchlab_tensor::{
     Activation, Backend, DeviceBatch, Initial, Matrix, NodeEdges, NormalisedRows, Parameter,
     ParameterBuilder, Pass,
@@ -26,15 +26,10 @@ struct Convolution {
 }
 
 impl Network {
-    pub(crate) fn new(
-        model: &Gat,
-        parameters: &mut ParameterBuilder,
-        n_feature: usize,
-        output_width: usize,
-    ) -> Self {
+    pub(crate) fn new(model: &Gat, parameters: &mut ParameterBuilder, ctx: &ModelContext) -> Self {
         let (n_head, width) = (model.heads.get() as usize, model.hidden.get() as usize);
         let n_layer = model.layers.get();
-        let n_in = |l: u32| if l == 0 { n_feature } else { n_head * width };
+        let n_in = |l: u32| if l == 0 { ctx.node_feature_width } else { n_head * width };
         let hidden = (0..n_layer - 1).map(|l| {
             let shape = [n_in(l), n_head, width];
             let convolution = Convolution::new(parameters, l, shape, false);
@@ -46,7 +41,7 @@ impl Network {
             (convolution, after)
         });
         let hidden = hidden.collect();
-        let shape = [n_in(n_layer - 1), n_head, output_width];
+        let shape = [n_in(n_layer - 1), n_head, ctx.output_width];
         let last = Convolution::new(parameters, n_layer - 1, shape, true);
         let Convolution { weight, attention: [sender, receiver], bias, .. } = last;
         for parameter in [weight, sender, receiver, bias] {

@@ -10,6 +10,8 @@ pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use network::Network;
+
 /// Message passing with edge updates, on molecules and crystals. Each step first updates the state
 /// of every edge from its old state and its two ends; a gate computed from the new state modulates
 /// the sender's features.
@@ -20,53 +22,35 @@ use serde::{Deserialize, Serialize};
 /// that start as 150 Gaussians of their length, from 0 to 14.9 angstrom; 173,152 parameters for
 /// five elements.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Mpeu {
     /// Features per node, and per edge after the first step.
-    #[serde(default = "latent_size")]
     pub latent_size: NonZeroU32,
     /// Number of steps, each with its own weights.
-    #[serde(default = "n_interaction")]
     pub n_interaction: NonZeroU32,
     /// Number of Gaussians in the expansion of a distance; the first is centred at 0.
-    #[serde(default = "n_gaussian")]
     pub n_gaussian: NonZeroU32,
     /// Distance between the centres of two Gaussians. Their variance is half of it, in square
     /// angstrom.
-    #[serde(default)]
     pub gaussian_spacing_angstrom: GaussianSpacing,
     /// Features per edge in the hidden layer of an edge update; defaults to twice `latent_size`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub edge_hidden_size: Option<NonZeroU32>,
     /// Features per node in the hidden layer of the readout; defaults to half of `latent_size`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub readout_size: Option<NonZeroU32>,
     /// How to aggregate the messages that a node receives.
-    #[serde(default)]
     pub aggregation: Aggregation,
     /// How to aggregate the nodes' values to the graph's.
-    #[serde(default)]
     pub readout: Aggregation,
-}
-
-const fn latent_size() -> NonZeroU32 {
-    NonZeroU32::new(64).expect("64 is not 0")
-}
-
-const fn n_interaction() -> NonZeroU32 {
-    NonZeroU32::new(3).expect("3 is not 0")
-}
-
-const fn n_gaussian() -> NonZeroU32 {
-    NonZeroU32::new(150).expect("150 is not 0")
 }
 
 impl Default for Mpeu {
     fn default() -> Self {
         Self {
-            latent_size: latent_size(),
-            n_interaction: n_interaction(),
-            n_gaussian: n_gaussian(),
+            latent_size: NonZeroU32::new(64).expect("64 is not 0"),
+            n_interaction: NonZeroU32::new(3).expect("3 is not 0"),
+            n_gaussian: NonZeroU32::new(150).expect("150 is not 0"),
             gaussian_spacing_angstrom: GaussianSpacing::default(),
             edge_hidden_size: None,
             readout_size: None,
@@ -106,10 +90,8 @@ impl Model for Mpeu {
 
     fn size(&self, ctx: &ModelContext) -> Option<ModelSize> {
         let n_parameter =
-            batchlab_tensor::n_parameter(self.n_interaction.get(), |depth, builder| {
-                let n_interaction = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
-                let model = Self { n_interaction, ..self.clone() };
-                network::Network::new(&model, builder, ctx.n_node_class, ctx.output_width);
+            batchlab_tensor::n_parameter(self.n_interaction, |n_interaction, parameters| {
+                Network::new(&Self { n_interaction, ..self.clone() }, parameters, ctx);
             });
         let [depth, latent] = [self.n_interaction, self.latent_size].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(latent);
@@ -121,9 +103,7 @@ impl Model for Mpeu {
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
         batchlab_tensor::require_node_classes(ctx, "MPEU")?;
-        batchlab_tensor::open(ctx, self.needs(), |parameters| {
-            network::Network::new(self, parameters, ctx.n_node_class, ctx.output_width)
-        })
+        batchlab_tensor::open(ctx, self.needs(), |parameters| Network::new(self, parameters, ctx))
     }
 }
 

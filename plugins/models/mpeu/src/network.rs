@@ -1,6 +1,6 @@
 //! The network: an embedding, steps that update edges and nodes, a readout.
 
-use batchlab_core::ModelError;
+use batchlab_core::{ModelContext, ModelError};
 use batchlab_tensor::Activation::{Identity, ShiftedSoftplus};
 use batchlab_tensor::{
     Aggregate, Backend, DeviceBatch, Direction, EdgeValue, GaussianBasis, Initial, Linear, Matrix,
@@ -37,22 +37,17 @@ struct EdgeUpdate {
 }
 
 impl Network {
-    pub(crate) fn new(
-        model: &Mpeu,
-        parameters: &mut ParameterBuilder,
-        n_node_class: usize,
-        output_width: usize,
-    ) -> Self {
+    pub(crate) fn new(model: &Mpeu, parameters: &mut ParameterBuilder, ctx: &ModelContext) -> Self {
         let latent = model.latent_size.get() as usize;
         let n_gaussian = model.n_gaussian.get() as usize;
-        let shape = [n_node_class, latent];
+        let shape = [ctx.n_node_class, latent];
         let embedding = parameters.matrix("embedding.weight", shape, Initial::TruncatedNormal);
         let steps = (0..model.n_interaction.get()).map(|i| {
             let edge_width = if i == 0 { n_gaussian } else { latent };
             Step::new(model, parameters, i, edge_width)
         });
         let steps = steps.collect();
-        let widths = [latent, model.readout_size(), output_width];
+        let widths = [latent, model.readout_size(), ctx.output_width];
         Self {
             embedding,
             gaussians: model.gaussian_spacing_angstrom.basis(n_gaussian),

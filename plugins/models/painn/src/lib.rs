@@ -13,6 +13,8 @@ pub use clip::Clip;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use network::Network;
+
 /// Polarizable atom interaction network, whose nodes have scalar and vector features. Vectors
 /// rotate with the molecule while their lengths and products are invariant, which lets nodes learn
 /// about directions.
@@ -23,35 +25,28 @@ use serde::{Deserialize, Serialize};
 /// changes clipped, and messages that run against the edges; 2,284,545 parameters for five
 /// elements. The readout uses only the scalars.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Painn {
     /// Scalars per node, and vectors per node.
-    #[serde(default = "latent_size")]
     pub latent_size: NonZeroU32,
     /// Number of interactions, each with its own weights.
-    #[serde(default = "n_interaction")]
     pub n_interaction: NonZeroU32,
     /// Number of Gaussians in the expansion of a distance, with centres from 0 to the cutoff. Their
     /// standard deviation is the cutoff divided by this number.
-    #[serde(default = "n_gaussian")]
     pub n_gaussian: NonZeroU32,
     /// Edges of this length or longer are ignored, in angstrom: filters are multiplied by `(cos(pi
     /// d / cutoff) + 1) / 2`.
-    #[serde(default = "cutoff_angstrom")]
     pub cutoff_angstrom: Radius,
     /// Direction of messages.
-    #[serde(default)]
     pub messages: Messages,
     /// How to aggregate the nodes' values to the graph's.
-    #[serde(default)]
     pub readout: Aggregation,
     /// Features per node in the hidden layer of the readout; defaults to `latent_size`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub readout_size: Option<NonZeroU32>,
     /// Maximum change of a scalar or of a vector component in one block; larger changes are
     /// clipped, and no gradient flows through them. A large number, such as 1e30, disables
     /// clipping.
-    #[serde(default)]
     pub clip: Clip,
 }
 
@@ -68,29 +63,13 @@ pub enum Messages {
     Published,
 }
 
-const fn latent_size() -> NonZeroU32 {
-    NonZeroU32::new(256).expect("256 is not 0")
-}
-
-const fn n_interaction() -> NonZeroU32 {
-    NonZeroU32::new(3).expect("3 is not 0")
-}
-
-const fn n_gaussian() -> NonZeroU32 {
-    NonZeroU32::new(20).expect("20 is not 0")
-}
-
-fn cutoff_angstrom() -> Radius {
-    Radius::try_from(6.0).expect("6 is above 0")
-}
-
 impl Default for Painn {
     fn default() -> Self {
         Self {
-            latent_size: latent_size(),
-            n_interaction: n_interaction(),
-            n_gaussian: n_gaussian(),
-            cutoff_angstrom: cutoff_angstrom(),
+            latent_size: NonZeroU32::new(256).expect("256 is not 0"),
+            n_interaction: NonZeroU32::new(3).expect("3 is not 0"),
+            n_gaussian: NonZeroU32::new(20).expect("20 is not 0"),
+            cutoff_angstrom: Radius::try_from(6.0).expect("6 is above 0"),
             messages: Messages::default(),
             readout: Aggregation::default(),
             readout_size: None,
@@ -116,10 +95,8 @@ impl Model for Painn {
 
     fn size(&self, ctx: &ModelContext) -> Option<ModelSize> {
         let n_parameter =
-            batchlab_tensor::n_parameter(self.n_interaction.get(), |depth, builder| {
-                let n_interaction = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
-                let model = Self { n_interaction, ..self.clone() };
-                network::Network::new(&model, builder, ctx.n_node_class, ctx.output_width);
+            batchlab_tensor::n_parameter(self.n_interaction, |n_interaction, parameters| {
+                Network::new(&Self { n_interaction, ..self.clone() }, parameters, ctx);
             });
         let [depth, latent] = [self.n_interaction, self.latent_size].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(latent);
@@ -131,9 +108,7 @@ impl Model for Painn {
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
         batchlab_tensor::require_node_classes(ctx, "PaiNN")?;
-        batchlab_tensor::open(ctx, self.needs(), |parameters| {
-            network::Network::new(self, parameters, ctx.n_node_class, ctx.output_width)
-        })
+        batchlab_tensor::open(ctx, self.needs(), |parameters| Network::new(self, parameters, ctx))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The network: an embedding, message and update blocks, a readout.
 
-use batchlab_core::ModelError;
+use batchlab_core::{ModelContext, ModelError};
 use batchlab_tensor::Activation::{self, Identity, Silu};
 use batchlab_tensor::{
     Aggregate, Backend, DeviceBatch, Direction, EdgeGeometry, GaussianBasis, Initial, Linear,
@@ -43,13 +43,12 @@ impl Network {
     pub(crate) fn new(
         model: &Painn,
         parameters: &mut ParameterBuilder,
-        n_node_class: usize,
-        output_width: usize,
+        ctx: &ModelContext,
     ) -> Self {
         let latent = model.latent_size.get() as usize;
         let n_interaction = model.n_interaction.get() as usize;
         let n_gaussian = model.n_gaussian.get() as usize;
-        let shape = [n_node_class, latent];
+        let shape = [ctx.n_node_class, latent];
         let embedding = parameters.matrix("embedding.weight", shape, Initial::XavierUniform);
         let widths = [n_gaussian, 3 * latent * n_interaction];
         let filter = linear(parameters, "filter", widths, Identity).with_bias(parameters);
@@ -70,7 +69,7 @@ impl Network {
             cutoff: model.cutoff_angstrom.get() as f32,
             filter,
             interactions,
-            readout: two_layers(parameters, "readout", [latent, hidden, output_width]),
+            readout: two_layers(parameters, "readout", [latent, hidden, ctx.output_width]),
             direction: match model.messages {
                 Messages::Study => Direction::ToSender,
                 Messages::Published => Direction::ToReceiver,

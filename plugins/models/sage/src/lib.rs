@@ -10,6 +10,8 @@ pub use batchlab_tensor::options::{DropoutRate, Norm};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use network::Network;
+
 /// SAGE, neighbour means on the nodes of a single graph. The new features of a node are its own
 /// times one weight matrix, plus the mean of those it receives times another.
 ///
@@ -19,46 +21,29 @@ use serde::{Deserialize, Serialize};
 /// layer. The mean is over the edges of the batch, regardless of their weights; a self-loop, added
 /// by the data set with `self_loops = true`, counts as an edge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Sage {
     /// Number of convolutions.
-    #[serde(default = "layers")]
     pub layers: NonZeroU32,
     /// Features per node after each convolution.
-    #[serde(default = "hidden")]
     pub hidden: NonZeroU32,
     /// Normalisation after each convolution.
-    #[serde(default)]
     pub norm: Norm,
     /// Dropout probability after each convolution.
-    #[serde(default)]
     pub dropout: DropoutRate,
     /// Whether to compute the last convolution for output nodes only. This does not change any
     /// prediction, loss or gradient, but saves the time for the other nodes.
-    #[serde(default = "only_outputs")]
     pub only_outputs: bool,
-}
-
-const fn layers() -> NonZeroU32 {
-    NonZeroU32::new(3).expect("3 is not 0")
-}
-
-const fn hidden() -> NonZeroU32 {
-    NonZeroU32::new(256).expect("256 is not 0")
-}
-
-const fn only_outputs() -> bool {
-    true
 }
 
 impl Default for Sage {
     fn default() -> Self {
         Self {
-            layers: layers(),
-            hidden: hidden(),
+            layers: NonZeroU32::new(3).expect("3 is not 0"),
+            hidden: NonZeroU32::new(256).expect("256 is not 0"),
             norm: Norm::default(),
             dropout: DropoutRate::default(),
-            only_outputs: only_outputs(),
+            only_outputs: true,
         }
     }
 }
@@ -83,10 +68,8 @@ impl Model for Sage {
     }
 
     fn size(&self, ctx: &ModelContext) -> Option<ModelSize> {
-        let n_parameter = batchlab_tensor::n_parameter(self.layers.get(), |depth, builder| {
-            let layers = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
-            let model = Self { layers, ..self.clone() };
-            network::Network::new(&model, builder, ctx.node_feature_width, ctx.output_width);
+        let n_parameter = batchlab_tensor::n_parameter(self.layers, |layers, parameters| {
+            Network::new(&Self { layers, ..self.clone() }, parameters, ctx);
         });
         let [depth, hidden] = [self.layers, self.hidden].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(hidden);
@@ -98,9 +81,7 @@ impl Model for Sage {
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
         batchlab_tensor::require_node_features(ctx, "GraphSAGE")?;
-        batchlab_tensor::open(ctx, self.needs(), |parameters| {
-            network::Network::new(self, parameters, ctx.node_feature_width, ctx.output_width)
-        })
+        batchlab_tensor::open(ctx, self.needs(), |parameters| Network::new(self, parameters, ctx))
     }
 }
 

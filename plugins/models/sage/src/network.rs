@@ -1,6 +1,6 @@
 //! The network: convolutions, each with norm, activation and dropout, and a linear layer.
 
-use batchlab_core::ModelError;
+use batchlab_core::{ModelContext, ModelError};
 use batchlab_tensor::{
     Activation, Aggregate, Backend, DeviceBatch, Features, Initial, Linear, Matrix, NodeEdges,
     NormalisedRows, Parameter, ParameterBuilder, Pass,
@@ -24,15 +24,10 @@ struct Convolution {
 }
 
 impl Network {
-    pub(crate) fn new(
-        model: &Sage,
-        parameters: &mut ParameterBuilder,
-        n_feature: usize,
-        output_width: usize,
-    ) -> Self {
+    pub(crate) fn new(model: &Sage, parameters: &mut ParameterBuilder, ctx: &ModelContext) -> Self {
         let hidden = model.hidden.get() as usize;
         let convolutions = (0..model.layers.get()).map(|l| {
-            let n_in = if l == 0 { n_feature } else { hidden };
+            let n_in = if l == 0 { ctx.node_feature_width } else { hidden };
             let [neighbour, own] = ["neighbour", "own"].map(|which| {
                 let name = format!("convolution.{l}.{which}");
                 parameters.matrix(&name, [n_in, hidden], Initial::XavierUniform)
@@ -45,7 +40,7 @@ impl Network {
             Convolution { neighbour, own, bias, after }
         });
         let convolutions = convolutions.collect();
-        let shape = [hidden, output_width];
+        let shape = [hidden, ctx.output_width];
         let (identity, xavier) = (Activation::Identity, Initial::XavierUniform);
         let head =
             Linear::with_initial(parameters, "head", shape, identity, xavier).with_bias(parameters);

@@ -13,7 +13,7 @@ use std::time::Instant;
 use batchlab_core::graphs::{
     Edges, GraphSize, Graphs, Level, ManyGraphs, NodeClass, Target, Topology,
 };
-use batchlab_core::model::{Loss, Mode, Precision, Slot};
+use batchlab_core::model::{Mode, Slot};
 use batchlab_core::plan::{BatchPlan, Shape};
 use batchlab_core::{BatchBuffer, Model, ModelContext, collate, random};
 use model_schnet::Schnet;
@@ -50,21 +50,7 @@ fn measure(
 ) -> Result<Vec<[f64; 4]>, Box<dyn std::error::Error + Send + Sync>> {
     let mut buffer = BatchBuffer::new();
     fill(&mut buffer, n_graph)?;
-    let ctx = ModelContext {
-        device: "cpu".into(),
-        seed: 42,
-        n_node_class: 5,
-        node_feature_width: 0,
-        output_width: 1,
-        loss: Loss::Mse,
-        precision: Precision::F32,
-        weight_decay: 0.0,
-        resident_bytes: 0,
-        cuda_graphs: false,
-        standardisation: batchlab_core::graphs::Standardisation::default(),
-        own: Vec::new(),
-        search: Vec::new(),
-    };
+    let ctx = ModelContext { n_node_class: 5, ..ModelContext::default() };
     let mut trainer = model.open(&ctx)?;
     let mut samples = Vec::new();
     for step in 0..N_STEP + 10 {

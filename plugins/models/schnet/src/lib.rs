@@ -11,6 +11,8 @@ pub use batchlab_tensor::options::{Aggregation, GaussianSpacing};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use network::Network;
+
 /// SchNet, continuous-filter convolutions on molecules and crystals. The filter of an edge is a
 /// small network of its length; nodes send their features through the filters of their edges.
 ///
@@ -21,57 +23,38 @@ use serde::{Deserialize, Serialize};
 /// It was published with `n_gaussian = 300`, `aggregation = "sum"`, `readout = "sum"` and `bias =
 /// true`; the cutoff came with the program `SchNetPack` (Schütt et al. 2019).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Schnet {
     /// Features per node.
-    #[serde(default = "latent_size")]
     pub latent_size: NonZeroU32,
     /// Number of interactions, each with its own weights.
-    #[serde(default = "n_interaction")]
     pub n_interaction: NonZeroU32,
     /// Number of Gaussians in the expansion of a distance; the first is centred at 0.
-    #[serde(default = "n_gaussian")]
     pub n_gaussian: NonZeroU32,
     /// Distance between the centres of two Gaussians. Their variance is half of it, in square
     /// angstrom.
-    #[serde(default)]
     pub gaussian_spacing_angstrom: GaussianSpacing,
     /// Edges of this length or longer are ignored, in angstrom: filters are multiplied by `(cos(pi
     /// d / cutoff) + 1) / 2`. If omitted, edges of any length count.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cutoff_angstrom: Option<Radius>,
     /// Features per node in the hidden layer of the readout; defaults to half of `latent_size`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub readout_size: Option<NonZeroU32>,
     /// How to aggregate the messages that a node receives.
-    #[serde(default)]
     pub aggregation: Aggregation,
     /// How to aggregate the nodes' values to the graph's.
-    #[serde(default)]
     pub readout: Aggregation,
     /// Whether every layer adds a bias, initially 0.
-    #[serde(default)]
     pub bias: bool,
-}
-
-const fn latent_size() -> NonZeroU32 {
-    NonZeroU32::new(64).expect("64 is not 0")
-}
-
-const fn n_interaction() -> NonZeroU32 {
-    NonZeroU32::new(3).expect("3 is not 0")
-}
-
-const fn n_gaussian() -> NonZeroU32 {
-    NonZeroU32::new(150).expect("150 is not 0")
 }
 
 impl Default for Schnet {
     fn default() -> Self {
         Self {
-            latent_size: latent_size(),
-            n_interaction: n_interaction(),
-            n_gaussian: n_gaussian(),
+            latent_size: NonZeroU32::new(64).expect("64 is not 0"),
+            n_interaction: NonZeroU32::new(3).expect("3 is not 0"),
+            n_gaussian: NonZeroU32::new(150).expect("150 is not 0"),
             gaussian_spacing_angstrom: GaussianSpacing::default(),
             cutoff_angstrom: None,
             readout_size: None,
@@ -106,10 +89,8 @@ impl Model for Schnet {
 
     fn size(&self, ctx: &ModelContext) -> Option<ModelSize> {
         let n_parameter =
-            batchlab_tensor::n_parameter(self.n_interaction.get(), |depth, builder| {
-                let n_interaction = NonZeroU32::new(depth).unwrap_or(NonZeroU32::MIN);
-                let model = Self { n_interaction, ..self.clone() };
-                network::Network::new(&model, builder, ctx.n_node_class, ctx.output_width);
+            batchlab_tensor::n_parameter(self.n_interaction, |n_interaction, parameters| {
+                Network::new(&Self { n_interaction, ..self.clone() }, parameters, ctx);
             });
         let [depth, latent] = [self.n_interaction, self.latent_size].map(|n| u64::from(n.get()));
         let width = depth.saturating_mul(latent);
@@ -121,9 +102,7 @@ impl Model for Schnet {
 
     fn open(&self, ctx: &ModelContext) -> Result<Box<dyn Trainer>, ModelError> {
         batchlab_tensor::require_node_classes(ctx, "SchNet")?;
-        batchlab_tensor::open(ctx, self.needs(), |parameters| {
-            network::Network::new(self, parameters, ctx.n_node_class, ctx.output_width)
-        })
+        batchlab_tensor::open(ctx, self.needs(), |parameters| Network::new(self, parameters, ctx))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The network: an embedding, interactions, a readout.
 
-use batchlab_core::ModelError;
+use batchlab_core::{ModelContext, ModelError};
 use batchlab_tensor::Activation::{self, Identity, ShiftedSoftplus};
 use batchlab_tensor::{
     Aggregate, Backend, DeviceBatch, Direction, GaussianBasis, Initial, Linear, Matrix, Message,
@@ -33,16 +33,15 @@ impl Network {
     pub(crate) fn new(
         model: &Schnet,
         parameters: &mut ParameterBuilder,
-        n_node_class: usize,
-        output_width: usize,
+        ctx: &ModelContext,
     ) -> Self {
         let latent = model.latent_size.get() as usize;
-        let shape = [n_node_class, latent];
+        let shape = [ctx.n_node_class, latent];
         let embedding = parameters.matrix("embedding.weight", shape, Initial::TruncatedNormal);
         let interactions = (0..model.n_interaction.get())
             .map(|i| Interaction::new(model, parameters, i))
             .collect();
-        let widths = [latent, model.readout_size(), output_width];
+        let widths = [latent, model.readout_size(), ctx.output_width];
         Self {
             embedding,
             gaussians: model.gaussian_spacing_angstrom.basis(model.n_gaussian.get() as usize),

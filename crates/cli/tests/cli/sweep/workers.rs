@@ -68,7 +68,7 @@ fn times_with_other_threads_are_refused() {
     };
     let refused = with("2", &[]);
     assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
-    assert!(text(&refused).contains("with 1 threads, and this sweep has 2"), "{}", text(&refused));
+    assert!(text(&refused).contains("used 1 threads, but this one uses 2"), "{}", text(&refused));
     assert!(with("2", &["blocks.exclusive=false"]).status.success(), "no times are compared");
 }
 

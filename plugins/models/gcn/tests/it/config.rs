@@ -1,6 +1,5 @@
 //! The model as a component: its name, its options and its inputs.
 
-use batchlab_core::model::{Loss, ModelContext, Precision};
 use batchlab_core::registry::{Kind, find};
 use batchlab_core::{Level, Model};
 use model_gcn::Gcn;
@@ -29,30 +28,5 @@ fn options_that_make_no_network_are_refused() {
 
 #[test]
 fn its_size_is_known_before_it_is_made() {
-    let size = |layers: u32| {
-        let model: Gcn = serde_json::from_value(json!({ "layers": layers })).expect("options");
-        let ctx = ModelContext {
-            device: "cpu".into(),
-            seed: 1,
-            n_node_class: 0,
-            node_feature_width: 8,
-            output_width: 4,
-            loss: Loss::CrossEntropy,
-            precision: Precision::F32,
-            weight_decay: 0.0,
-            resident_bytes: 0,
-            cuda_graphs: false,
-            standardisation: batchlab_core::graphs::Standardisation::default(),
-            own: Vec::new(),
-            search: Vec::new(),
-        };
-        let size = model.size(&ctx).expect("a size");
-        let made = model.open(&ctx).map(|trainer| trainer.n_parameter() as u128);
-        assert_eq!(made.ok(), Some(size.n_parameter), "{layers} layers");
-        size
-    };
-    let [one, three, six] = [1, 3, 6].map(size);
-    assert!(one.n_parameter < three.n_parameter && three.n_parameter < six.n_parameter);
-    let kept = [one, three, six].map(|size| size.n_kept_node);
-    assert!(kept[0] > 0 && kept[2] - kept[1] > kept[1] - kept[0], "three layers and two: {kept:?}");
+    batchlab_testkit::model::check_size(|layers| Box::new(Gcn { layers, ..Gcn::default() }));
 }
