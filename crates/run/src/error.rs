@@ -15,6 +15,10 @@ use crate::checkpoint::CheckpointError;
 
 /// `EMFILE`, on Linux and macOS.
 const TOO_MANY_OPEN_FILES: i32 = 24;
+/// Files that a run of a cell keeps open.
+const FILES_PER_RUN: usize = 8;
+/// Files that are open for a moment, whatever the number of runs.
+const OTHER_FILES: usize = 16;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -49,7 +53,7 @@ pub enum RunError {
          with `ulimit -n {}`, or compare fewer batchers at a time",
         (16 * n_run).next_power_of_two().max(1024)
     )]
-    OpenFiles { source: Box<RunError>, n_run: usize },
+    OpenFiles { source: Box<dyn Error + Send + Sync>, n_run: usize },
     #[error(
         "cannot create a thread for prefetching batches ({0}); use training.prefetch=0, or raise the \
          limit on processes (`ulimit -u`)"
@@ -119,6 +123,22 @@ impl RunError {
     #[must_use]
     pub fn is_device_lost(&self) -> bool {
         matches!(self, Self::Model(ModelError::DeviceLost(_)))
+    }
+
+    /// Checks that the process may open the files of a cell with this many runs. Without a free descriptor, what has
+    /// been made for the first runs could not even be removed.
+    ///
+    /// # Errors
+    /// [`OpenFiles`](Self::OpenFiles).
+    pub fn require_open_files(n_run: usize) -> Result<(), Self> {
+        let all = || -> io::Result<()> {
+            let (file, _writer) = io::pipe()?;
+            (0..FILES_PER_RUN * n_run + OTHER_FILES)
+                .map(|_| file.try_clone())
+                .collect::<io::Result<Vec<_>>>()?;
+            Ok(())
+        };
+        all().map_err(|error| Self::OpenFiles { source: error.into(), n_run })
     }
 
     /// Adds a remedy if a cell with this many runs exceeds the process's limit of open files.

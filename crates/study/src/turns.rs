@@ -91,6 +91,7 @@ pub(crate) fn train_in_turns(
     superseded: &dyn Fn() -> Option<String>,
     observer: &dyn CellObserver,
 ) -> Result<CellEnd, RunError> {
+    RunError::require_open_files(cell.runs.len())?;
     let data = Data::load(&cell.runs[0], options.cache, observer)?;
     let has_looks = matches!(length.rule, StoppingRule::Width(_));
     let membership = Membership {
