@@ -60,19 +60,20 @@ def work(folder):
 
 
 def times_to_error(folder, binary, rmse):
-    """Times until the validation error is `rmse`, and ratios to those of `exact` with the same seeds; strategies that may
-    be the soonest are bold."""
+    """Times and steps until the validation error is at most `rmse`, and ratios of times to those of `exact` with the same
+    seeds; strategies that may be the soonest are bold."""
     command = [binary, "report", str(folder), "--error", str(rmse), "--json"]
     done = subprocess.run(command, check=True, capture_output=True)
     [found] = json.loads(done.stdout)["reaches"]
-    seconds = {}
-    for batcher, repeat, time in duckdb.sql(f"""
-        select batcher, repeat, (prepare_ns + min(evals.train_ns)) / 1e9
+    seconds, steps = {}, {}
+    for batcher, repeat, time, step in duckdb.sql(f"""
+        select batcher, repeat, (prepare_ns + min(evals.train_ns)) / 1e9, min(step)
         from '{folder}/tables/evals/*.parquet' as evals join '{folder}/tables/runs/*.parquet' as runs using (run_id)
         where subset = 'validation' and rmse <= {rmse} and status = 'completed'
         group by batcher, repeat, prepare_ns
     """).fetchall():
         seconds.setdefault(batcher, {})[repeat] = time
+        steps.setdefault(batcher, {})[repeat] = step
     rows = []
     for strategy in sorted(found["strategies"], key=lambda strategy: strategy["median"]):
         name, (low, high, _) = strategy["batcher"], strategy["interval"]
@@ -80,9 +81,13 @@ def times_to_error(folder, binary, rmse):
         if strategy["may_be_soonest"]:
             median = f"**{median}**"
         ratios = [math.log(time / seconds["exact"][repeat]) for repeat, time in seconds[name].items()]
-        rows.append([f"`{name}`", f"{strategy['n_reached']} of {strategy['n_run']}", f"{median} [{low:.1f}, {high:.1f}]",
+        n_same = sum(step == steps["exact"][repeat] for repeat, step in steps[name].items())
+        rows.append([f"`{name}`", f"{strategy['n_reached']} of {strategy['n_run']}",
+                     f"{min(steps[name].values())} to {max(steps[name].values())}",
+                     f"{n_same} of {len(steps[name])}", f"{median} [{low:.1f}, {high:.1f}]",
                      "1" if name == "exact" else mean_ratio(ratios, n_ratio=len(found["strategies"]) - 1)[0]])
-    return table(["strategy", "runs that get there", f"seconds to {rmse:g} {found['unit']}", "times those of `exact`"], rows)
+    return table(["strategy", "runs that get there", "steps", "as many as `exact`", f"seconds to {rmse:g} {found['unit']}",
+                  "times those of `exact`"], rows)
 
 
 def mean_ratio(logs, n_ratio):
