@@ -1,13 +1,17 @@
-"""Fills the tables of batching and neighbour lists in docs/benchmarks.md from what the comparisons have written with
---json. Those of training steps are printed by crates/bench/peers/training_tables.py.
+"""Fills the tables of batching, training steps and neighbour lists in docs/benchmarks.md from what the comparisons have
+written with --json.
 
     python3 crates/bench/pages/benchmarks.py
 """
 
 import json
+import sys
 
 import page
 from page import RESULTS, ROOT, digits, table
+
+sys.path.append(str(ROOT / "crates" / "bench" / "peers"))
+import training_tables
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 DATA = RESULTS / "benchmarks"
@@ -57,6 +61,18 @@ def microseconds(figures):
     return f"{digits(figures['median_us'], 3)} ({low}-{high})"
 
 
+def above_floor():
+    """The time of a step, the floor, and their ratio."""
+    rows = []
+    for step in read("training-floor.json")["steps"]:
+        low, high = (1 / ratio for ratio in reversed(step["rows"]["floor"]["ratio_interval"]))
+        features = step["options"].get("latent_size")
+        ours, floor = (f"{step['rows'][name]['median']:.1f}" for name in ("batchlab", "floor"))
+        rows.append([step["model"] + (f", {features} features" if features else ""), str(step["batch_size"]), ours, floor,
+                     f"{1 / step['rows']['floor']['ratio']:.2f} ({low:.2f}-{high:.2f})"])
+    return table(["", "B", "batchlab, ms", "floor, ms", "ratio"], rows)
+
+
 def neighbours():
     rows = []
     for row in read("neighbors.json")["rows"]:
@@ -78,6 +94,10 @@ def main():
         "batching static": batching(warm, "static-64"),
         "batching cold": batching(cold, "dynamic") + "\n\n" + batching(cold, "static-64"),
         "batching alone": alone(),
+        "training steps": "\n\n".join(training_tables.steps([read("training.json")])),
+        "training floor": above_floor(),
+        "training padding": "\n".join(training_tables.padding(read("training-memory.json"))),
+        "training memory": "\n".join(training_tables.memory(read("training-memory.json"))),
         "neighbours": neighbours(),
     })
 

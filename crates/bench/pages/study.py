@@ -32,8 +32,9 @@ def verdicts(folder, binary):
         setting = report["settings"][verdict["setting"]]
         of = {strategy["batcher"]: strategy for strategy in verdict["strategies"]}
         rows.append([f"{setting['dataset']}, {setting['model']}, {verdict['batch_size']}",
-                     str(verdict["unit"]["n_pair"]), *(factor(of[name]) for name in STRATEGIES)])
-    return table(["data, model, B", "pairs", *(f"`{name}`" for name in STRATEGIES)], sorted(rows))
+                     f"{verdict['unit']['n_cell']}, {verdict['unit']['n_pair']}",
+                     *(factor(of[name]) for name in STRATEGIES)])
+    return table(["data, model, B", "cells, pairs", *(f"`{name}`" for name in STRATEGIES)], sorted(rows))
 
 
 def factor(strategy):
@@ -45,15 +46,18 @@ def factor(strategy):
 
 
 def work(folder):
-    """The share of real edges and the number of padded shapes of each strategy."""
+    """The share of real edges and the mean number of padded shapes of a run, for each strategy."""
     rows = duckdb.sql(f"""
-        select runs.dataset, batch_size, batcher, sum(n_edge) / sum(n_edge_padded),
-            count(distinct (n_node_padded, n_edge_padded, n_graph_padded))
-        from '{folder}/tables/steps/*.parquet' join '{folder}/tables/runs/*.parquet' as runs using (run_id)
-        where step <= n_step_planned and model = 'schnet'
-        group by all
+        with work as (
+            select runs.dataset, batch_size, batcher, run_id, sum(n_edge) as real, sum(n_edge_padded) as padded,
+                count(distinct (n_node_padded, n_edge_padded, n_graph_padded)) as shapes
+            from '{folder}/tables/steps/*.parquet' join '{folder}/tables/runs/*.parquet' as runs using (run_id)
+            where step <= n_step_planned and model = 'schnet'
+            group by all
+        )
+        select dataset, batch_size, batcher, sum(real) / sum(padded), avg(shapes) from work group by all
     """).fetchall()
-    of = {(data, size, name): f"{100 * share:.1f} %, {shapes}" for data, size, name, share, shapes in rows}
+    of = {(data, size, name): f"{100 * share:.1f} %, {shapes:.0f}" for data, size, name, share, shapes in rows}
     return table(["data, B", *(f"`{name}`" for name in STRATEGIES)],
                  [[f"{data}, {size}", *(of[data, size, name] for name in STRATEGIES)]
                   for data, size in sorted({key[:2] for key in of})])

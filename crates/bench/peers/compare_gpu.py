@@ -97,7 +97,7 @@ def compare_step(processes, model, batch_size, rates):
         ours.ask("write", case=0, folder=folder)
         for row, (worker, case) in cases.items():
             differences[row] = worker.ask("compare", case=case, folder=folder, trained=True)
-    work = ours.ask("floor", case=0, savings=False)
+    work = ours.ask("floor", case=0)
     for worker in processes.all():
         worker.ask("close")
     return {"model": model, "batch_size": batch_size, "strategy": options.strategy,

@@ -39,6 +39,7 @@ PLAIN = {"schnet": {}, "mpeu": {}, "painn": {"cutoff": 6.0}}
 NODE_SIDE = {"schnet": {"node_side": True}, "mpeu": {"node_side": True}, "painn": {"cutoff": 6.0}}
 
 COMPILED = "PyTorch compiled"
+FLOOR = "floor"
 
 
 def rows_of_peers(model, peers, with_compiled=False, keeps_memory=(True,)):
@@ -110,7 +111,8 @@ def compare_step(processes, structures, model, batch_size):
                      choice=choice(batch_size, options.strategy))
     with tempfile.TemporaryDirectory() as folder:
         ours.ask("write", case=0, folder=folder)
-        systems = {"batchlab": timed(ours, 0, options.block_ms)}
+        systems = {"batchlab": timed(ours, 0, options.block_ms),
+                   FLOOR: lambda: [ours.ask("floor", case=0)["ms"]]}
         cases, opened, refused, first_step = {}, [], {}, {}
         for row, (kind, keeps_memory, of_model) in rows_of_peers(
                 model, options.peers, batch_size in options.compiled_batch_size,
@@ -137,15 +139,14 @@ def compare_step(processes, structures, model, batch_size):
         for row, found in differences.items():
             if "refused" in found:
                 sys.exit(f"{row}, {model}, B = {batch_size}, after training: {found['refused']}")
-    floors = {name: ours.ask("floor", case=0, savings=savings)
-              for name, savings in (("all products", False), ("with savings", True))}
+    floor = ours.ask("floor", case=0)
     for worker in processes.all():
         worker.ask("close")
     return {"structures": structures, "model": model, "options": MODELS[model],
             "batch_size": batch_size, "strategy": options.strategy, "threads": processes.threads,
             "sizes": sizes, "load": [load, os.getloadavg()[0]],
             "rows": summarise(samples, "batchlab"), "first_step_s": first_step,
-            "differences": differences, "refused": refused, "floors": floors}
+            "differences": differences, "refused": refused, "floor": floor}
 
 
 def disturbed(table):
@@ -191,11 +192,8 @@ def print_step(table):
         print(line)
     for name, reason in table["refused"].items():
         print(f"  {name:<27} not measured: {reason}")
-    for name, floor in table["floors"].items():
-        times = table["rows"]["batchlab"]["median"] / floor["ms"]
-        print(f"  floor, {name:<12} {floor['ms']:7.2f} ms: {floor['products_ms']:.2f} for "
-              f"{floor['giga_operations']:.2f} GFLOP, {floor['traffic_ms']:.2f} for "
-              f"{floor['kept_bytes'] / 1e6:.1f} MB; batchlab / floor {times:.2f}")
+    floor = table["floor"]
+    print(f"  the floor: {floor['giga_operations']:.2f} GFLOP, {floor['kept_bytes'] / 1e6:.1f} MB written and read")
     sys.stdout.flush()
 
 
@@ -318,7 +316,7 @@ def arguments():
         help="of the steps; padding and memory are those of static-64")
     add("--compiled-batch-size", default=[32], nargs="*", type=int,
         help="where torch.compile is measured, too; it takes a minute for each")
-    add("--peers", default=["jax", "eager"], nargs="+", choices=["jax", "eager"])
+    add("--peers", default=["jax", "eager"], nargs="*", choices=["jax", "eager"], help="none: batchlab and the floor")
     add("--allocator", default="both", choices=["kept", "installed", "both"],
         help="of the peers: one that keeps the memory that is freed, the system's, or both in turn")
     add("--threads", default=[1, 2], nargs="+", type=int)

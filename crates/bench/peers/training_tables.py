@@ -9,6 +9,7 @@ import pathlib
 import sys
 
 MODELS = ["schnet", "mpeu", "painn"]
+AS_INSTALLED = ", as installed"
 
 
 def interval(low, high):
@@ -22,13 +23,11 @@ def cell(table, row):
     if row == "batchlab":
         low, high = figures["interval"]
         return f"**{figures['median']:.1f}** ({low:.1f}-{high:.1f})"
+    if row == "floor":
+        low, high = (1 / ratio for ratio in reversed(figures["ratio_interval"]))
+        return f"{figures['median']:.1f}, batchlab takes {1 / figures['ratio']:.2f} x ({interval(low, high)})"
     return (f"{figures['median']:.1f}, {figures['ratio']:.1f} x "
             f"({interval(*figures['ratio_interval'])})")
-
-
-def floor_cell(table, name):
-    floor = table["floors"][name]
-    return f"{floor['ms']:.1f}, {table['rows']['batchlab']['median'] / floor['ms']:.2f} x"
 
 
 def steps_table(tables):
@@ -41,40 +40,52 @@ def steps_table(tables):
         for t in tables) + " |"
     for name in names:
         yield f"| {name} | " + " | ".join(cell(t, name) for t in tables) + " |"
-    for name in ("all products", "with savings"):
-        yield f"| floor, {name} | " + " | ".join(floor_cell(t, name) for t in tables) + " |"
+
+
+def steps(results):
+    every = itertools.chain.from_iterable(result["steps"] for result in results)
+    size = lambda table: table["options"].get("latent_size")
+    of = lambda table: (-table["threads"], table["structures"] != "qm9", MODELS.index(table["model"]), size(table) or 0)
+    for (threads, *_), tables in itertools.groupby(sorted(every, key=lambda t: (of(t), t["batch_size"])), of):
+        tables = list(tables)
+        loads = [load for table in tables for load in table["load"]]
+        features = f", {size(tables[0])} features" if size(tables[0]) else ""
+        yield (f"**{tables[0]['model']}**{features}, {tables[0]['structures']}, {-threads} thread{'s' if threads < -1 else ''}; "
+               f"load {min(loads):.1f} to {max(loads):.1f}:\n\n" + "\n".join(steps_table(tables)))
+
+
+def padding(result):
+    yield "| | time against edges with padding | largest deviation | half padding / none |"
+    yield "|---|---|---|---|"
+    for line, half in zip(result["linearity"], result["half_padding"]):
+        yield (f"| {line['model']} | {line['intercept_ms']:.1f} ms + {line['ns_per_edge'] / 1e3:.2f} us per edge | "
+               f"{100 * max(map(abs, line['deviation'])):.1f} % | {half['ratio']:.2f} ({interval(*half['ratio_interval'])}) |")
+
+
+def memory(result):
+    """MB at the peak; as installed in parentheses."""
+    cases = result["memory"]
+    systems = list(dict.fromkeys(name.removesuffix(AS_INSTALLED) for case in cases for name in case["bytes_before_and_peak"]))
+    yield "| | " + " | ".join(f"{case['model']}, B = {case['batch_size']}" for case in cases) + " |"
+    yield "|---|" + "---|" * len(cases)
+    for name in systems:
+        peaks = [[f"{case['bytes_before_and_peak'][row][1] / 1e6:,.0f}" for row in (name, name + AS_INSTALLED)
+                  if row in case["bytes_before_and_peak"]] for case in cases]
+        yield f"| {name} | " + " | ".join(" ".join([*peak[:1], *(f"({other})" for other in peak[1:])]) for peak in peaks) + " |"
+
+
+def steady(result):
+    for row in result["steady"]:
+        first, *_, last = row["now_bytes"]
+        yield f"{row['model']}: {first / 1e6:.1f} MB after {row['n_step']} steps, {last / 1e6:.1f} MB after {row['n_step'] * len(row['now_bytes'])}"
 
 
 def main():
     results = [json.loads(pathlib.Path(path).read_text()) for path in sys.argv[1:]]
-    every = lambda key: itertools.chain.from_iterable(result[key] for result in results)
-    size = lambda table: table.get("options", {}).get("latent_size")
-    of = lambda table: (-table["threads"], table["structures"] != "qm9", MODELS.index(table["model"]),
-                        size(table) or 0)
-    steps = sorted(every("steps"), key=lambda table: (of(table), table["batch_size"]))
-    for (threads, *_), tables in itertools.groupby(steps, of):
-        tables = list(tables)
-        loads = [load for table in tables for load in table["load"]]
-        features = f", {size(tables[0])} features" if size(tables[0]) else ""
-        print(f"\n**{tables[0]['model']}**{features}, {tables[0]['structures']}, {-threads} thread"
-              f"{'s' if threads < -1 else ''}; load {min(loads):.1f} to {max(loads):.1f}:\n")
-        print("\n".join(steps_table(tables)))
-    print("\n| padding | line | largest deviation | half padding / none | least / least |")
-    print("|---|---|---|---|---|")
-    for line, half in zip(every("linearity"), every("half_padding")):
-        print(f"| {line['model']}, {line['threads']} threads | {line['intercept_ms']:.1f} ms + "
-              f"{line['ns_per_edge'] / 1e3:.2f} us per edge | "
-              f"{100 * max(map(abs, line['deviation'])):.1f} % | {half['ratio']:.2f} "
-              f"({interval(*half['ratio_interval'])}) | {half['least_ratio']:.2f} |")
-    print("\n| memory | batch | MB at the peak, by system |\n|---|---|---|")
-    for row in every("memory"):
-        peaks = ", ".join(f"{name} {peak / 1e6:.0f}"
-                          for name, (_, peak) in row["bytes_before_and_peak"].items())
-        print(f"| {row['model']} | B = {row['batch_size']} | {peaks} |")
-    for row in every("steady"):
-        first, *_, last = row["now_bytes"]
-        print(f"\n{row['model']}: {first / 1e6:.1f} MB after {row['n_step']} steps, {last / 1e6:.1f}"
-              f" MB after {row['n_step'] * len(row['now_bytes'])}")
+    print("\n\n".join(steps(results)))
+    for result in (result for result in results if result["memory"]):
+        for part in (padding, memory, steady):
+            print("\n" + "\n".join(part(result)))
 
 
 if __name__ == "__main__":

@@ -24,38 +24,34 @@ pub struct Floor {
     pub traffic_ms: f64,
 }
 
-/// Measures each product once.
-#[derive(Debug, Default)]
-pub struct Measurements(HashMap<Product, f64>);
+/// Measures the floor of a step on a padded batch, with the threads of the current rayon pool. It
+/// counts what the mathematics needs: a band of the Gaussians instead of all, and parts that depend
+/// on one node once per node.
+pub fn floor(
+    model: &str,
+    parameters: &[NamedTensor],
+    [n_node, n_edge]: [usize; 2],
+) -> anyhow::Result<Floor> {
+    let layers = layers(model, parameters)?;
+    let kept_bytes = layers.iter().map(Layer::kept_bytes_per_edge).sum::<usize>() * n_edge;
+    let products: Vec<Product> =
+        layers.iter().flat_map(|layer| layer.products(n_node, n_edge)).collect();
+    // Each is measured once, however often it occurs.
+    let mut seconds_of = HashMap::new();
+    let seconds = products.iter().map(|&of| *seconds_of.entry(of).or_insert_with(|| seconds(of)));
+    let (products_ms, traffic_ms) = (1e3 * seconds.sum::<f64>(), 1e3 * copy(kept_bytes));
+    Ok(Floor {
+        ms: products_ms + traffic_ms,
+        products_ms,
+        giga_operations: products.iter().map(Product::n_operation).sum::<u64>() as f64 / 1e9,
+        kept_bytes,
+        traffic_ms,
+    })
+}
 
-impl Measurements {
-    /// The floor of a step on a padded batch, with the threads of the current rayon pool.
-    pub fn floor(
-        &mut self,
-        model: &str,
-        parameters: &[NamedTensor],
-        [n_node, n_edge]: [usize; 2],
-        savings: bool,
-    ) -> anyhow::Result<Floor> {
-        let layers = layers(model, parameters, savings)?;
-        let kept_bytes = layers.iter().map(Layer::kept_bytes_per_edge).sum::<usize>() * n_edge;
-        let products: Vec<Product> =
-            layers.iter().flat_map(|layer| layer.products(n_node, n_edge)).collect();
-        let products_ms = 1e3 * products.iter().map(|&product| self.product(product)).sum::<f64>();
-        let traffic_ms = 1e3 * copy(kept_bytes);
-        Ok(Floor {
-            ms: products_ms + traffic_ms,
-            products_ms,
-            giga_operations: products.iter().map(Product::n_operation).sum::<u64>() as f64 / 1e9,
-            kept_bytes,
-            traffic_ms,
-        })
-    }
-
-    /// Seconds of one product: the minimum of several, by the better of two ways to share it.
-    pub fn product(&mut self, product: Product) -> f64 {
-        *self.0.entry(product).or_insert_with(|| by_gemm(product).min(by_rows(product)))
-    }
+/// Seconds of one product: the minimum of several, by the better of two ways to share it.
+pub fn seconds(product: Product) -> f64 {
+    by_gemm(product).min(by_rows(product))
 }
 
 /// Seconds to copy this many bytes.
@@ -190,10 +186,8 @@ impl Product {
 /// 0.1, beyond which they are below 1.3e-8, and 32 instead of 28 because instructions take 16.
 const BAND: usize = 32;
 
-/// The layers of a model. `savings` counts what the mathematics needs: a band of the Gaussians
-/// instead of all, and parts that depend on one node once per node. Without it, every layer works on
-/// all rows and columns that the model is written down with.
-fn layers(model: &str, parameters: &[NamedTensor], savings: bool) -> anyhow::Result<Vec<Layer>> {
+/// The layers of a model.
+fn layers(model: &str, parameters: &[NamedTensor]) -> anyhow::Result<Vec<Layer>> {
     let of_model = match model {
         "schnet" => schnet,
         "mpeu" => mpeu,
@@ -211,7 +205,7 @@ fn layers(model: &str, parameters: &[NamedTensor], savings: bool) -> anyhow::Res
         }
         let part: Vec<&str> =
             name.split('.').filter(|part| !matches!(*part, "interaction" | "weight")).collect();
-        let found = of_model(&part, n_in, latent, savings);
+        let found = of_model(&part, n_in, latent);
         let found =
             found.with_context(|| format!("rows of the weight {name} of {model} are not known"))?;
         all.extend(found.into_iter().map(|(rows, n_in, n_in_gradient)| Layer {
@@ -227,57 +221,38 @@ fn layers(model: &str, parameters: &[NamedTensor], savings: bool) -> anyhow::Res
 /// Rows, incoming features, and those of them with a gradient.
 type Part = (Rows, usize, usize);
 
-fn schnet(name: &[&str], n_in: usize, _latent: usize, savings: bool) -> Option<Vec<Part>> {
-    let sender = if savings { Rows::Nodes } else { Rows::Edges };
+fn schnet(name: &[&str], n_in: usize, _latent: usize) -> Option<Vec<Part>> {
     Some(vec![match name {
-        [_, "filter", "0"] => (Rows::Edges, gaussians(n_in, savings), 0),
+        [_, "filter", "0"] => (Rows::Edges, n_in.min(BAND), 0),
         [_, "filter", _] => (Rows::Edges, n_in, n_in),
-        [_, "sender"] => (sender, n_in, n_in),
-        [_, "update", _] | ["readout", _] => (Rows::Nodes, n_in, n_in),
+        [_, "sender" | "update", ..] | ["readout", _] => (Rows::Nodes, n_in, n_in),
         _ => return None,
     }])
 }
 
 /// The first layer on edges takes the features of sender, receiver and edge; in the first
 /// interaction the edge's are the Gaussians.
-fn mpeu(name: &[&str], n_in: usize, latent: usize, savings: bool) -> Option<Vec<Part>> {
-    let nodes = 2 * latent;
-    let rows = if savings { Rows::Nodes } else { Rows::Edges };
-    let one = |rows| vec![(rows, n_in, n_in)];
+fn mpeu(name: &[&str], n_in: usize, latent: usize) -> Option<Vec<Part>> {
     Some(match name {
         [step, "edge_update", "0"] => {
-            let is_first = *step == "0";
-            let edge = n_in.checked_sub(nodes)?;
-            let edge_gradient = if is_first { 0 } else { edge };
-            if savings {
-                let edge = gaussians(edge, is_first);
-                vec![
-                    (rows, latent, latent),
-                    (rows, latent, latent),
-                    (Rows::Edges, edge, edge_gradient),
-                ]
-            } else {
-                vec![(rows, n_in, nodes + edge_gradient)]
-            }
+            let edge = n_in.checked_sub(2 * latent)?;
+            let (edge, with_gradient) = if *step == "0" { (edge.min(BAND), 0) } else { (edge, edge) };
+            let of_node = (Rows::Nodes, latent, latent);
+            vec![of_node, of_node, (Rows::Edges, edge, with_gradient)]
         }
-        [_, "edge_update" | "gate", _] => one(Rows::Edges),
-        [_, "sender"] => one(rows),
-        [_, "update", _] | ["readout", _] => one(Rows::Nodes),
+        [_, "edge_update" | "gate", _] => vec![(Rows::Edges, n_in, n_in)],
+        [_, "sender" | "update", ..] | ["readout", _] => vec![(Rows::Nodes, n_in, n_in)],
         _ => return None,
     })
 }
 
-fn painn(name: &[&str], n_in: usize, _latent: usize, _savings: bool) -> Option<Vec<Part>> {
+fn painn(name: &[&str], n_in: usize, _latent: usize) -> Option<Vec<Part>> {
     Some(vec![match name {
         ["filter"] => (Rows::Edges, n_in, 0),
         [_, "mixing"] => (Rows::Axes, n_in, n_in),
         [_, "sender" | "gates", _] | ["readout", _] => (Rows::Nodes, n_in, n_in),
         _ => return None,
     }])
-}
-
-fn gaussians(n: usize, banded: bool) -> usize {
-    if banded { n.min(BAND) } else { n }
 }
 
 impl Layer {
@@ -321,8 +296,8 @@ mod tests {
     }
 
     /// Operations per edge of a step.
-    fn per_edge(model: &str, names: &[(&str, [usize; 2])], savings: bool) -> u64 {
-        let layers = layers(model, &weights(names), savings).expect("a model that is known");
+    fn per_edge(model: &str, names: &[(&str, [usize; 2])]) -> u64 {
+        let layers = layers(model, &weights(names)).expect("a model that is known");
         layers.iter().flat_map(|layer| layer.products(0, 1)).map(|p| p.n_operation()).sum()
     }
 
@@ -336,32 +311,27 @@ mod tests {
             ("interaction.0.update.0.weight", [64, 64]),
             ("readout.0.weight", [64, 32]),
         ];
-        // 150 x 64 twice (its input has no gradient), 64 x 64 three times for two layers.
-        let plain = 2 * (2 * 150 * 64 + 2 * 3 * 64 * 64);
-        assert_eq!(per_edge("schnet", &interaction, false), plain);
-        let saved = 2 * (2 * 32 * 64 + 3 * 64 * 64);
-        assert_eq!(per_edge("schnet", &interaction, true), saved);
+        // 32 of 150 Gaussians twice (they have no gradient), 64 x 64 three times.
+        assert_eq!(per_edge("schnet", &interaction), 2 * (2 * 32 * 64 + 3 * 64 * 64));
     }
 
     #[test]
     fn a_step_of_mpeu_does_what_was_counted_by_hand() {
         let embedding = ("embedding.weight", [5, 64]);
         let first = [embedding, ("interaction.0.edge_update.0.weight", [278, 128])];
-        assert_eq!(per_edge("mpeu", &first, false), 2 * 128 * (278 + 278 + 128));
-        assert_eq!(per_edge("mpeu", &first, true), 2 * 128 * (32 + 32));
+        assert_eq!(per_edge("mpeu", &first), 2 * 128 * (32 + 32));
         let second = [embedding, ("interaction.1.edge_update.0.weight", [192, 128])];
-        assert_eq!(per_edge("mpeu", &second, false), 2 * 128 * 3 * 192);
-        assert_eq!(per_edge("mpeu", &second, true), 2 * 128 * 3 * 64);
+        assert_eq!(per_edge("mpeu", &second), 2 * 128 * 3 * 64);
     }
 
     #[test]
     fn a_weight_that_is_not_known_is_an_error() {
         let unknown = weights(&[("interaction.0.attention.weight", [64, 64])]);
         for model in ["schnet", "mpeu", "painn"] {
-            let error = layers(model, &unknown, true).expect_err("unknown").to_string();
+            let error = layers(model, &unknown).expect_err("unknown").to_string();
             assert!(error.contains("interaction.0.attention.weight"), "{error}");
         }
-        assert!(layers("gcn", &unknown, true).is_err());
+        assert!(layers("gcn", &unknown).is_err());
     }
 
     #[test]

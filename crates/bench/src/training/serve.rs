@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::batch::Choice;
 use super::case::{Case, Engine, memory_of_steps};
-use super::floor::{Measurements, Product};
+use super::floor::{self, Product};
 use super::memory::resident;
 use super::structures::Structures;
 
@@ -37,7 +37,6 @@ enum Request {
     },
     Floor {
         case: usize,
-        savings: bool,
     },
     Square {
         size: usize,
@@ -74,7 +73,6 @@ struct Server {
     engine: Engine,
     graphs: HashMap<Structures, Graphs>,
     cases: Vec<Case>,
-    measurements: Measurements,
 }
 
 impl Server {
@@ -89,10 +87,10 @@ impl Server {
                 let (milliseconds, loss) = self.case(case)?.time(n_step)?;
                 json!({ "ms": milliseconds, "loss": loss })
             }
-            Request::Floor { case, savings } => self.floor(case, savings)?,
+            Request::Floor { case } => self.floor(case)?,
             Request::Square { size } => {
                 let product = Product { size: [size; 3], layout: Layout::Plain };
-                let rate = product.n_operation() as f64 / self.measurements.product(product) / 1e9;
+                let rate = product.n_operation() as f64 / floor::seconds(product) / 1e9;
                 json!({ "giga_per_second": rate })
             }
             Request::Memory {} => {
@@ -131,14 +129,13 @@ impl Server {
         Ok(answer)
     }
 
-    fn floor(&mut self, case: usize, savings: bool) -> anyhow::Result<Value> {
+    fn floor(&mut self, case: usize) -> anyhow::Result<Value> {
         let case = self.case(case)?;
         let shape = case.batch().shape;
         let (parameters, model) = (case.parameters()?, case.model["name"].clone());
         let sizes = [shape.n_node as usize, shape.n_edge as usize];
         let model = model.as_str().unwrap_or_default();
-        let floor = self.measurements.floor(model, &parameters, sizes, savings)?;
-        Ok(serde_json::to_value(floor)?)
+        Ok(serde_json::to_value(floor::floor(model, &parameters, sizes)?)?)
     }
 
     fn case(&mut self, case: usize) -> anyhow::Result<&mut Case> {
