@@ -35,7 +35,7 @@ pub use study::blocks::Blocks;
 pub use study::launcher::{Launcher, RetryTime, SlurmOption, TaskTime};
 pub use study::{Setting, StudyFile, ToForecast};
 pub use text::diagnostic::Diagnostic;
-pub use training::{Seeds, Timing, Training};
+pub use training::{Seeds, Timing, Training, Tunable};
 
 /// Defaults that a program adds to every configuration.
 #[derive(Debug, Clone, Copy)]

@@ -36,6 +36,7 @@ pub(crate) mod grid;
 pub(crate) mod launcher;
 mod lists;
 mod runs;
+mod strategy;
 mod variants;
 
 use std::num::NonZeroU32;

@@ -51,6 +51,10 @@ pub struct Training {
     /// Reduces the learning rate when the validation loss stops falling.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plateau: Option<Plateau>,
+    /// Options of this table that count as options of the strategy, so that a report compares
+    /// strategies that differ in them. A study adds those that a batcher's `with` changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tuned: Vec<Tunable>,
     /// Ends training early, and keeps the best state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub early_stopping: Option<EarlyStopping>,
@@ -156,6 +160,18 @@ fn default_decay_steps() -> NonZeroU64 {
 }
 fn default_warmup() -> u64 {
     10
+}
+
+/// An option that may be chosen for each strategy: it changes what is learned, but hardly the time
+/// of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Tunable {
+    LearningRate,
+    LearningRateDecay,
+    LearningRateDecaySteps,
+    WeightDecay,
+    Plateau,
 }
 
 /// How to time a step. The two modes are never mixed in one figure.

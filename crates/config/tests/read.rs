@@ -5,7 +5,9 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use batchlab_config::{Config, Defaults, LoadedConfig, StudyFile, batcher_of_argument};
+use batchlab_config::{
+    Config, Defaults, LoadedConfig, StudyFile, Tunable, batcher_of_argument,
+};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{
     BatchContext, BatchFields, BatchStream, Batcher, BatcherError, Dataset, DatasetError, Graphs,
@@ -279,6 +281,30 @@ fn changes_from_the_command_line_come_last() {
     };
     assert!((rate(&[]) - 0.5).abs() < 1e-12);
     assert!((rate(&["training.learning_rate=0.25"]) - 0.25).abs() < 1e-12);
+}
+
+#[test]
+fn options_chosen_for_a_strategy_belong_to_it() {
+    let run = RUN.replace("[batcher]\nname = \"counted\"\nbatch_size = 8\n", "");
+    let study = "batchers = [{ name = \"counted\", batch_size = 8, with = { training.learning_rate = 0.5 } }, \
+                 { name = \"counted\", batch_size = 4 }]\n";
+    let rates = |overrides: &[&str]| -> Vec<f64> {
+        let overrides: Vec<String> = overrides.iter().map(ToString::to_string).collect();
+        let mut all = Vec::new();
+        file(&format!("{study}{run}"), |path| {
+            let study = StudyFile::read(Some(path), &overrides, NOTHING).unwrap();
+            for loaded in study.settings().unwrap().pop().unwrap().runs {
+                // The other strategies of the cell need to know, too.
+                assert_eq!(loaded.config.training.tuned, [Tunable::LearningRate]);
+                let again: Config = serde_json::from_str(&loaded.to_json()).unwrap();
+                assert_eq!(again.training, loaded.config.training);
+                all.push(loaded.config.training.learning_rate.into());
+            }
+        });
+        all
+    };
+    assert_eq!(rates(&[]), [0.5, 1e-4]);
+    assert_eq!(rates(&["training.learning_rate=0.25"]), [0.25, 0.25]);
 }
 
 #[test]

@@ -7,7 +7,8 @@ use serde_json::Value;
 pub type Options = BTreeMap<String, String>;
 
 /// Keys of `training` that may differ between comparable runs, or that have columns of their own.
-const NOT_OF_A_SETTING: [&str; 5] = ["seeds", "checkpoint", "steps", "timing", "prefetch"];
+const NOT_OF_A_SETTING: [&str; 6] =
+    ["seeds", "checkpoint", "steps", "timing", "prefetch", "tuned"];
 
 /// The part of a configuration that must be equal for times and errors to be comparable: model,
 /// split and training.
@@ -16,7 +17,7 @@ pub(crate) fn of_setting(config: &Value) -> Options {
     flatten("model", &config["model"], &mut options);
     flatten("split", &config["split"], &mut options);
     for (key, value) in config["training"].as_object().into_iter().flatten() {
-        if !NOT_OF_A_SETTING.contains(&key.as_str()) {
+        if !NOT_OF_A_SETTING.contains(&key.as_str()) && !is_tuned(config, key) {
             flatten(&format!("training.{key}"), value, &mut options);
         }
     }
@@ -31,9 +32,25 @@ pub(crate) fn of_dataset(config: &Value) -> Options {
     options
 }
 
+/// The options of the training that were chosen for each strategy.
+pub(crate) fn tuned(config: &Value) -> Options {
+    let mut options = Options::new();
+    for (key, value) in config["training"].as_object().into_iter().flatten() {
+        if is_tuned(config, key) {
+            flatten(key, value, &mut options);
+        }
+    }
+    options
+}
+
+fn is_tuned(config: &Value, key: &str) -> bool {
+    let tuned = config["training"]["tuned"].as_array();
+    tuned.is_some_and(|tuned| tuned.iter().any(|of| of == key))
+}
+
 /// The options of a strategy, without the batch size.
 pub(crate) fn of_strategy(config: &Value) -> Options {
-    let mut options = Options::new();
+    let mut options = tuned(config);
     for (key, value) in config["batcher"].as_object().into_iter().flatten() {
         if key != "batch_size" {
             flatten(key, value, &mut options);
@@ -117,6 +134,18 @@ mod tests {
         assert_eq!(of_strategy(&config(200, 8)), of_strategy(&config(200, 16)));
         let [few, none] = [of_strategy(&config(200, 8)), Options::new()];
         assert_eq!(difference(&none, &[&few]), "no budget.n_node");
+    }
+
+    #[test]
+    fn what_was_chosen_for_each_strategy_is_one_of_its_options() {
+        let config = |rate: f64| {
+            json!({ "batcher": { "n_part": 4 }, "training": { "learning_rate": rate, "loss": "mse",
+                    "tuned": ["learning_rate", "plateau"] } })
+        };
+        assert_eq!(of_setting(&config(0.1)), of_setting(&config(0.2)));
+        let [low, high] = [0.1, 0.2].map(|rate| of_strategy(&config(rate)));
+        assert_eq!(difference(&low, &[&high]), "learning_rate = 0.1");
+        assert_eq!(tuned(&config(0.1)).len(), 1);
     }
 
     #[test]

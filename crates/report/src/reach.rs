@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::Questions;
 use crate::number::short;
+use crate::options::{self, Options};
 use crate::read::{Results, Run};
 use crate::setting::{Group, Setting, after_size, is_in};
 
@@ -101,6 +102,9 @@ pub struct GoalTime {
     /// Interval of the median and its coverage probability. The upper end is `None` if it lies
     /// beyond the end of training.
     pub interval: Option<(Option<f64>, Option<f64>, f64)>,
+    /// Options of the training that were chosen for it.
+    #[serde(skip_serializing_if = "Options::is_empty")]
+    pub tuned: Options,
     /// Whether no other strategy is known to reach the goal sooner.
     pub may_be_soonest: bool,
     /// Medians over runs: preparation time, epochs per second of training, best validation
@@ -201,6 +205,7 @@ fn reach(
             n_reached: times.iter().filter(|time| time.is_finite()).count(),
             median: middle(times).and_then(finite),
             interval: interval.map(|(low, high, p)| (finite(low), finite(high), p)),
+            tuned: options::tuned(&group.runs[0].config),
             may_be_soonest: !later[i],
             prepare: of(&|run| Some(run.run.prepare_ns? as f64 / 1e9)),
             epochs_per_s: of(&Run::epochs_per_s),
@@ -319,8 +324,8 @@ pub fn reach_text(reach: &TimeToGoal) -> String {
             reach.place_of(strategy),
         );
     }
-    if let Some(too_few) = reach.too_few() {
-        let _ = writeln!(text, "    {too_few}");
+    for note in reach.notes() {
+        let _ = writeln!(text, "    {note}");
     }
     text
 }
@@ -349,8 +354,22 @@ impl TimeToGoal {
         }
     }
 
+    /// What a reader must know about the comparison as a whole.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = String> {
+        self.chosen_for_each().into_iter().chain(self.too_few())
+    }
+
+    /// Names the options of the training in which strategies differ.
+    fn chosen_for_each(&self) -> Option<String> {
+        let all: Vec<&Options> = self.strategies.iter().map(|s| &s.tuned).collect();
+        let own = |s: &GoalTime| format!("{} {}", s.batcher, options::difference(&s.tuned, &all));
+        let is_same = all.windows(2).all(|two| two[0] == two[1]);
+        let each: Vec<String> = self.strategies.iter().map(own).collect();
+        (!is_same).then(|| format!("options chosen for each strategy: {}", each.join("; ")))
+    }
+
     /// Explains that there are too few runs to tell strategies apart.
-    pub(crate) fn too_few(&self) -> Option<String> {
+    fn too_few(&self) -> Option<String> {
         let n_strategy = self.strategies.len();
         self.n_run_needed.map(|n| {
             format!(

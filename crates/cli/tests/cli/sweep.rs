@@ -459,4 +459,6 @@ refuses! {
     impossible_variant: "study" => "study", ["training.timing=combined,stages", "training.prefetch=1"];
     unknown_choice: "study" => "study", ["models=painm"];
     changes_that_are_no_table: "limit = 200" => "limit = 200\nwith = 3", [];
+    changes_of_a_strategy_that_all_share: "padding = { power = 2 }" =>
+        "padding = { power = 2 }, with = { training.learning_rate = 0.1, training.epochs = 3 }", [];
 }

@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use super::StudyFile;
 use super::lists::Lists;
 use super::runs::Combination;
+use super::strategy::Strategy;
 use crate::component::{self, compatibility, explain::mistake, names::integer};
 use crate::evaluation::Split;
 use crate::schema::schema;
@@ -112,7 +113,9 @@ fn forecast<'t>(
     let mut tables: Vec<_> = lists.batchers(combination).iter().cloned().map(Some).collect();
     if !lists.is_compared && dataset.provides().level == Level::Graphs {
         let label = |&label: &&str| Spanned::new(0..0, DeValue::String(label.to_owned().into()));
-        tables.extend(labels.iter().map(label).map(Some));
+        for label in labels.iter().map(label) {
+            tables.push(Some(Strategy::new(source, label)?));
+        }
     }
     if tables.is_empty() && root.get_ref().contains_key("batcher") {
         // It comes from the command line.

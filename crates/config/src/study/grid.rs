@@ -31,7 +31,8 @@ pub(crate) struct Grid {
     #[expect(dead_code, reason = "for the schema")]
     models: Vec<Table>,
     /// Strategies to compare: labels such as "static-64", "static-2^N", "dynamic", or tables with
-    /// or without a batch size.
+    /// or without a batch size. A table may have a table `with` of options of the training that
+    /// were chosen for it, such as its learning rate.
     #[serde(default)]
     #[schemars(schema_with = "batchers")]
     #[expect(dead_code, reason = "for the schema")]
@@ -106,7 +107,7 @@ fn models(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn batchers(_: &mut SchemaGenerator) -> Schema {
-    let mut tables = one_of(Kind::Batcher);
+    let mut tables = with_changes(Kind::Batcher);
     for option in tables["oneOf"].as_array_mut().into_iter().flatten() {
         make_optional(option, &["batch_size"]);
     }

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::StudyFile;
 use super::grid::{Grid, STUDY_KEYS};
+use super::strategy::Strategy;
 use super::variants::Variant;
 use crate::Defaults;
 use crate::component;
@@ -37,7 +38,7 @@ pub(super) struct Lists<'t> {
     pub(super) datasets: Vec<Choice<'t>>,
     pub(super) models: Vec<Choice<'t>>,
     /// Empty if the file names none.
-    pub(super) batchers: Vec<Value<'t>>,
+    pub(super) batchers: Vec<Strategy<'t>>,
     /// Whether strategies are given as a list, rather than a single one.
     pub(super) is_compared: bool,
     pub(super) batch_sizes: Vec<Option<Value<'t>>>,
@@ -55,7 +56,7 @@ pub(super) struct Choice<'t> {
     /// Its name, plus the file or directory it reads if others of this name read another.
     pub(super) label: String,
     /// Its own list of strategies to compare, if any.
-    pub(super) batchers: Option<Vec<Value<'t>>>,
+    pub(super) batchers: Option<Vec<Strategy<'t>>>,
 }
 
 /// The size of each dimension of a study.
@@ -115,8 +116,9 @@ impl<'t> Lists<'t> {
         if listed.is_some() && own_batcher.is_some() {
             return Err(source.whole("give either [batcher] or batchers, not both"));
         }
-        let mut batchers: Vec<Value<'t>> =
-            listed.into_iter().flatten().chain(own_batcher).collect();
+        let listed = listed.into_iter().flatten().chain(own_batcher);
+        let mut batchers =
+            listed.map(|table| Strategy::new(source, table)).collect::<Result<Vec<_>, _>>()?;
         // Sizes from the command line replace those of the strategies; sizes of a study replace
         // that of its single strategy.
         let sizes = study.get("batch_sizes").map(Spanned::span);
@@ -124,8 +126,8 @@ impl<'t> Lists<'t> {
         let own_lists = datasets.iter_mut().filter_map(|dataset| dataset.batchers.as_mut());
         let mut has_sizes = false;
         for batcher in own_lists.flatten().chain(&mut batchers) {
-            check_batcher(source, labels, batcher, replaces)?;
-            has_sizes |= batch_size(batcher).is_some();
+            check_batcher(source, labels, &mut batcher.table, replaces)?;
+            has_sizes |= batch_size(&batcher.table).is_some();
         }
         let grid = Spanned::new(span.clone(), study);
         let study = grid.get_ref();
@@ -292,19 +294,26 @@ fn choice<'t>(
         DeValue::Table(inner) => take(inner, keys),
         _ => Table::new(),
     };
-    let with = match beside.remove("with").map(|with| (with.span(), with.into_inner())) {
-        None => Table::new(),
-        Some((_, DeValue::Table(with))) => with,
+    let with = with(source, &mut beside)?;
+    let batchers = list(source, "batchers", &mut beside)?;
+    let strategy = |table| Strategy::new(source, table);
+    let batchers = batchers.map(|tables| tables.into_iter().map(strategy).collect()).transpose()?;
+    Ok(Choice { table: Some(table), with, label, batchers })
+}
+
+/// The changes of a component's runs, taken from its table.
+pub(super) fn with<'t>(source: &Source, table: &mut Table<'t>) -> Result<Table<'t>, Diagnostic> {
+    match table.remove("with").map(|with| (with.span(), with.into_inner())) {
+        None => Ok(Table::new()),
+        Some((_, DeValue::Table(with))) => Ok(with),
         Some((span, other)) => {
             let message = format!(
                 "with is a table of changes, such as {{ training.learning_rate = 5e-4 }}, not {}",
                 other.type_str()
             );
-            return Err(source.at(&span, message));
+            Err(source.at(&span, message))
         }
-    };
-    let batchers = list(source, "batchers", &mut beside)?;
-    Ok(Choice { table: Some(table), with, label, batchers })
+    }
 }
 
 pub(super) fn name<'a>(component: &'a Value<'_>) -> &'a str {

@@ -10,6 +10,7 @@ use toml::Spanned;
 use super::Setting;
 use super::grid::SeedName;
 use super::lists::{Choice, Lists, batch_size, name};
+use super::strategy::Strategy;
 use super::variants::Variant;
 use crate::component::compatibility::{check, check_names};
 use crate::component::names::{expand, with_batch_size};
@@ -57,7 +58,7 @@ impl<'t> Lists<'t> {
         })
     }
 
-    pub(super) fn batchers<'a>(&'a self, combination: Combination<'a, 't>) -> &'a [Value<'t>] {
+    pub(super) fn batchers<'a>(&'a self, combination: Combination<'a, 't>) -> &'a [Strategy<'t>] {
         combination.dataset.batchers.as_ref().unwrap_or(&self.batchers)
     }
 
@@ -87,7 +88,7 @@ impl<'t> Lists<'t> {
         &self,
         combination: Combination<'_, 't>,
         repeat: u32,
-        batcher: Option<&Value<'t>>,
+        batcher: Option<&Strategy<'t>>,
         path: &Path,
     ) -> Result<LoadedConfig, Diagnostic> {
         let mut root = self.assemble(combination, batcher)?;
@@ -102,7 +103,7 @@ impl<'t> Lists<'t> {
         &self,
         combination: Combination<'_, 't>,
         repeat: u32,
-        batcher: Option<&Value<'t>>,
+        batcher: Option<&Strategy<'t>>,
         root: &mut Spanned<Table<'t>>,
     ) -> Result<Config, Diagnostic> {
         let source = self.source;
@@ -111,11 +112,11 @@ impl<'t> Lists<'t> {
             return Err(source.whole("there is no batch size: add batch_sizes = [16, 32]"));
         }
         if self.batch_sizes.len() > 1 {
-            if !self.batchers(combination).iter().any(takes_size) {
+            if !self.batchers(combination).iter().any(|of| takes_size(&of.table)) {
                 return Err(source.whole("batch_sizes differ, but no batcher has a batch size"));
             }
             // Otherwise the same run would appear in the cells of every size.
-            if let Some(size) = batcher.and_then(batch_size) {
+            if let Some(size) = batcher.and_then(|of| batch_size(&of.table)) {
                 let message = "a batcher with a batch size of its own cannot be compared at several \
                                batch_sizes";
                 return Err(source
@@ -127,6 +128,10 @@ impl<'t> Lists<'t> {
         check(&config).map_err(|misfit| {
             misfit.at(source, root.get_ref(), &self.name_of(combination, batcher))
         })?;
+        let tuned = self.batchers(combination).iter().flat_map(|of| &of.tuned);
+        config.training.tuned.extend(tuned);
+        config.training.tuned.sort_unstable();
+        config.training.tuned.dedup();
         let seeds = &mut config.training.seeds;
         for name in &self.grid.vary_seeds {
             let seed = match name {
@@ -150,21 +155,23 @@ impl<'t> Lists<'t> {
     pub(super) fn assemble(
         &self,
         combination: Combination<'_, 't>,
-        batcher: Option<&Value<'t>>,
+        batcher: Option<&Strategy<'t>>,
     ) -> Result<Spanned<Table<'t>>, Diagnostic> {
         let mut root = self.rest.clone();
         let components = [
             ("dataset", combination.dataset.table.as_ref()),
             ("model", combination.model.table.as_ref()),
-            ("batcher", batcher),
+            ("batcher", batcher.map(|of| &of.table)),
         ];
         for (key, value) in components {
             if let Some(value) = value {
                 root.insert(Spanned::new(value.span(), key.into()), value.clone());
             }
         }
-        for with in [&combination.dataset.with, &combination.model.with, &combination.variant.table]
-        {
+        let Combination { dataset, model, variant, .. } = combination;
+        let of_batcher = batcher.map(|of| &of.with);
+        let changes = [Some(&dataset.with), Some(&model.with), of_batcher, Some(&variant.table)];
+        for with in changes.into_iter().flatten() {
             self.source.merge(&mut root, with.clone(), schema())?;
         }
         for (key, value) in &self.default_tables {
@@ -183,7 +190,7 @@ impl<'t> Lists<'t> {
     }
 
     /// The name of a run for messages.
-    fn name_of(&self, combination: Combination<'_, 't>, batcher: Option<&Value<'t>>) -> String {
+    fn name_of(&self, combination: Combination<'_, 't>, batcher: Option<&Strategy<'t>>) -> String {
         let file = &self.source.file;
         if self.combinations().map(|combination| self.batchers(combination).len()).sum::<usize>()
             <= 1
@@ -196,7 +203,7 @@ impl<'t> Lists<'t> {
             "{file}, the run of {} with {} in batches of {}{}",
             combination.dataset.label,
             combination.model.label,
-            batcher.map_or("", name),
+            batcher.map_or("", |of| name(&of.table)),
             size.unwrap_or_default(),
         )
     }

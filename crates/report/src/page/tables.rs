@@ -118,9 +118,9 @@ pub(super) fn reaches(html: &mut String, report: &Report) {
     }
     html.push_str("</table></div>");
     for reach in &report.reaches {
-        if let Some(too_few) = reach.too_few() {
+        for note in reach.notes() {
             let title = &report.settings[reach.setting].title;
-            let _ = write!(html, "<p>{}: {too_few}.</p>", escaped(title));
+            let _ = write!(html, "<p>{}: {}.</p>", escaped(title), escaped(&note));
         }
     }
 }

@@ -23,6 +23,8 @@ struct Run<'a> {
     accuracies: &'a [f64],
     /// Whether it records errors, 1 minus accuracy, instead.
     has_errors: bool,
+    /// If it was chosen for the strategy.
+    learning_rate: Option<f64>,
 }
 
 fn write(dir: &Path, run: &Run<'_>) {
@@ -30,7 +32,7 @@ fn write(dir: &Path, run: &Run<'_>) {
     let ctx = SinkContext { dir: dir.join("tables"), run_id: run_id.clone(), metadata: Vec::new() };
     std::fs::create_dir_all(&ctx.dir).unwrap();
     let mut writer = sink_parquet::Parquet::default().open(&ctx).unwrap();
-    let record = RunRecord {
+    let mut record = RunRecord {
         run_id: run_id.clone(),
         status: run.status.into(),
         output: Some("node".into()),
@@ -48,6 +50,12 @@ fn write(dir: &Path, run: &Run<'_>) {
         seed_init: Some(run.seed),
         ..records::run("")
     };
+    if let Some(rate) = run.learning_rate {
+        let mut config: serde_json::Value = serde_json::from_str(&record.config).unwrap();
+        config["training"]["learning_rate"] = rate.into();
+        config["training"]["tuned"] = ["learning_rate"].into();
+        record.config = config.to_string();
+    }
     let step = |step| StepRecord {
         run_id: run_id.clone(),
         step,
@@ -87,6 +95,11 @@ fn results(dir: &Path) -> Results {
 }
 
 fn results_of(dir: &Path, has_errors: bool) -> Results {
+    results_with(dir, has_errors, [None; 3])
+}
+
+/// With the learning rates of `full`, `part` and `lame`, if they were chosen for them.
+fn results_with(dir: &Path, has_errors: bool, rates: [Option<f64>; 3]) -> Results {
     for seed in 0..6 {
         let own = Run {
             batcher: "full",
@@ -97,13 +110,16 @@ fn results_of(dir: &Path, has_errors: bool) -> Results {
             status: "completed",
             accuracies: &[0.1, 0.3, 0.5, 0.7, 0.72],
             has_errors,
+            learning_rate: rates[0],
         };
         write(dir, &own);
         let soon = Run { batcher: "part", is_whole: false, prepare_s: 5, step_ms: 10, ..own };
-        write(dir, &Run { accuracies: &[0.1, 0.71, 0.69, 0.72], ..soon });
+        let part = Run { accuracies: &[0.1, 0.71, 0.69, 0.72], learning_rate: rates[1], ..soon };
+        write(dir, &part);
         let arrives: &[f64] = if seed < 3 { &[0.1, 0.7] } else { &[0.1, 0.6, 0.4] };
         let status = if seed == 5 { "nan" } else { "completed" };
-        write(dir, &Run { batcher: "lame", accuracies: arrives, status, ..soon });
+        let lame = Run { batcher: "lame", accuracies: arrives, status, ..soon };
+        write(dir, &Run { learning_rate: rates[2], ..lame });
     }
     Results::read(&[dir.to_path_buf()]).unwrap()
 }
@@ -158,6 +174,21 @@ fn without_a_stated_accuracy_it_is_one_that_all_reach() {
 }
 
 #[test]
+fn strategies_are_compared_with_a_learning_rate_for_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let results = results_with(dir.path(), false, [Some(0.01), Some(0.03), Some(0.001)]);
+    let (report, reach) = reach(&results, Some(0.7));
+    let names: Vec<&str> = reach.strategies.iter().map(|s| s.batcher.as_str()).collect();
+    assert_eq!(names, ["part", "full", "lame"]);
+    let chosen = "options chosen for each strategy: part learning_rate = 0.03; full learning_rate \
+                  = 0.01; lame learning_rate = 0.001";
+    assert!(reach_text(&reach).contains(chosen), "{}", reach_text(&reach));
+    assert!(html(&report, &results, "batchlab report").contains(chosen));
+    let [first, ..] = &reach.strategies[..] else { panic!("three") };
+    assert_eq!(serde_json::to_value(first).unwrap()["tuned"]["learning_rate"], "0.03");
+}
+
+#[test]
 fn an_error_is_reached_from_above() {
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let (_, of_accuracy) = reach(&results(dirs[0].path()), Some(0.7));
@@ -195,6 +226,7 @@ fn time_per_output_ranks_only_what_computes_the_same() {
             status: "completed",
             accuracies: &[0.1, 0.7],
             has_errors: false,
+            learning_rate: None,
         };
         write(dir.path(), &other);
     }
