@@ -164,7 +164,9 @@ fn default_warmup() -> u64 {
 
 /// An option that may be chosen for each strategy: it changes what is learned, but hardly the time
 /// of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Tunable {
     LearningRate,

@@ -5,9 +5,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
-use batchlab_config::{
-    Config, Defaults, LoadedConfig, StudyFile, Tunable, batcher_of_argument,
-};
+use batchlab_config::{Config, Defaults, LoadedConfig, StudyFile, Tunable, batcher_of_argument};
 use batchlab_core::padding::BatchSize;
 use batchlab_core::{
     BatchContext, BatchFields, BatchStream, Batcher, BatcherError, Dataset, DatasetError, Graphs,

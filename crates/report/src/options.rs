@@ -7,8 +7,7 @@ use serde_json::Value;
 pub type Options = BTreeMap<String, String>;
 
 /// Keys of `training` that may differ between comparable runs, or that have columns of their own.
-const NOT_OF_A_SETTING: [&str; 6] =
-    ["seeds", "checkpoint", "steps", "timing", "prefetch", "tuned"];
+const NOT_OF_A_SETTING: [&str; 6] = ["seeds", "checkpoint", "steps", "timing", "prefetch", "tuned"];
 
 /// The part of a configuration that must be equal for times and errors to be comparable: model,
 /// split and training.

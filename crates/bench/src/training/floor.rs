@@ -50,6 +50,7 @@ pub fn floor(
 }
 
 /// Seconds of one product: the minimum of several, by the better of two ways to share it.
+#[must_use]
 pub fn seconds(product: Product) -> f64 {
     by_gemm(product).min(by_rows(product))
 }
@@ -236,7 +237,8 @@ fn mpeu(name: &[&str], n_in: usize, latent: usize) -> Option<Vec<Part>> {
     Some(match name {
         [step, "edge_update", "0"] => {
             let edge = n_in.checked_sub(2 * latent)?;
-            let (edge, with_gradient) = if *step == "0" { (edge.min(BAND), 0) } else { (edge, edge) };
+            let (edge, with_gradient) =
+                if *step == "0" { (edge.min(BAND), 0) } else { (edge, edge) };
             let of_node = (Rows::Nodes, latent, latent);
             vec![of_node, of_node, (Rows::Edges, edge, with_gradient)]
         }
