@@ -57,7 +57,7 @@ def work(folder):
         )
         select dataset, batch_size, batcher, sum(real) / sum(padded), avg(shapes) from work group by all
     """).fetchall()
-    of = {(data, size, name): f"{100 * share:.1f} %, {shapes:.0f}" for data, size, name, share, shapes in rows}
+    of = {(data, size, name): f"{100 * share:.1f} %, {shapes:.1f}" for data, size, name, share, shapes in rows}
     return table(["data, B", *(f"`{name}`" for name in STRATEGIES)],
                  [[f"{data}, {size}", *(of[data, size, name] for name in STRATEGIES)]
                   for data, size in sorted({key[:2] for key in of})])

@@ -2,7 +2,7 @@
 //!
 //! A [`Case`](case::Case) is a model on a batch of [`Structures`](structures::Structures). Its batch,
 //! parameters, loss and gradients go to files that the peers read ([`tensors`]), so that all sides
-//! compute the same numbers. [`floor`] is a lower bound of the step time.
+//! compute the same numbers. [`floor`] estimates what the step cannot do without.
 
 pub mod batch;
 pub mod case;

@@ -1,5 +1,7 @@
-//! Lower bound of a step's time: its matrix products at the rate measured for each, plus the memory
-//! traffic of the activations kept for the gradients, at the bandwidth measured for that size.
+//! Estimate of the time that a step cannot do without: its matrix products at the rate measured for
+//! each, plus the memory traffic of the activations kept for the gradients, at the bandwidth measured
+//! for that size. Products are timed on whole batches; one that works in blocks that stay in the cache
+//! can be faster.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,7 +11,7 @@ use batchlab_core::model::NamedTensor;
 use batchlab_tensor::measure::{self, Layout};
 use serde::Serialize;
 
-/// The lower bound of a step.
+/// The estimate for a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Floor {
     /// Products and traffic together, in milliseconds.

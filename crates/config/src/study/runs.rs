@@ -129,7 +129,8 @@ impl<'t> Lists<'t> {
             misfit.at(source, root.get_ref(), &self.name_of(combination, batcher))
         })?;
         let tuned = self.batchers(combination).iter().flat_map(|of| &of.tuned);
-        config.training.tuned.extend(tuned);
+        let own = tuned.filter(|(key, _)| !self.changes_for_all(combination, key));
+        config.training.tuned.extend(own.map(|(_, option)| option));
         config.training.tuned.sort_unstable();
         config.training.tuned.dedup();
         let seeds = &mut config.training.seeds;
@@ -149,6 +150,25 @@ impl<'t> Lists<'t> {
             })?;
         }
         Ok(config)
+    }
+
+    /// Whether a variant or an override sets an option of the training for all strategies.
+    fn changes_for_all(&self, combination: Combination<'_, 't>, option: &str) -> bool {
+        let sets = |change: &Table<'_>| {
+            let training =
+                change.get("training").and_then(|training| training.get_ref().as_table());
+            training.is_some_and(|training| training.contains_key(option))
+        };
+        sets(&combination.variant.table) || self.overrides(combination).any(sets)
+    }
+
+    /// The overrides from the command line.
+    fn overrides<'a>(
+        &'a self,
+        combination: Combination<'a, 't>,
+    ) -> impl Iterator<Item = &'a Table<'t>> {
+        let of_variant = combination.variant.values.iter().zip(&self.varied);
+        self.changes.iter().chain(of_variant.map(|(&value, all)| &all[value].1))
     }
 
     /// The tables of one run.
@@ -181,9 +201,7 @@ impl<'t> Lists<'t> {
         if let (Some(batcher), Some(size)) = (root.get_mut("batcher"), combination.batch_size) {
             with_batch_size(batcher, size);
         }
-        let of_variant = combination.variant.values.iter().zip(&self.varied);
-        let of_variant = of_variant.map(|(&value, all)| &all[value].1);
-        for change in self.changes.iter().chain(of_variant) {
+        for change in self.overrides(combination) {
             self.source.merge(&mut root, change.clone(), schema())?;
         }
         Ok(Spanned::new(self.span.clone(), root))

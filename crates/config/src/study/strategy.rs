@@ -15,8 +15,8 @@ pub(super) struct Strategy<'t> {
     pub(super) table: Value<'t>,
     /// Changes of its runs.
     pub(super) with: Table<'t>,
-    /// The options of `[training]` that `with` changes.
-    pub(super) tuned: Vec<Tunable>,
+    /// The options of `[training]` that `with` changes, by key.
+    pub(super) tuned: Vec<(String, Tunable)>,
 }
 
 impl<'t> Strategy<'t> {
@@ -38,7 +38,7 @@ impl<'t> Strategy<'t> {
                 let name = &**key.get_ref();
                 let option: Result<_, Error> = Tunable::deserialize(name.into_deserializer());
                 let wrong = |_| not_of_a_strategy(source, &key.span(), &format!("training.{name}"));
-                tuned.push(option.map_err(wrong)?);
+                tuned.push((name.to_owned(), option.map_err(wrong)?));
             }
         }
         Ok(Self { table, with, tuned })

@@ -183,9 +183,14 @@ fn a_cell_of_one_strategy_has_nothing_to_time() {
 #[test]
 fn a_sweep_goes_on_until_intervals_are_narrow() {
     let study = Study::new(STUDY);
-    // Nearly equal batches: a sweep also ends when a single strategy is left that may be the fastest.
-    let batchers = "batchers=[\"static-64\", { name = \"static\", padding = { multiple = 63 } }]";
-    let one_cell = ["batch_sizes=16", "repeats=1", batchers];
+    // A sweep also ends when a single strategy is left that may be the fastest, so these do the same work.
+    let same = |rate: &str| {
+        format!(
+            "{{ name = \"static\", padding = {{ multiple = 64 }}, with.training.learning_rate = {rate} }}"
+        )
+    };
+    let batchers = format!("batchers=[{}, {}, {}]", same("1e-3"), same("1e-4"), same("1e-5"));
+    let one_cell = ["batch_sizes=16", "repeats=1", &batchers];
     let until = |width: &str, more: &[&str]| {
         study.done(&[&one_cell[..], &["--ci-width", width], more].concat())
     };
@@ -204,10 +209,10 @@ fn a_sweep_goes_on_until_intervals_are_narrow() {
     let more = until("0.0001%", &["blocks.steps=20", "--time-limit", "1s"]);
     assert_eq!((&more["n_done"], &more["is_time_up"]), (&0.into(), &true.into()));
     let runs = study.tables().runs;
-    assert_eq!(runs.len(), 4);
-    assert!(n_pair(&runs[3].run_id) < 160, "the time was up");
+    assert_eq!(runs.len(), 6);
+    assert!(n_pair(&runs[5].run_id) < 160, "the time was up");
     assert_eq!(until("0.0001%", &["blocks.steps=20", "--time-limit", "1s"])["n_done"], 0);
-    assert_eq!(study.tables().runs.len(), 4, "it would have no more pairs");
+    assert_eq!(study.tables().runs.len(), 6, "it would have no more pairs");
 }
 
 #[test]
