@@ -36,7 +36,7 @@ export STEPS=200
 # for real ones.
 if [ -d "$here/lib" ]; then
   export BATCHLAB_CUDA_LIBRARIES=$here/lib
-  STEPS=12 slower=10 budget=${BUDGET_S:-5400}
+  STEPS=12 slower=20 budget=${BUDGET_S:-10800}
 fi
 
 export BATCHLAB_TEST_DEVICE=cuda:0 RUST_TEST_THREADS=4
