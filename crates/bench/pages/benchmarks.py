@@ -65,11 +65,10 @@ def above_floor():
     """The time of a step, the floor, and their ratio."""
     rows = []
     for step in read("training-floor.json")["steps"]:
-        low, high = (1 / ratio for ratio in reversed(step["rows"]["floor"]["ratio_interval"]))
         features = step["options"].get("latent_size")
         ours, floor = (f"{step['rows'][name]['median']:.1f}" for name in ("batchlab", "floor"))
         rows.append([step["model"] + (f", {features} features" if features else ""), str(step["batch_size"]), ours, floor,
-                     f"{1 / step['rows']['floor']['ratio']:.2f} ({low:.2f}-{high:.2f})"])
+                     training_tables.over_floor(step["rows"]["floor"])])
     return table(["", "B", "batchlab, ms", "floor, ms", "ratio"], rows)
 
 

@@ -16,6 +16,12 @@ def interval(low, high):
     return f"{low:.2f}-{high:.2f}" if high < 9.95 else f"{low:.1f}-{high:.1f}"
 
 
+def over_floor(figures):
+    """How many times as long as the floor a step takes."""
+    low, high = (1 / ratio for ratio in reversed(figures["ratio_interval"]))
+    return f"{1 / figures['ratio']:.2f} x ({interval(low, high)})"
+
+
 def cell(table, row):
     if row not in table["rows"]:
         return ""
@@ -24,8 +30,7 @@ def cell(table, row):
         low, high = figures["interval"]
         return f"**{figures['median']:.1f}** ({low:.1f}-{high:.1f})"
     if row == "floor":
-        low, high = (1 / ratio for ratio in reversed(figures["ratio_interval"]))
-        return f"{figures['median']:.1f}, batchlab takes {1 / figures['ratio']:.2f} x ({interval(low, high)})"
+        return f"{figures['median']:.1f}, batchlab takes {over_floor(figures)}"
     return (f"{figures['median']:.1f}, {figures['ratio']:.1f} x "
             f"({interval(*figures['ratio_interval'])})")
 
