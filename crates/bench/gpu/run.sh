@@ -33,10 +33,11 @@ done
 export LD_LIBRARY_PATH=$libraries:${LD_LIBRARY_PATH:-}
 export STEPS=200
 # Those of the emulated GPU, where the bundle has them: a step takes it a second, so limits of time are
-# for real ones.
+# for real ones. PaiNN at its own width would take half a minute.
 if [ -d "$here/lib" ]; then
   export BATCHLAB_CUDA_LIBRARIES=$here/lib
   STEPS=12 slower=20 budget=${BUDGET_S:-10800}
+  export WIDTH=64
 fi
 
 export BATCHLAB_TEST_DEVICE=cuda:0 RUST_TEST_THREADS=4
@@ -119,7 +120,8 @@ sanitizer() { # tool
 # Two runs of the program, with recorded steps and without, must train the same parameters to the bit.
 run() { # name, overrides
   local name=$1; shift
-  bin/batchlab run configs/smoke.toml --device cuda:0 training.steps="$STEPS" --out "$results/$name-run" "$@"
+  bin/batchlab run configs/smoke.toml --device cuda:0 training.steps="$STEPS" --out "$results/$name-run" "$@" \
+    ${WIDTH:+model.latent_size="$WIDTH"}
 }
 recorded() { # model, batcher
   local plain=$1-$2-plain recorded=$1-$2
