@@ -4,14 +4,15 @@
     python3 -m venv .venv && .venv/bin/pip install duckdb
     .venv/bin/python crates/bench/pages/ibmb.py --binary target/release/batchlab
 
-Times to an accuracy come from `batchlab report --json`, the prediction tables from an earlier `--predict`, and the rest
-from the tables of the runs. `--predict` evaluates the first run of node-wise IBMB with many batchers, which takes ten
-minutes, and writes `results/ibmb-predictions`.
+What the report's tests say comes from `batchlab report --json`, the prediction tables from an earlier `--predict`, and
+the rest from the tables of the runs. `--predict` evaluates the first run of node-wise IBMB with many batchers, which
+takes ten minutes, and writes `results/ibmb-predictions`.
 """
 
 import argparse
 import collections
 import json
+import math
 import pathlib
 import re
 import statistics
@@ -28,41 +29,48 @@ NAMES = {
     "full": "whole graph",
     "ibmb-node-wise": "IBMB node-wise",
     "ibmb-batch-wise": "IBMB batch-wise",
-    "ibmb-random-fixed": "IBMB, fixed random groups",
-    "ibmb-random": "IBMB, new random groups",
+    "ibmb-random": "IBMB, random groups",
     "cluster": "Cluster-GCN",
     "labor": "LABOR",
-    "neighbor": "neighbour sampling",
-    "saint-rw": "GraphSAINT, walks",
+    "neighbor": "neighbour sampling, 2, 3, 2",
+    "neighbor-10": "neighbour sampling, 10, 10, 10",
+    "saint-rw": "GraphSAINT, all roots",
+    "saint-outputs": "GraphSAINT, roots are outputs",
     "shadow-ppr": "ShaDow, PPR",
 }
-MODELS = {"gat": "GAT", "gcn": "GCN", "sage": "GraphSAGE"}
-GRAPHS = ["Cora", "Citeseer", "Physics", "tolokers", "planted"]
-PLANTED_LEVELS = [0.875, 0.88]
+FEW = ["Cora", "Citeseer", "Physics"]
+GRAPHS = [*FEW, "planted"]
+# The accuracies named before the study, and others that show how much depends on them.
+NAMED = {"Cora": 0.795, "Citeseer": 0.58, "Physics": 0.89, "planted": 0.875}
+OTHERS = {"Physics": [0.86, 0.91], "planted": [0.84, 0.88]}
+LARGE = [0.84, 0.875]
 
 
 def kind(label):
-    """The key of NAMES with which a strategy's label begins."""
+    """The key of NAMES to which a strategy's label belongs."""
     if "sampling=labor" in label:
         return "labor"
+    if "roots=outputs" in label:
+        return "saint-outputs"
+    if "fan_out=[10,10,10]" in label:
+        return "neighbor-10"
     return max((name for name in NAMES if label.startswith(name)), key=len)
 
 
 def graph(dataset):
     """The graph's name on the page, from a data set's configuration."""
-    dataset = json.loads(dataset)
     if dataset["name"] == "planted-graph":
         return "planted"
-    path = dataset.get("path", "cora")
-    return next(name for part, name in [("citeseer", "Citeseer"), ("phy", "Physics"),
-                                        ("tolokers", "tolokers"), ("cora", "Cora")] if part in path)
+    path = dataset.get("path") or "cora"
+    return next(name for part, name in [("citeseer", "Citeseer"), ("phy", "Physics"), ("cora", "Cora")] if part in path)
 
 
 class Study:
-    """The runs of a study."""
+    """The runs of some studies. Runs with the same graph, split and seeds have the same `pair`."""
 
-    def __init__(self, folder, binary):
-        self.folder, self.binary = folder, binary
+    def __init__(self, names, binary):
+        self.folders, self.binary = [RESULTS / name for name in names], binary
+        rows = lambda name: [f"{folder}/tables/{name}/*.parquet" for folder in self.folders]
         runs = duckdb.sql(f"""
             with work as (
                 select run_id, count(*) / count(distinct epoch) as steps,
@@ -70,171 +78,218 @@ class Study:
                     sum(coalesce(wait_ns, plan_ns + collate_ns) + coalesce(upload_ns, 0) + step_ns)
                         / count(distinct epoch) / 1e9 as recorded_s,
                     sum(n_output) / count(distinct epoch) as outputs
-                from '{folder}/tables/steps/*.parquet' where not is_warmup group by run_id
+                from read_parquet({rows("steps")}) where not is_warmup group by run_id
             ), accuracies as (
-                select run_id, step, subset, accuracy from '{folder}/tables/evals/*.parquet' where not isnan(accuracy)
+                select run_id, step, subset, accuracy, train_ns from read_parquet({rows("evals")})
+                where not isnan(accuracy)
             ), best as (
-                select run_id, arg_max(step, (accuracy, -step)) as step from accuracies
-                where subset = 'validation' group by run_id
+                select run_id, arg_max(step, (accuracy, -step)) as step, max(accuracy) as best,
+                    list((step, train_ns / 1e9, accuracy) order by step) as course
+                from accuracies where subset = 'validation' group by run_id
             ), test as (
-                select run_id, accuracy as test from accuracies join best using (run_id, step) where subset = 'test'
+                select run_id, accuracy as test, best, course from accuracies join best using (run_id, step)
+                where subset = 'test'
             )
-            select config->'$.dataset' as dataset, model, batcher, repeat, run_id, prepare_ns / 1e9 as prepare_s,
-                n_train / outputs * recorded_s as epoch_s, recorded_s, outputs / n_train as trained, steps, nodes, edges, test
-            from '{folder}/tables/runs/*.parquet' join work using (run_id) join test using (run_id)
+            select config->'$.dataset' as dataset, batcher,
+                coalesce((config->>'$.dataset.seed')::int, repeat) as pair,
+                (config->>'$.training.learning_rate')::double as rate, run_id, prepare_ns / 1e9 as prepare_s,
+                n_train / outputs * recorded_s as epoch_s, recorded_s, outputs / n_train as trained, steps, nodes, edges,
+                test, best, course
+            from read_parquet({rows("runs")}) join work using (run_id) join test using (run_id)
         """)
         Run = collections.namedtuple("Run", ["graph", "kind", *runs.columns])
-        self.runs = [Run(graph(row[0]), kind(row[2]), *row) for row in runs.fetchall()]
+        runs = [Run(graph(json.loads(row[0])), kind(row[1]), *row) for row in runs.order("run_id").fetchall()]
+        # Of a run that was repeated, the last one.
+        self.runs = list({(run.graph, run.kind, run.rate, run.pair): run for run in runs}.values())
 
-    def of(self, name, what, model="gcn"):
-        return [run for run in self.runs if (run.graph, run.kind, run.model) == (name, what, model)]
+    def of(self, name, what):
+        return [run for run in self.runs if (run.graph, run.kind) == (name, what)]
 
-    def models(self):
-        return sorted({run.model for run in self.runs})
+    def kinds(self, name):
+        return [what for what in NAMES if self.of(name, what)]
 
-    def reaches(self, accuracy=None):
-        """(graph, model) -> the report's comparison by time to an accuracy."""
-        level = [f"--accuracy={accuracy}"] if accuracy else []
-        command = [self.binary, "report", str(self.folder), "--json", *level]
-        report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        settings = report["settings"]
-        settings = [(graph(json.dumps({"name": setting["dataset"],
-                                       "path": setting["data"].get("dataset.path", "cora")})), setting["model"])
-                    for setting in report["settings"]]
-        return {settings[reach["setting"]]: reach for reach in report["reaches"]}
+    def reaches(self, name, accuracy):
+        """The report's comparison by time to an accuracy: kind -> strategy."""
+        for folder in self.folders:
+            command = [self.binary, "report", str(folder), "--json", f"--accuracy={accuracy}"]
+            report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+            for reach in report["reaches"]:
+                setting = report["settings"][reach["setting"]]
+                dataset = {"name": setting["dataset"], "path": setting["data"].get("dataset.path")}
+                if graph(dataset) == name:
+                    return {kind(strategy["batcher"]): strategy for strategy in reach["strategies"]}
+        raise SystemExit(f"no report compares strategies on {name}")
+
+
+def seconds_to(run, accuracy):
+    """Seconds of preparation and training until the validation accuracy is reached."""
+    return next((run.prepare_s + seconds for _, seconds, reached in run.course if reached >= accuracy), math.inf)
 
 
 def seconds(value):
-    return "never" if value is None else digits(value, 3 if value >= 10 else 2)
+    return "never" if math.isinf(value) else digits(value, 3 if value >= 10 else 2)
 
 
-def reached(strategy):
-    if strategy["median"] is None:
+def reached(runs, accuracy, may_be_soonest=False):
+    """Median and range of the seconds to an accuracy. The range of n values is a 1 - 2^(1 - n) interval of the median."""
+    times = sorted(seconds_to(run, accuracy) for run in runs)
+    n = sum(map(math.isfinite, times))
+    if n == 0:
         return "never"
-    low, high, _ = strategy["interval"] or (None, None, None)
-    text = f"{seconds(strategy['median'])} [{seconds(low)}, {seconds(high)}]"
-    if strategy["may_be_soonest"]:
-        text = text.replace(seconds(strategy["median"]), f"**{seconds(strategy['median'])}**", 1)
-    missed = strategy["n_reached"] < strategy["n_run"]
-    return text + (f" ({strategy['n_reached']}/{strategy['n_run']})" if missed else "")
+    middle = seconds(statistics.median_high(times) if math.isinf(times[len(times) // 2]) else statistics.median(times))
+    text = f"**{middle}**" if may_be_soonest else middle
+    return f"{text} [{seconds(times[0])}, {seconds(times[-1])}]" + (f" ({n}/{len(times)})" if n < len(times) else "")
 
 
-def times(reaches, columns):
-    """Seconds to an accuracy, with one column per comparison."""
-    by_kind = [{kind(s["batcher"]): s for s in reaches[column]["strategies"]} for column in columns]
-    rows = [[NAMES[what], *(reached(of[what]) if what in of else "–" for of in by_kind)]
-            for what in NAMES if any(what in of for of in by_kind)]
-    return rows
+def ratios(study, runs, of, beside="full"):
+    """`of` another method's run divided by that of the run with the same graph, split and seeds.
+
+    Pairs of which both are infinite say nothing and are left out.
+    """
+    others = {run.pair: of(run) for run in study.of(runs[0].graph, beside)}
+    both = [(others[run.pair], of(run)) for run in runs]
+    return [0.0 if math.isinf(own) else other / own for other, own in both if math.isfinite(min(other, own))]
 
 
-def small_times(study):
-    reaches = study.reaches()
-    columns = [(name, "gcn") for name in GRAPHS[:3]]
-    head = [f"{name}, {100 * reaches[name, model]['accuracy']:.1f} %" for name, model in columns]
-    return table(["", *head], times(reaches, columns))
+def spread(values):
+    """Median and range of ratios."""
+    if not values:
+        return "–"
+    text = lambda value: "∞" if math.isinf(value) else "0" if value == 0 else digits(value)
+    return f"{text(statistics.median(values))} [{text(min(values))}, {text(max(values))}]"
+
+
+def sooner(study, runs, accuracy, beside="full"):
+    return spread(ratios(study, runs, lambda run: seconds_to(run, accuracy), beside))
+
+
+def percent(accuracy):
+    return f"{100 * accuracy:g} %"
+
+
+def few_times(study):
+    """Seconds to the named accuracies, and how many times sooner than on the whole graph."""
+    may_be = {name: study.reaches(name, NAMED[name]) for name in FEW}
+    rows = []
+    for what in study.kinds("Physics"):
+        row = [NAMES[what]]
+        for name in FEW:
+            runs = study.of(name, what)
+            row.append(reached(runs, NAMED[name], may_be[name][what]["may_be_soonest"]))
+            row.append("1" if what == "full" else sooner(study, runs, NAMED[name]))
+        rows.append(row)
+    return table(["", *(head for name in FEW for head in (f"{name}, {percent(NAMED[name])}", "sooner"))], rows)
+
+
+def by_accuracy(study, name):
+    """How many times sooner than on the whole graph, by accuracy."""
+    levels = sorted([NAMED[name], *OTHERS[name]])
+    rows = [[NAMES[what], *(sooner(study, study.of(name, what), level) for level in levels)]
+            for what in study.kinds(name) if what != "full"]
+    whole = ["whole graph, seconds", *(reached(study.of(name, "full"), level) for level in levels)]
+    return table(["", *map(percent, levels)], [*rows, whole])
+
+
+def work(study, name, n_node, n_edge):
+    """Steps, nodes and edges per epoch; the latter in multiples of the graph's."""
+    mean = lambda what, of: statistics.mean(map(of, study.of(name, what)))
+    return {what: [f"{mean(what, lambda run: run.steps):.0f}", f"{mean(what, lambda run: run.nodes) / n_node:.1f}",
+                   f"{mean(what, lambda run: run.edges) / n_edge:.2f}"] for what in study.kinds(name)}
 
 
 def planted_times(study):
-    reaches = {None: study.reaches()["planted", "gcn"]}
-    reaches |= {level: study.reaches(level)["planted", "gcn"] for level in PLANTED_LEVELS}
-    whole = statistics.mean(run.edges for run in study.of("planted", "full"))
-    n_node = statistics.mean(run.nodes for run in study.of("planted", "full"))
-    rows = times(reaches, list(reaches))
-    work = []
-    for what in (what for what in NAMES if study.of("planted", what)):
-        mean = lambda of: statistics.mean(of(run) for run in study.of("planted", what))
-        work.append([f"{mean(lambda run: run.steps):.0f}", f"{mean(lambda run: run.nodes) / n_node:.1f}",
-                     f"{mean(lambda run: run.edges) / whole:.2f}"])
-    head = [f"{100 * reaches[level]['accuracy']:.1f} %" for level in reaches]
-    return table(["", "steps per epoch", "nodes", "edges", *head],
-                 [[row[0], *of_work, *row[1:]] for row, of_work in zip(rows, work)])
+    levels, of_work = sorted([NAMED["planted"], *OTHERS["planted"]]), work(study, "planted", 84_672, 2 * 583_122 + 84_672)
+    rows = [[NAMES[what], *of_work[what], *(reached(study.of("planted", what), level) for level in levels)]
+            for what in of_work]
+    return table(["", "steps per epoch", "nodes", "edges", *map(percent, levels)], rows)
 
 
 def by_graph(study, cell, names=GRAPHS, kinds=NAMES):
-    rows = [[NAMES[what], *(cell(study.of(name, what), name) for name in names)] for what in kinds]
+    of_cell = lambda name, what: cell(study.of(name, what)) if study.of(name, what) else "–"
+    rows = [[NAMES[what], *(of_cell(name, what) for name in names)] for what in kinds]
     return table(["", *names], [row for row in rows if set(row[1:]) != {"–"}])
 
 
 def accuracies(study):
-    def cell(runs, _):
+    def cell(runs):
         share = [100 * run.test for run in runs]
-        return f"{statistics.median(share):.1f} [{min(share):.1f}, {max(share):.1f}]" if runs else "–"
+        return f"{statistics.median(share):.1f} [{min(share):.1f}, {max(share):.1f}]"
     return by_graph(study, cell)
 
 
-def ratios(study, runs, name, model="gcn", time="epoch_s"):
-    """Epoch time of the whole graph divided by that of the run with the same seed.
-
-    `epoch_s` is the time to train as many outputs as there are training nodes, `recorded_s` that of an epoch as the
-    batcher defines it.
-    """
-    whole = {run.repeat: getattr(run, time) for run in study.of(name, "full", model)}
-    return [whole[run.repeat] / getattr(run, time) for run in runs]
-
-
-def spread(values):
-    return f"{digits(statistics.median(values))} [{digits(min(values))}, {digits(max(values))}]"
+def better(study):
+    """By how many points the accuracy on the test set exceeds that of the whole graph's run."""
+    def cell(runs):
+        whole = {run.pair: run.test for run in study.of(runs[0].graph, "full")}
+        points = [100 * (run.test - whole[run.pair]) for run in runs]
+        return f"{statistics.median(points):+.1f} [{min(points):+.1f}, {max(points):+.1f}]"
+    return by_graph(study, cell, kinds=[what for what in NAMES if what != "full"])
 
 
 def epochs(study):
-    def cell(runs, name):
-        return spread(ratios(study, runs, name)) if runs else "–"
-    others = [what for what in NAMES if what != "full"]
-    whole = [digits(statistics.median(run.epoch_s for run in study.of(name, "full"))) for name in GRAPHS]
-    return by_graph(study, cell, kinds=others) + "\n| whole graph, seconds per epoch | " + " | ".join(whole) + " |"
-
-
-def recorded_epochs(study):
-    def cell(runs, name):
-        if not runs:
-            return "–"
+    def cell(runs):
         trained = 100 * statistics.median(run.trained for run in runs)
-        return f"{spread(ratios(study, runs, name, time='recorded_s'))}, {trained:.0f} %"
+        recorded = spread(ratios(study, runs, lambda run: run.recorded_s)) + f", {trained:.0f} %"
+        per_output = spread(ratios(study, runs, lambda run: run.epoch_s))
+        return per_output if abs(trained - 100) < 5 else f"{per_output}; {recorded}"
+    whole = [digits(statistics.median(run.epoch_s for run in study.of(name, "full"))) for name in GRAPHS]
     kinds = [what for what in NAMES if what != "full"]
-    return by_graph(study, cell, kinds=kinds)
+    return by_graph(study, cell, kinds=kinds) + "\n| whole graph, seconds per epoch | " + " | ".join(whole) + " |"
 
 
 def preparation(study):
-    def cell(runs, _):
-        if not runs:
-            return "–"
+    def cell(runs):
         median = statistics.median(run.prepare_s for run in runs)
         return "0" if median < 0.001 else digits(median)
     return by_graph(study, cell)
 
 
-def models(study):
-    reaches, rows = study.reaches(), []
-    for name in ("Physics", "planted"):
-        for model in study.models():
-            reach = reaches[name, model]
-            of = {kind(s["batcher"]): s for s in reach["strategies"]}
-            for what in (what for what in NAMES if what in of):
-                runs = study.of(name, what, model)
-                share = [100 * run.test for run in runs]
-                ratio = "1" if what == "full" else spread(ratios(study, runs, name, model))
-                rows.append([f"{name}, {MODELS[model]}, {100 * reach['accuracy']:.1f} %", NAMES[what], reached(of[what]),
-                             ratio, f"{statistics.median(share):.1f} [{min(share):.1f}, {max(share):.1f}]"])
-    head = ["graph, model, accuracy", "", "seconds to it", "epochs, times those of the whole graph", "test set, %"]
+def rates(study):
+    """Epochs to the named accuracy at each learning rate: the mean over seeds, bold where it is least."""
+    def epochs_to(run):
+        reaching = (step for step, _, reached in run.course if reached >= NAMED[run.graph])
+        return next(reaching, math.inf) / run.steps
+
+    def cell(runs):
+        by_rate = collections.defaultdict(list)
+        for run in runs:
+            by_rate[run.rate].append(epochs_to(run))
+        mean = {rate: statistics.mean(epochs) for rate, epochs in sorted(by_rate.items())}
+        texts = {rate: "never" if math.isinf(epochs) else str(round(epochs)) for rate, epochs in mean.items()}
+        best = min(mean, key=mean.get)
+        return ", ".join(f"**{text}**" if rate == best and text != "never" else text for rate, text in texts.items())
+    return by_graph(study, cell)
+
+
+def large(study):
+    """One run of each method: work, seconds and accuracies."""
+    of_work, rows = work(study, "planted", 2_449_029, 2 * 30_929_570 + 2_449_029), []
+    for what, columns in of_work.items():
+        [run] = study.of("planted", what)
+        rows.append([NAMES[what], *columns, digits(run.prepare_s), digits(run.epoch_s, 3), *(
+            seconds(seconds_to(run, accuracy)) for accuracy in LARGE), f"{100 * run.test:.1f}"])
+    head = ["", "steps per epoch", "nodes", "edges", "preparation, s", "epoch, s", *(
+        f"seconds to {percent(accuracy)}" for accuracy in LARGE), "test set, %"]
     return table(head, rows)
 
 
 # The predictions: table name, graph, subset, outputs per batch.
 PREDICTIONS = [("physics-few", "Physics", "validation", 4000), ("physics-all", "Physics", "test", 4000),
-               ("planted-all", "planted", "test", 12000)]
+               ("planted-all", "planted", "test", 6000)]
 
 
 def predict(study, folder, threads):
     folder.mkdir(exist_ok=True)
     for name, of_graph, subset, n_output in PREDICTIONS:
-        run = min(study.of(of_graph, "ibmb-node-wise"), key=lambda run: run.repeat)
+        run = min(study.of(of_graph, "ibmb-node-wise"), key=lambda run: run.pair)
         beside = ['name = "full"', 'name = "cluster", n_part = 4',
                   f'name = "neighbor", n_output = {n_output}, fan_out = [2, 3, 2]',
                   f'name = "neighbor", n_output = {n_output}, fan_out = [10, 10, 10]',
                   'name = "ibmb", outputs = "batch-wise", n_part = 4',
                   f'name = "shadow-ppr", n_output = {n_output}, aux_per_output = 16, walk = "plain", '
                   'teleport = 0.25, epsilon = 2e-4']
-        command = [study.binary, "evaluate", str(study.folder / "runs" / run.run_id), "--subset", subset,
+        [trained] = (folder / "runs" / run.run_id for folder in study.folders if (folder / "runs" / run.run_id).exists())
+        command = [study.binary, "evaluate", str(trained), "--subset", subset,
                    "--threads", str(threads), "--repeats", "7", "--json",
                    "--batcher", f'name = "ibmb", outputs = "node-wise", outputs_per_batch = {n_output}',
                    "--grid", "aux_per_output=4,8,16,32,64",
@@ -248,7 +303,7 @@ def prediction_name(label):
     aux = re.search(r"aux_per_output=(\d+)", label)
     return {
         "ibmb-node-wise": f"IBMB node-wise, k = {aux[1] if aux else 16}",
-        "neighbor": "neighbours, " + (fan_out[1] if fan_out else "").replace(",", ", "),
+        **dict.fromkeys(["neighbor", "neighbor-10"], "neighbours, " + (fan_out[1] if fan_out else "").replace(",", ", ")),
         "cluster": "Cluster-GCN, 4 parts",
         "ibmb-batch-wise": "IBMB batch-wise, 4 parts",
         "shadow-ppr": "ShaDow, 16 by PPR",
@@ -278,13 +333,14 @@ def main():
     parser.add_argument("--predict", action="store_true", help="measure the predictions first")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    study = Study(RESULTS / "ibmb", options.binary)
+    study = Study(["ibmb", "ibmb-planted"], options.binary)
     if options.predict:
         predict(study, RESULTS / "ibmb-predictions", options.threads)
-    tables = {"times": small_times(study), "planted times": planted_times(study), "accuracies": accuracies(study),
-              "epochs": epochs(study), "recorded epochs": recorded_epochs(study), "preparation": preparation(study)}
-    if (RESULTS / "ibmb-models" / "tables").exists():
-        tables["models"] = models(Study(RESULTS / "ibmb-models", options.binary))
+    tables = {"rates": rates(Study(["ibmb-rates", "ibmb-planted-rates"], options.binary)), "times": few_times(study),
+              "physics accuracies": by_accuracy(study, "Physics"), "planted times": planted_times(study),
+              "planted accuracies": by_accuracy(study, "planted"),
+              "accuracies": accuracies(study), "better": better(study), "epochs": epochs(study),
+              "preparation": preparation(study)}
     for name, *_ in PREDICTIONS:
         path = RESULTS / "ibmb-predictions" / f"{name}.json"
         if path.exists():

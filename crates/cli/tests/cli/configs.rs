@@ -48,7 +48,7 @@ fn every_study_is_right() {
         Study::of(&file).unwrap_or_else(|error| panic!("{error}"))
     };
     let n_file = std::fs::read_dir(&folder).unwrap().count();
-    assert_eq!(n_file, 10, "read the others here too");
+    assert_eq!(n_file, 11, "read the others here too");
 
     batchlab_builtin::link();
     let quick = read("quick.toml", &[]);
@@ -58,11 +58,13 @@ fn every_study_is_right() {
     assert_eq!((paper.name.as_str(), paper.cells.len(), paper.n_run()), ("paper", 480, 2880));
     let learning = read("learning.toml", &[]);
     assert_eq!((learning.cells.len(), learning.n_run()), (2 * 65, 3 * 2 * 65));
-    // Five graphs, seven seeds; two of the graphs have their own lists.
+    // Three graphs, seven splits.
     let ibmb = read("ibmb.toml", &[]);
-    assert_eq!((ibmb.cells.len(), ibmb.n_run()), (7 * 5, 7 * (10 + 10 + 10 + 9 + 6)));
-    let models = read("ibmb-models.toml", &[]);
-    assert_eq!((models.cells.len(), models.n_run()), (5 * 2 * 2, 5 * 2 * 2 * 4));
+    assert_eq!((ibmb.cells.len(), ibmb.n_run()), (3 * 7, 3 * 7 * 10));
+    let planted = read("ibmb-planted.toml", &[]);
+    assert_eq!((planted.cells.len(), planted.n_run()), (6, 6 * 6));
+    let large = read("ibmb-large.toml", &[]);
+    assert_eq!((large.cells.len(), large.n_run()), (1, 3));
     let engines = read("engines.toml", &[]);
     // Two data sets, three batch sizes.
     assert_eq!((engines.cells.len(), engines.n_run()), (3 * 6, 3 * 6 * 5));
