@@ -146,7 +146,7 @@ def ratios(study, runs, of, beside="full"):
 
     Pairs of which both are infinite say nothing and are left out.
     """
-    others = {run.pair: of(run) for run in study.of(runs[0].graph, beside)}
+    others = {run.pair: of(run) for run in study.of(runs[0].graph, beside)} if runs else {}
     both = [(others[run.pair], of(run)) for run in runs]
     return [0.0 if math.isinf(own) else other / own for other, own in both if math.isfinite(min(other, own))]
 
@@ -235,6 +235,19 @@ def epochs(study):
     whole = [digits(statistics.median(run.epoch_s for run in study.of(name, "full"))) for name in GRAPHS]
     kinds = [what for what in NAMES if what != "full"]
     return by_graph(study, cell, kinds=kinds) + "\n| whole graph, seconds per epoch | " + " | ".join(whole) + " |"
+
+
+def beside_ibmb(study):
+    """How many times sooner, and how much faster per output, node-wise IBMB is than each other method."""
+    rows = []
+    for what in (what for what in NAMES if what != "ibmb-node-wise"):
+        cells = []
+        for name in ("Physics", "planted"):
+            runs = study.of(name, "ibmb-node-wise") if study.of(name, what) else []
+            cells += [sooner(study, runs, NAMED[name], what), spread(ratios(study, runs, lambda run: run.epoch_s, what))]
+        rows.append([NAMES[what], *cells])
+    head = [f"{name}, {text}" for name in ("Physics", "planted") for text in ("sooner", "epoch")]
+    return table(["", *head], [row for row in rows if set(row[1:]) != {"–"}])
 
 
 def preparation(study):
@@ -340,7 +353,8 @@ def main():
               "physics accuracies": by_accuracy(study, "Physics"), "planted times": planted_times(study),
               "planted accuracies": by_accuracy(study, "planted"),
               "accuracies": accuracies(study), "better": better(study), "epochs": epochs(study),
-              "preparation": preparation(study)}
+              "preparation": preparation(study), "beside ibmb": beside_ibmb(study),
+              "large": large(Study(["ibmb-large"], options.binary))}
     for name, *_ in PREDICTIONS:
         path = RESULTS / "ibmb-predictions" / f"{name}.json"
         if path.exists():

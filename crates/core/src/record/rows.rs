@@ -331,7 +331,8 @@ record! {
         /// longer decreased), `early_stopping`, an event reported by a batcher, such as `oversize`, or a warning before training: `unseen_class`,
         /// `mostly_oversize`, `small_training_set`, `mostly_without_edges`, `untrained_class`,
         /// `edges_without_weights`, `empty_subset` (a share that rounds down to nothing),
-        /// `constant_target`.
+        /// `constant_target`, `stages_not_timed` (the model computes a step in one call, so its
+        /// stages have no times of their own).
         kind: String,
         /// Message for the user.
         message: String,
