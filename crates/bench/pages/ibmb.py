@@ -43,7 +43,6 @@ GRAPHS = [*FEW, "planted"]
 # The accuracies named before the study, and others that show how much depends on them.
 NAMED = {"Cora": 0.795, "Citeseer": 0.58, "Physics": 0.89, "planted": 0.875}
 OTHERS = {"Physics": [0.86, 0.91], "planted": [0.84, 0.88]}
-LARGE = [0.84, 0.875]
 
 
 def kind(label):
@@ -83,19 +82,19 @@ class Study:
                 select run_id, step, subset, accuracy, train_ns from read_parquet({rows("evals")})
                 where not isnan(accuracy)
             ), best as (
-                select run_id, arg_max(step, (accuracy, -step)) as step, max(accuracy) as best,
+                select run_id, arg_max(step, (accuracy, -step)) as step,
                     list((step, train_ns / 1e9, accuracy) order by step) as course
                 from accuracies where subset = 'validation' group by run_id
             ), test as (
-                select run_id, accuracy as test, best, course from accuracies join best using (run_id, step)
-                where subset = 'test'
+                select run_id, accuracy as test from accuracies join best using (run_id, step) where subset = 'test'
             )
             select config->'$.dataset' as dataset, batcher,
                 coalesce((config->>'$.dataset.seed')::int, repeat) as pair,
                 (config->>'$.training.learning_rate')::double as rate, run_id, prepare_ns / 1e9 as prepare_s,
-                n_train / outputs * recorded_s as epoch_s, recorded_s, outputs / n_train as trained, steps, nodes, edges,
-                test, best, course
-            from read_parquet({rows("runs")}) join work using (run_id) join test using (run_id)
+                n_train / outputs * recorded_s as epoch_s, recorded_s, outputs / n_train as trained, steps, nodes,
+                edges, test, course
+            from read_parquet({rows("runs")}) join work using (run_id) join best using (run_id)
+                left join test using (run_id)
         """)
         Run = collections.namedtuple("Run", ["graph", "kind", *runs.columns])
         runs = [Run(graph(json.loads(row[0])), kind(row[1]), *row) for row in runs.order("run_id").fetchall()]
@@ -131,7 +130,7 @@ def seconds(value):
 
 
 def reached(runs, accuracy, may_be_soonest=False):
-    """Median and range of the seconds to an accuracy. The range of n values is a 1 - 2^(1 - n) interval of the median."""
+    """Median and range of the seconds to an accuracy. A range of n values is a 1 - 2^(1 - n) interval of the median."""
     times = sorted(seconds_to(run, accuracy) for run in runs)
     n = sum(map(math.isfinite, times))
     if n == 0:
@@ -198,7 +197,8 @@ def work(study, name, n_node, n_edge):
 
 
 def planted_times(study):
-    levels, of_work = sorted([NAMED["planted"], *OTHERS["planted"]]), work(study, "planted", 84_672, 2 * 583_122 + 84_672)
+    levels = sorted([NAMED["planted"], *OTHERS["planted"]])
+    of_work = work(study, "planted", n_node=84_672, n_edge=2 * 583_122 + 84_672)
     rows = [[NAMES[what], *of_work[what], *(reached(study.of("planted", what), level) for level in levels)]
             for what in of_work]
     return table(["", "steps per epoch", "nodes", "edges", *map(percent, levels)], rows)
@@ -244,7 +244,8 @@ def beside_ibmb(study):
         cells = []
         for name in ("Physics", "planted"):
             runs = study.of(name, "ibmb-node-wise") if study.of(name, what) else []
-            cells += [sooner(study, runs, NAMED[name], what), spread(ratios(study, runs, lambda run: run.epoch_s, what))]
+            epochs = ratios(study, runs, lambda run: run.epoch_s, what)
+            cells += [sooner(study, runs, NAMED[name], what), spread(epochs)]
         rows.append([NAMES[what], *cells])
     head = [f"{name}, {text}" for name in ("Physics", "planted") for text in ("sooner", "epoch")]
     return table(["", *head], [row for row in rows if set(row[1:]) != {"–"}])
@@ -275,15 +276,18 @@ def rates(study):
 
 
 def large(study):
-    """One run of each method: work, seconds and accuracies."""
-    of_work, rows = work(study, "planted", 2_449_029, 2 * 30_929_570 + 2_449_029), []
-    for what, columns in of_work.items():
+    """One run of each method: the work for as many outputs as there are training nodes, and its evaluations."""
+    n_node, n_edge, rows = 2_449_029, 2 * 30_929_570 + 2_449_029, []
+    for what in study.kinds("planted"):
         [run] = study.of("planted", what)
-        rows.append([NAMES[what], *columns, digits(run.prepare_s), digits(run.epoch_s, 3), *(
-            seconds(seconds_to(run, accuracy)) for accuracy in LARGE), f"{100 * run.test:.1f}"])
-    head = ["", "steps per epoch", "nodes", "edges", "preparation, s", "epoch, s", *(
-        f"seconds to {percent(accuracy)}" for accuracy in LARGE), "test set, %"]
-    return table(head, rows)
+        work = [f"{run.steps / run.trained:.0f}", f"{run.nodes / run.trained / n_node:.1f}",
+                f"{run.edges / run.trained / n_edge:.2f}"]
+        course = [(run.prepare_s + at, accuracy) for step, at, accuracy in run.course if step]
+        evaluations = [f"{100 * accuracy:.1f} after {seconds(at)}" for at, accuracy in course]
+        rows.append([NAMES[what], *work, digits(run.prepare_s), digits(run.epoch_s, 3), *evaluations])
+    [steps] = {tuple(step for step, *_ in run.course if step) for run in study.runs}
+    head = ["", "steps per epoch", "nodes", "edges", "preparation, s", "epoch, s"]
+    return table([*head, *(f"{step} steps: %, s" for step in steps)], rows)
 
 
 # The predictions: table name, graph, subset, outputs per batch.
@@ -291,8 +295,8 @@ PREDICTIONS = [("physics-few", "Physics", "validation", 4000), ("physics-all", "
                ("planted-all", "planted", "test", 6000)]
 
 
-def predict(study, folder, threads):
-    folder.mkdir(exist_ok=True)
+def predict(study, target, threads):
+    target.mkdir(exist_ok=True)
     for name, of_graph, subset, n_output in PREDICTIONS:
         run = min(study.of(of_graph, "ibmb-node-wise"), key=lambda run: run.pair)
         beside = ['name = "full"', 'name = "cluster", n_part = 4',
@@ -301,22 +305,22 @@ def predict(study, folder, threads):
                   'name = "ibmb", outputs = "batch-wise", n_part = 4',
                   f'name = "shadow-ppr", n_output = {n_output}, aux_per_output = 16, walk = "plain", '
                   'teleport = 0.25, epsilon = 2e-4']
-        [trained] = (folder / "runs" / run.run_id for folder in study.folders if (folder / "runs" / run.run_id).exists())
+        [trained] = filter(pathlib.Path.exists, (folder / "runs" / run.run_id for folder in study.folders))
         command = [study.binary, "evaluate", str(trained), "--subset", subset,
                    "--threads", str(threads), "--repeats", "7", "--json",
                    "--batcher", f'name = "ibmb", outputs = "node-wise", outputs_per_batch = {n_output}',
                    "--grid", "aux_per_output=4,8,16,32,64",
                    *(word for batcher in beside for word in ("--beside", batcher))]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        (folder / f"{name}.json").write_bytes(done.stdout)
+        (target / f"{name}.json").write_bytes(done.stdout)
 
 
 def prediction_name(label):
-    fan_out = re.search(r"fan_out=\[(.*?)\]", label)
+    fan_out = ", ".join(re.findall(r"\d+", label.partition("fan_out=")[2])[:3])
     aux = re.search(r"aux_per_output=(\d+)", label)
     return {
         "ibmb-node-wise": f"IBMB node-wise, k = {aux[1] if aux else 16}",
-        **dict.fromkeys(["neighbor", "neighbor-10"], "neighbours, " + (fan_out[1] if fan_out else "").replace(",", ", ")),
+        **dict.fromkeys(["neighbor", "neighbor-10"], "neighbours, " + fan_out),
         "cluster": "Cluster-GCN, 4 parts",
         "ibmb-batch-wise": "IBMB batch-wise, 4 parts",
         "shadow-ppr": "ShaDow, 16 by PPR",

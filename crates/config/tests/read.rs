@@ -303,6 +303,12 @@ fn options_chosen_for_a_strategy_belong_to_it() {
     };
     assert_eq!(rates(&[], &[Tunable::LearningRate]), [0.5, 1e-4]);
     assert_eq!(rates(&["training.learning_rate=0.25"], &[]), [0.25, 0.25]);
+    // The other options of the training stay, however a list on the command line is written.
+    let listed = "batchers=[{ name = \"counted\", batch_size = 2, with = { training = { learning_rate = 0.5 } } }]";
+    assert_eq!(rates(&[listed], &[Tunable::LearningRate]), [0.5]);
+    let plateau =
+        "batchers=[{ name = \"counted\", batch_size = 2, with.training.plateau.factor = 0.5 }]";
+    assert_eq!(rates(&[plateau, "training.plateau.patience=3"], &[Tunable::Plateau]), [1e-4]);
 }
 
 #[test]

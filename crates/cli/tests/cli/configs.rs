@@ -62,9 +62,9 @@ fn every_study_is_right() {
     let ibmb = read("ibmb.toml", &[]);
     assert_eq!((ibmb.cells.len(), ibmb.n_run()), (3 * 7, 3 * 7 * 10));
     let planted = read("ibmb-planted.toml", &[]);
-    assert_eq!((planted.cells.len(), planted.n_run()), (6, 6 * 6));
+    assert_eq!((planted.cells.len(), planted.n_run()), (4, 4 * 6));
     let large = read("ibmb-large.toml", &[]);
-    assert_eq!((large.cells.len(), large.n_run()), (1, 3));
+    assert_eq!((large.cells.len(), large.n_run()), (1, 2));
     let engines = read("engines.toml", &[]);
     // Two data sets, three batch sizes.
     assert_eq!((engines.cells.len(), engines.n_run()), (3 * 6, 3 * 6 * 5));

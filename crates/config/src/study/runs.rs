@@ -152,12 +152,14 @@ impl<'t> Lists<'t> {
         Ok(config)
     }
 
-    /// Whether a variant or an override sets an option of the training for all strategies.
+    /// Whether a variant or an override sets an option of the training for all strategies. If it
+    /// sets a part of a table, strategies can still differ in the rest.
     fn changes_for_all(&self, combination: Combination<'_, 't>, option: &str) -> bool {
         let sets = |change: &Table<'_>| {
             let training =
                 change.get("training").and_then(|training| training.get_ref().as_table());
-            training.is_some_and(|training| training.contains_key(option))
+            let value = training.and_then(|training| training.get(option));
+            value.is_some_and(|value| !value.get_ref().is_table())
         };
         sets(&combination.variant.table) || self.overrides(combination).any(sets)
     }
@@ -192,7 +194,7 @@ impl<'t> Lists<'t> {
         let of_batcher = batcher.map(|of| &of.with);
         let changes = [Some(&dataset.with), Some(&model.with), of_batcher, Some(&variant.table)];
         for with in changes.into_iter().flatten() {
-            self.source.merge(&mut root, with.clone(), schema())?;
+            self.source.merge_with(&mut root, with.clone(), schema())?;
         }
         for (key, value) in &self.default_tables {
             root.entry(key.clone()).or_insert_with(|| value.clone());

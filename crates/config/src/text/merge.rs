@@ -20,6 +20,13 @@ const REPLACES: &str = "x-replaces";
 const ONLY_WITH: &str = "x-only-with";
 const BATCH_SIZE: &str = "batch_size";
 
+/// What becomes of a table where the command line has an inline one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inline {
+    Replaces,
+    IsMerged,
+}
+
 impl Source {
     /// Merges `change` into `root`: tables are merged, anything else is replaced. An inline table
     /// from the command line replaces a table.
@@ -29,12 +36,36 @@ impl Source {
         change: Table<'t>,
         schema: &Json,
     ) -> Result<(), Diagnostic> {
+        self.merge_tables(root, change, schema, Inline::Replaces)
+    }
+
+    /// The same for `with` and for variants, of which inline tables are merged in any case.
+    pub(crate) fn merge_with<'t>(
+        &self,
+        root: &mut Table<'t>,
+        change: Table<'t>,
+        schema: &Json,
+    ) -> Result<(), Diagnostic> {
+        self.merge_tables(root, change, schema, Inline::IsMerged)
+    }
+
+    fn merge_tables<'t>(
+        &self,
+        root: &mut Table<'t>,
+        change: Table<'t>,
+        schema: &Json,
+        inline: Inline,
+    ) -> Result<(), Diagnostic> {
         for (key, value) in change {
             self.make_way(root, key.get_ref(), value.get_ref(), schema);
             let inner = within(schema, root, key.get_ref());
             let (span, place) = (key.span(), value.span());
             match value.into_inner() {
-                DeValue::Table(change) if !self.is_change(&span) || is_dotted(&span, &change) => {
+                DeValue::Table(change)
+                    if inline == Inline::IsMerged
+                        || !self.is_change(&span)
+                        || is_dotted(&span, &change) =>
+                {
                     let name = key.get_ref().clone();
                     let entry = root.entry(key).or_insert_with(|| empty(place));
                     // A word such as "none", where a table is also possible.
@@ -43,8 +74,12 @@ impl Source {
                         *entry = empty(entry.span());
                     }
                     match entry.get_mut() {
-                        DeValue::Table(table) => self.merge(table, change, inner)?,
-                        DeValue::Array(list) => self.merge_named(list, change, &inner["items"])?,
+                        DeValue::Table(table) => {
+                            self.merge_tables(table, change, inner, inline)?;
+                        }
+                        DeValue::Array(list) => {
+                            self.merge_named(list, change, &inner["items"], inline)?;
+                        }
                         other => {
                             let kind = other.type_str();
                             let message = format!("\"{name}\" is {kind} in the file, not a table");
@@ -74,6 +109,7 @@ impl Source {
         list: &mut DeArray<'t>,
         change: Table<'t>,
         schema: &Json,
+        inline: Inline,
     ) -> Result<(), Diagnostic> {
         for (key, value) in change {
             let name = key.get_ref();
@@ -83,7 +119,9 @@ impl Source {
             });
             let mut named = tables.filter(|table| word(table, "name") == Some(name));
             match (named.next(), value.into_inner()) {
-                (Some(table), DeValue::Table(inner)) => self.merge(table, inner, schema)?,
+                (Some(table), DeValue::Table(inner)) => {
+                    self.merge_tables(table, inner, schema, inline)?;
+                }
                 (None, _) => {
                     return Err(self.at(&key.span(), format!("the list has no \"{name}\"")));
                 }

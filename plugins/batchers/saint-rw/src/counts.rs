@@ -84,19 +84,24 @@ impl Counts {
     /// Weight of each edge: that of the full graph, times the count of its receiver / its own
     /// count.
     pub(crate) fn edge_weights(&self, graph: &OneGraph) -> Vec<f32> {
-        let factors = self.edge_factors(graph);
         let weight = |edge: usize| f64::from(graph.edge_weight.get(edge).copied().unwrap_or(1.0));
-        factors.iter().enumerate().map(|(edge, factor)| (weight(edge) * factor) as f32).collect()
+        let mut weights = Vec::with_capacity(self.edge.len());
+        let factors = self.edge_factors(graph).enumerate();
+        weights.extend(factors.map(|(edge, factor)| (weight(edge) * factor) as f32));
+        weights
     }
 
-    pub(crate) fn edge_factors(&self, graph: &OneGraph) -> Vec<f64> {
-        let of_node = |receiver: u32| {
+    pub(crate) fn edge_factors<'a>(
+        &'a self,
+        graph: &'a OneGraph,
+    ) -> impl Iterator<Item = f64> + 'a {
+        let of_node = move |receiver: u32| {
             graph.incoming(receiver).map(move |edge| match self.edge[edge] {
                 0 => NEVER,
                 count => f64::from(self.node[receiver as usize]) / f64::from(count),
             })
         };
-        (0..graph.n_node() as u32).flat_map(of_node).collect()
+        (0..graph.n_node() as u32).flat_map(of_node)
     }
 }
 

@@ -22,7 +22,7 @@ fn counts_and_weights_are_those_of_the_golden_file() {
     let near = |got: f64, expected: f64| (got - expected).abs() <= 1e-6 * expected.abs();
     let nodes = counts.node_weights();
     assert!(nodes.iter().zip(&golden.node_norm).all(|(&got, &norm)| near(f64::from(got), norm)));
-    let edges = counts.edge_factors(&graph);
+    let edges: Vec<f64> = counts.edge_factors(&graph).collect();
     assert!(edges.iter().zip(&golden.edge_norm).all(|(&got, &norm)| near(got, norm)));
 
     // The batch: weights of its outputs up to a common factor, and of its edges.

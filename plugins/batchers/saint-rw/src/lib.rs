@@ -24,6 +24,9 @@ use serde::{Deserialize, Serialize};
 use counts::Counts;
 use walks::Walks;
 
+/// The order of an epoch's batches is kept, 12 bytes for each.
+const MAX_BATCHES_PER_EPOCH: u32 = 10_000_000;
+
 /// Sub-graphs around random walks from random nodes or outputs, with weights that correct for unequal sampling
 /// probabilities.
 ///
@@ -114,6 +117,12 @@ impl Batcher for SaintRw {
             return Err(BatcherError::Options(format!(
                 "n_root = {}, but the graph has only {n_node} nodes",
                 self.n_root
+            )));
+        }
+        if self.batches_per_epoch.get() > MAX_BATCHES_PER_EPOCH {
+            return Err(BatcherError::Options(format!(
+                "batches_per_epoch = {} are more than {MAX_BATCHES_PER_EPOCH}: train several epochs instead",
+                self.batches_per_epoch
             )));
         }
         let Some(max_node) = self

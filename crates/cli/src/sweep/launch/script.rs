@@ -56,7 +56,8 @@ impl Script<'_> {
         let mut all = vec![
             format!("--job-name={}", self.name),
             "--nodes=1 --ntasks=1".to_owned(),
-            format!("--signal=B:TERM@{}", lead(time).as_secs()),
+            // Not SIGTERM, of which METIS takes over the handler while it partitions a graph.
+            format!("--signal=B:USR1@{}", lead(time).as_secs()),
             "--requeue --open-mode=append".to_owned(),
             // %A and %a are the numbers of job and task.
             format!("--output={}/%A_%a.log", quoted(&pattern(&absolute(self.logs)))),

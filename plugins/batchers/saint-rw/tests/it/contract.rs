@@ -101,6 +101,10 @@ fn what_cannot_work_is_refused() {
         error("walk_length = 4294967295\nbatches_per_epoch = 1\nn_root = 2", &star()),
         "n_root = 2 and walk_length = 4294967295 are more nodes than a batch can index"
     );
+    assert_eq!(
+        error("walk_length = 2\nbatches_per_epoch = 4294967295\nn_root = 2", &star()),
+        "batches_per_epoch = 4294967295 are more than 10000000: train several epochs instead"
+    );
     assert!(toml::from_str::<SaintRw>(&format!("{options}n_root = 0")).is_err());
 }
 
