@@ -308,7 +308,10 @@ fn options_chosen_for_a_strategy_belong_to_it() {
     assert_eq!(rates(&[listed], &[Tunable::LearningRate]), [0.5]);
     let plateau =
         "batchers=[{ name = \"counted\", batch_size = 2, with.training.plateau.factor = 0.5 }]";
-    assert_eq!(rates(&[plateau, "training.plateau.patience=3"], &[Tunable::Plateau]), [1e-4]);
+    assert_eq!(
+        rates(&[plateau, "training.plateau.patience=3", "evaluation.every=1"], &[Tunable::Plateau]),
+        [1e-4]
+    );
 }
 
 #[test]
