@@ -6,7 +6,7 @@
 
 What the report's tests say comes from `batchlab report --json`, the prediction tables from an earlier `--predict`, and
 the rest from the tables of the runs. `--predict` evaluates the first run of node-wise IBMB with many batchers, which
-takes ten minutes, and writes `results/ibmb-predictions`.
+takes five minutes, and writes `results/ibmb-predictions`.
 """
 
 import argparse
@@ -65,7 +65,11 @@ def graph(dataset):
 
 
 class Study:
-    """The runs of some studies. Runs with the same graph, split and seeds have the same `pair`."""
+    """The runs of some studies. Those of a `pair` have the same graph, split and seeds.
+
+    `epoch_s` is the time to train as many outputs as there are training nodes, `recorded_s` that of an epoch as the
+    batcher defines it, which trains the share `trained` of them.
+    """
 
     def __init__(self, names, binary):
         self.folders, self.binary = [RESULTS / name for name in names], binary
@@ -189,18 +193,19 @@ def by_accuracy(study, name):
     return table(["", *map(percent, levels)], [*rows, whole])
 
 
-def work(study, name, n_node, n_edge):
-    """Steps, nodes and edges per epoch; the latter in multiples of the graph's."""
-    mean = lambda what, of: statistics.mean(map(of, study.of(name, what)))
-    return {what: [f"{mean(what, lambda run: run.steps):.0f}", f"{mean(what, lambda run: run.nodes) / n_node:.1f}",
-                   f"{mean(what, lambda run: run.edges) / n_edge:.2f}"] for what in study.kinds(name)}
+def work(runs, per=lambda run: 1):
+    """Steps, nodes and edges of an epoch, divided by `per`; the latter two in multiples of the planted graph's."""
+    planted = json.loads(runs[0].dataset)
+    n_node, n_edge = planted["n_node"], 2 * planted["n_edge"] + planted["n_node"]      # both directions, self-loops
+    steps, nodes, edges = (statistics.mean(getattr(run, what) / per(run) for run in runs)
+                           for what in ("steps", "nodes", "edges"))
+    return [f"{steps:.0f}", f"{nodes / n_node:.1f}", f"{edges / n_edge:.2f}"]
 
 
 def planted_times(study):
     levels = sorted([NAMED["planted"], *OTHERS["planted"]])
-    of_work = work(study, "planted", n_node=84_672, n_edge=2 * 583_122 + 84_672)
-    rows = [[NAMES[what], *of_work[what], *(reached(study.of("planted", what), level) for level in levels)]
-            for what in of_work]
+    of_kind = {what: study.of("planted", what) for what in study.kinds("planted")}
+    rows = [[NAMES[what], *work(runs), *(reached(runs, level) for level in levels)] for what, runs in of_kind.items()]
     return table(["", "steps per epoch", "nodes", "edges", *map(percent, levels)], rows)
 
 
@@ -277,14 +282,13 @@ def rates(study):
 
 def large(study):
     """One run of each method: the work for as many outputs as there are training nodes, and its evaluations."""
-    n_node, n_edge, rows = 2_449_029, 2 * 30_929_570 + 2_449_029, []
+    rows = []
     for what in study.kinds("planted"):
         [run] = study.of("planted", what)
-        work = [f"{run.steps / run.trained:.0f}", f"{run.nodes / run.trained / n_node:.1f}",
-                f"{run.edges / run.trained / n_edge:.2f}"]
+        of_work = work([run], lambda run: run.trained)
         course = [(run.prepare_s + at, accuracy) for step, at, accuracy in run.course if step]
         evaluations = [f"{100 * accuracy:.1f} after {seconds(at)}" for at, accuracy in course]
-        rows.append([NAMES[what], *work, digits(run.prepare_s), digits(run.epoch_s, 3), *evaluations])
+        rows.append([NAMES[what], *of_work, digits(run.prepare_s), digits(run.epoch_s, 3), *evaluations])
     [steps] = {tuple(step for step, *_ in run.course if step) for run in study.runs}
     head = ["", "steps per epoch", "nodes", "edges", "preparation, s", "epoch, s"]
     return table([*head, *(f"{step} steps: %, s" for step in steps)], rows)

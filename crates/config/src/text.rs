@@ -189,6 +189,7 @@ mod tests {
     use serde::Deserialize;
     use serde::de::IntoDeserializer;
 
+    use super::merge::Inline;
     use super::*;
 
     fn resolved(file: &str, overrides: &[&str]) -> String {
@@ -199,7 +200,7 @@ mod tests {
             let mut root = source.parse()?;
             for line in &lines {
                 let change = source.parse_change(line)?;
-                source.merge(root.get_mut(), change, &serde_json::Value::Null)?;
+                source.merge(root.get_mut(), change, &serde_json::Value::Null, Inline::Replaces)?;
             }
             Ok::<_, Diagnostic>(toml::Table::deserialize(root.into_deserializer()).unwrap())
         };

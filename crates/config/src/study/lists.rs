@@ -18,6 +18,7 @@ use crate::component::explain::{mistake, unknown_key};
 use crate::component::names::{Labels, expand, expand_label, expand_name};
 use crate::schema::schema;
 use crate::text::diagnostic::Diagnostic;
+use crate::text::merge::Inline;
 use crate::text::{Source, Span, Table, Value, placed, take, word};
 
 /// A study holds the checked configuration of every run before the first one starts, some 10 kB
@@ -93,7 +94,7 @@ impl<'t> Lists<'t> {
             let is_list = |key: &&str| change.get(*key).is_some_and(|v| v.get_ref().is_array());
             let lists: Vec<&str> = LISTS.into_iter().filter(is_list).collect();
             given.extend(take(&mut change, &lists));
-            source.merge(&mut study, take(&mut change, &STUDY_KEYS), schema())?;
+            source.merge(&mut study, take(&mut change, &STUDY_KEYS), schema(), Inline::Replaces)?;
             changes.push(change);
         }
         let parse =

@@ -19,6 +19,7 @@ use crate::forms::within;
 use crate::load::{self, LoadedConfig};
 use crate::schema::schema;
 use crate::text::diagnostic::Diagnostic;
+use crate::text::merge::Inline;
 use crate::text::{Table, Value};
 
 /// One combination of everything but batchers and repeats.
@@ -194,7 +195,7 @@ impl<'t> Lists<'t> {
         let of_batcher = batcher.map(|of| &of.with);
         let changes = [Some(&dataset.with), Some(&model.with), of_batcher, Some(&variant.table)];
         for with in changes.into_iter().flatten() {
-            self.source.merge_with(&mut root, with.clone(), schema())?;
+            self.source.merge(&mut root, with.clone(), schema(), Inline::Merges)?;
         }
         for (key, value) in &self.default_tables {
             root.entry(key.clone()).or_insert_with(|| value.clone());
@@ -204,7 +205,7 @@ impl<'t> Lists<'t> {
             with_batch_size(batcher, size);
         }
         for change in self.overrides(combination) {
-            self.source.merge(&mut root, change.clone(), schema())?;
+            self.source.merge(&mut root, change.clone(), schema(), Inline::Replaces)?;
         }
         Ok(Spanned::new(self.span.clone(), root))
     }

@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use super::lists::Lists;
 use crate::schema::schema;
 use crate::text::Table;
+use crate::text::merge::Inline;
 
 /// A set of overrides, from the file and from the command line.
 pub(super) struct Variant<'t> {
@@ -29,7 +30,7 @@ impl<'t> Lists<'t> {
             let mut own = table.clone();
             for &change in &changes {
                 // A mistake in an override is found when it is applied to a run.
-                let _ = self.source.merge(&mut own, change.clone(), schema());
+                let _ = self.source.merge(&mut own, change.clone(), schema(), Inline::Replaces);
             }
             let mut label = Vec::new();
             self.leaves("", &own, &mut label);

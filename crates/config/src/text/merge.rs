@@ -20,36 +20,18 @@ const REPLACES: &str = "x-replaces";
 const ONLY_WITH: &str = "x-only-with";
 const BATCH_SIZE: &str = "batch_size";
 
-/// What becomes of a table where the command line has an inline one.
+/// What an inline table from the command line, such as `a={ b = 1 }`, does to the table `a`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Inline {
+pub(crate) enum Inline {
+    /// For overrides: whoever wants to change `b` alone writes `a.b=1`.
     Replaces,
-    IsMerged,
+    /// For `with` of a component, a table of changes.
+    Merges,
 }
 
 impl Source {
-    /// Merges `change` into `root`: tables are merged, anything else is replaced. An inline table
-    /// from the command line replaces a table.
+    /// Merges `change` into `root`: tables are merged, anything else is replaced.
     pub(crate) fn merge<'t>(
-        &self,
-        root: &mut Table<'t>,
-        change: Table<'t>,
-        schema: &Json,
-    ) -> Result<(), Diagnostic> {
-        self.merge_tables(root, change, schema, Inline::Replaces)
-    }
-
-    /// The same for `with` and for variants, of which inline tables are merged in any case.
-    pub(crate) fn merge_with<'t>(
-        &self,
-        root: &mut Table<'t>,
-        change: Table<'t>,
-        schema: &Json,
-    ) -> Result<(), Diagnostic> {
-        self.merge_tables(root, change, schema, Inline::IsMerged)
-    }
-
-    fn merge_tables<'t>(
         &self,
         root: &mut Table<'t>,
         change: Table<'t>,
@@ -62,7 +44,7 @@ impl Source {
             let (span, place) = (key.span(), value.span());
             match value.into_inner() {
                 DeValue::Table(change)
-                    if inline == Inline::IsMerged
+                    if inline == Inline::Merges
                         || !self.is_change(&span)
                         || is_dotted(&span, &change) =>
                 {
@@ -74,9 +56,7 @@ impl Source {
                         *entry = empty(entry.span());
                     }
                     match entry.get_mut() {
-                        DeValue::Table(table) => {
-                            self.merge_tables(table, change, inner, inline)?;
-                        }
+                        DeValue::Table(table) => self.merge(table, change, inner, inline)?,
                         DeValue::Array(list) => {
                             self.merge_named(list, change, &inner["items"], inline)?;
                         }
@@ -119,9 +99,7 @@ impl Source {
             });
             let mut named = tables.filter(|table| word(table, "name") == Some(name));
             match (named.next(), value.into_inner()) {
-                (Some(table), DeValue::Table(inner)) => {
-                    self.merge_tables(table, inner, schema, inline)?;
-                }
+                (Some(table), DeValue::Table(inner)) => self.merge(table, inner, schema, inline)?,
                 (None, _) => {
                     return Err(self.at(&key.span(), format!("the list has no \"{name}\"")));
                 }

@@ -85,6 +85,7 @@ impl Counts {
     /// count.
     pub(crate) fn edge_weights(&self, graph: &OneGraph) -> Vec<f32> {
         let weight = |edge: usize| f64::from(graph.edge_weight.get(edge).copied().unwrap_or(1.0));
+        // The iterator does not know its length, and growing would take twice the memory.
         let mut weights = Vec::with_capacity(self.edge.len());
         let factors = self.edge_factors(graph).enumerate();
         weights.extend(factors.map(|(edge, factor)| (weight(edge) * factor) as f32));

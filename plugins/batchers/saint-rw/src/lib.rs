@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use counts::Counts;
 use walks::Walks;
 
-/// The order of an epoch's batches is kept, 12 bytes for each.
+/// An epoch keeps 12 bytes for each of its batches: their order.
 const MAX_BATCHES_PER_EPOCH: u32 = 10_000_000;
 
 /// Sub-graphs around random walks from random nodes or outputs, with weights that correct for unequal sampling
@@ -121,7 +121,7 @@ impl Batcher for SaintRw {
         }
         if self.batches_per_epoch.get() > MAX_BATCHES_PER_EPOCH {
             return Err(BatcherError::Options(format!(
-                "batches_per_epoch = {} are more than {MAX_BATCHES_PER_EPOCH}: train several epochs instead",
+                "batches_per_epoch = {} is more than {MAX_BATCHES_PER_EPOCH}; train more epochs instead",
                 self.batches_per_epoch
             )));
         }

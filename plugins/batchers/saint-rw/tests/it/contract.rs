@@ -103,7 +103,7 @@ fn what_cannot_work_is_refused() {
     );
     assert_eq!(
         error("walk_length = 2\nbatches_per_epoch = 4294967295\nn_root = 2", &star()),
-        "batches_per_epoch = 4294967295 are more than 10000000: train several epochs instead"
+        "batches_per_epoch = 4294967295 is more than 10000000; train more epochs instead"
     );
     assert!(toml::from_str::<SaintRw>(&format!("{options}n_root = 0")).is_err());
 }
